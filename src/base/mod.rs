@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Words everybody uses: text, time, keys, member status. Depends on nothing.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod key;
+pub mod rng;
+pub mod status;
+pub mod text;

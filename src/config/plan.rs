@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The compiled configuration: immutable, shared by reference, no pointers of httpd's.
+//!
+//! Both dialects end here; after compiling nobody can tell which one a balancer came from, except by its origin.
+
+use std::time::Duration;
+
+use super::mounts::MountTable;
+use super::origin::Origin;
+use crate::base::key::Key;
+use crate::base::status::Status;
+
+/// Index into [`Plan::sites`]; 0 is the main server.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
+pub struct SiteId(pub u32);
+
+/// Index into [`Plan::sections`]; 0 is the empty section.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
+pub struct SectionId(pub u32);
+
+/// Index into [`Plan::balancers`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct BalancerId(pub u32);
+
+/// Index into [`Plan::members`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct MemberId(pub u32);
+
+/// Everything the request path needs to know, compiled once per configuration pass.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// One per server of httpd, the main server first. Inheritance is already worked in.
+    pub sites: Vec<Site>,
+    /// One per `<Location>`, `<Proxy>`… that holds a directive of ours; 0 is empty.
+    pub sections: Vec<Section>,
+    pub balancers: Vec<Balancer>,
+    /// Members of balancers and plain workers alike.
+    pub members: Vec<Member>,
+}
+
+/// One server (main or `<VirtualHost>`).
+#[derive(Debug, Default)]
+pub struct Site {
+    /// For messages: `main server`, or the virtual host's name.
+    pub name: String,
+    /// `ProxyPass` rules in order, those of the main server first; first match wins.
+    pub mounts: MountTable,
+    /// Server-level rules for response headers and the per-directory defaults of this server.
+    pub defaults: SectionId,
+    /// `ProxyVia`.
+    pub via: Via,
+    /// `ProxyMaxForwards`; `None` adds no header.
+    pub max_forwards: Option<u32>,
+    /// Balancers this server can name, by lower-case name without the scheme.
+    pub balancers: Vec<(String, BalancerId)>,
+}
+
+/// `ProxyVia`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Via {
+    #[default]
+    Off,
+    On,
+    Full,
+    Block,
+}
+
+/// What a per-directory section says. Unset values fall back to the section outside it.
+#[derive(Debug, Default)]
+pub struct Section {
+    pub origin: Option<Origin>,
+    /// The section's `ProxyPass`, if it has one.
+    pub mount: Option<Mount>,
+    pub reverse: Vec<ReverseRule>,
+    pub cookie_path: Vec<CookieRule>,
+    pub cookie_domain: Vec<CookieRule>,
+    /// `ProxyPreserveHost`.
+    pub preserve_host: Option<bool>,
+}
+
+/// `ProxyPassReverse`: how response headers that name a member are turned back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReverseRule {
+    pub origin: Origin,
+    /// What the client is to see: the path of the front end.
+    pub public: String,
+    /// What the member says.
+    pub internal: ReverseFrom,
+}
+
+/// The left side of a [`ReverseRule`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReverseFrom {
+    /// `balancer://name/path`: any member's URL, then `path` (empty for none or `/`).
+    Balancer { id: BalancerId, path: String },
+    /// `/path`: scheme and host of an absolute value are skipped.
+    Path(String),
+    /// Any other text: prefix of the whole value, letter case ignored.
+    Prefix(String),
+}
+
+/// `ProxyPassReverseCookiePath`, `ProxyPassReverseCookieDomain`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CookieRule {
+    pub origin: Origin,
+    pub internal: String,
+    pub public: String,
+}
+
+/// One `ProxyPass` rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    pub origin: Origin,
+    /// The path as written (a run of slashes in it matches any run). For a section: the section's argument.
+    pub path: String,
+    pub target: Target,
+    pub encoding: Encoding,
+}
+
+/// How the request path is written for the member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encoding {
+    /// Decoded and encoded anew.
+    #[default]
+    Canonical,
+    /// `nocanon`: as the client sent it.
+    AsReceived,
+    /// `mapping=encoded`: matched before decoding.
+    Encoded,
+    /// `mapping=servlet`: matched the way a servlet container normalises.
+    Servlet,
+}
+
+/// Where a rule leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// `!`: not forwarded, and no later rule is asked.
+    Exclude,
+    Forward(Destination),
+}
+
+/// The target of a forwarding rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// The target as written, for messages and for `r->filename`.
+    pub url: String,
+    pub worker: Worker,
+    /// Path part of the target; the rest of the request path is appended as it is.
+    pub path: String,
+    /// True for `balancer://c` and `ajp://h` without a path: a rest that does not start with a slash would become
+    /// part of the name, which no worker has. Such a request is answered 500.
+    pub open_authority: bool,
+}
+
+/// Who gets what a rule forwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worker {
+    Balancer(BalancerId),
+    /// A plain worker: one member, always tried, never in the error state.
+    Member(MemberId),
+}
+
+/// Balancing method (`lbmethod=`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Method {
+    #[default]
+    ByRequests,
+    ByTraffic,
+    ByBusyness,
+}
+
+/// One balancer as one server sees it. Servers that inherited it share its members.
+#[derive(Debug)]
+pub struct Balancer {
+    pub key: Key,
+    /// Lower-case name without `balancer://`.
+    pub name: String,
+    pub origin: Origin,
+    /// In the order of the file.
+    pub members: Vec<MemberId>,
+    pub method: Method,
+    pub sticky: Option<Sticky>,
+    /// `nofailover`: a session whose member is down is refused instead of moved.
+    pub no_failover: bool,
+    /// `timeout`: how long a request waits for a usable member.
+    pub wait: Option<Duration>,
+    /// `maxattempts`; `None` = members - 1.
+    pub max_attempts: Option<u32>,
+    /// `failonstatus`: codes that put the member into the error state.
+    pub fail_on_status: Vec<u16>,
+    /// `failontimeout`.
+    pub fail_on_timeout: bool,
+    /// `forcerecovery`: when all members are in the error state, try them all again.
+    pub force_recovery: bool,
+    /// `nonce` of balancer-manager: `None` = random, `Some("None")` as written.
+    pub nonce: Option<String>,
+    /// `growth`: spare places for members added while running.
+    pub growth: u32,
+}
+
+/// `stickysession` and its companions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sticky {
+    pub cookie: String,
+    /// Empty: the URL is not looked at.
+    pub path: String,
+    /// `stickysessionsep`; `None` = the whole value is the route.
+    pub separator: Option<u8>,
+    /// `scolonpathdelim`: a `;` ends a session value in the URL.
+    pub semicolon_ends: bool,
+    /// Where the name was set, for the notice about letter case.
+    pub origin: Origin,
+}
+
+/// Protocol of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    Ajp,
+}
+
+/// One worker: a back end URL with its settings.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Stable over restarts: made of the balancer's and the member's name.
+    pub key: Key,
+    /// Canonical URL: lower-case scheme and host, no default port (`ajp://127.0.0.1:8010`).
+    pub name: String,
+    pub origin: Origin,
+    pub scheme: Scheme,
+    pub host: String,
+    pub port: u16,
+    /// Path part of the URL, in front of the forwarded path; often empty.
+    pub path: String,
+    pub route: String,
+    pub redirect: String,
+    /// `loadfactor` × 100.
+    pub load_factor: u32,
+    pub lbset: u32,
+    /// Flags at start, without `Status::INIT`.
+    pub status: Status,
+    /// How long the member rests in the error state.
+    pub retry: Duration,
+    /// `timeout`: per send or receive. `None` = the server's `ProxyTimeout`, else `Timeout`.
+    pub timeout: Option<Duration>,
+    /// `connectiontimeout`; `None` = as `timeout`.
+    pub connect_timeout: Option<Duration>,
+    /// `ping`: CPing before each request, and how long to wait for the CPong.
+    pub ping: Option<Duration>,
+    pub pool: PoolLimits,
+    /// `keepalive`: TCP keep-alive.
+    pub tcp_keepalive: bool,
+    /// `addressttl`: `None` = resolve once; zero = resolve for each connection, no reuse.
+    pub address_ttl: Option<Duration>,
+    /// AJP packet size in bytes, 8192 to 65536, a multiple of 1024.
+    pub packet_size: usize,
+    /// `receivebuffersize`; 0 = the system's.
+    pub receive_buffer: usize,
+    pub flush: Flush,
+    pub secret: String,
+}
+
+/// `flushpackets`, `flushwait`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Flush {
+    /// Data goes out when buffers fill or the response ends.
+    #[default]
+    Off,
+    /// After each chunk.
+    On,
+    /// When nothing more arrives for this long.
+    Auto(Duration),
+}
+
+/// How many connections a process keeps to a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolLimits {
+    /// `max`; 0 = as many as the process has threads.
+    pub max: u32,
+    /// `smax`: idle connections above this number may be closed after `ttl`.
+    pub soft_max: Option<u32>,
+    pub min: u32,
+    /// `ttl`: idle connections older than this are not used again.
+    pub ttl: Option<Duration>,
+    /// `acquire`: wait for a free connection; `None` = for ever.
+    pub acquire: Option<Duration>,
+    /// `disablereuse`.
+    pub reuse: bool,
+}
+
+impl Plan {
+    pub fn site(&self, id: SiteId) -> &Site {
+        &self.sites[id.0 as usize]
+    }
+
+    pub fn section(&self, id: SectionId) -> &Section {
+        &self.sections[id.0 as usize]
+    }
+
+    pub fn balancer(&self, id: BalancerId) -> &Balancer {
+        &self.balancers[id.0 as usize]
+    }
+
+    pub fn member(&self, id: MemberId) -> &Member {
+        &self.members[id.0 as usize]
+    }
+}

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Bytes to messages and back. No sockets, no clock, no httpd.
+#![forbid(unsafe_code)]
+
+pub mod ajp;
+pub mod cookie;
+pub mod uri;
