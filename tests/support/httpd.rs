@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -74,11 +75,12 @@ const STOCK: [&str; 7] = [
 ];
 
 /// The module under test: the file `MARGAY_MODULE` names, or the one cargo built beside this program.
-pub fn module_file() -> PathBuf {
-    let file = match std::env::var_os("MARGAY_MODULE") {
-        Some(path) => PathBuf::from(path),
-        None => profile_dir().join("libmargay.so"),
-    };
+pub fn module_path() -> PathBuf {
+    std::env::var_os("MARGAY_MODULE").map_or_else(|| profile_dir().join("libmargay.so"), PathBuf::from)
+}
+
+fn module_file() -> PathBuf {
+    let file = module_path();
     assert!(file.exists(), "there is no {}: run `cargo build` first (or set MARGAY_MODULE)", file.display());
     file
 }
@@ -134,6 +136,8 @@ pub struct Builder {
     lines: Vec<String>,
     port: u16,
     mpm_lines: Option<String>,
+    prefix: Option<PathBuf>,
+    own_group: bool,
 }
 
 impl Builder {
@@ -162,6 +166,18 @@ impl Builder {
     /// Process and thread numbers in place of the small ones that tests use by default.
     pub fn mpm_lines(mut self, lines: impl Into<String>) -> Builder {
         self.mpm_lines = Some(lines.into());
+        self
+    }
+
+    /// Uses this folder in place of a new one below `target/e2e`.
+    pub fn prefix(mut self, dir: PathBuf) -> Builder {
+        self.prefix = Some(dir);
+        self
+    }
+
+    /// Keeps Ctrl-C at the terminal away from the server.
+    pub fn own_group(mut self) -> Builder {
+        self.own_group = true;
         self
     }
 
@@ -202,7 +218,7 @@ impl Builder {
     }
 
     fn write(&self) -> PathBuf {
-        let prefix = scratch_dir(&self.name);
+        let prefix = self.prefix.clone().unwrap_or_else(|| scratch_dir(&self.name));
         for folder in ["run", "htdocs", "conf"] {
             fs::create_dir_all(prefix.join(folder)).expect("a folder of the prefix");
         }
@@ -221,7 +237,7 @@ impl Builder {
     /// If the server starts after all.
     pub fn start_refused(&self) -> Verdict {
         let prefix = self.write();
-        let mut child = spawn(&prefix);
+        let mut child = spawn(&prefix, self.own_group);
         let start = std::time::Instant::now();
         let status = loop {
             if let Some(status) = child.try_wait().expect("our own child") {
@@ -242,7 +258,7 @@ impl Builder {
     /// With all that httpd said, if it ends instead.
     pub fn start(self) -> Httpd {
         let prefix = self.write();
-        let mut child = spawn(&prefix);
+        let mut child = spawn(&prefix, self.own_group);
         wait_until("httpd to start", PATIENCE, || {
             if let Some(status) = child.try_wait().expect("our own child") {
                 panic!(
@@ -281,10 +297,15 @@ fn run_to_end(prefix: &Path, arguments: &[&str]) -> Verdict {
     Verdict { ok: output.status.success(), text }
 }
 
-fn spawn(prefix: &Path) -> Child {
+fn spawn(prefix: &Path, own_group: bool) -> Child {
     let output = fs::File::create(prefix.join("output.txt")).expect("a file for the output");
     let errors = output.try_clone().expect("the same file");
-    command(prefix).arg("-DFOREGROUND").stdout(output).stderr(errors).spawn().expect("httpd can be run")
+    let mut command = command(prefix);
+    command.arg("-DFOREGROUND").stdout(output).stderr(errors);
+    if own_group {
+        command.process_group(0);
+    }
+    command.spawn().expect("httpd can be run (package apache2-bin)")
 }
 
 fn output_of(prefix: &Path) -> String {
@@ -325,6 +346,8 @@ impl Httpd {
             lines: Vec::new(),
             port: free_port(),
             mpm_lines: None,
+            prefix: None,
+            own_group: false,
         }
     }
 

@@ -15,7 +15,7 @@ use super::{ajp_text, process, source_dir};
 
 const HOME: &str = "/usr/share/tomcat10";
 /// Starting a JVM and compiling a page on a busy machine.
-const START_LIMIT: Duration = Duration::from_secs(180);
+pub const START_LIMIT: Duration = Duration::from_secs(180);
 
 /// A Tomcat with one AJP connector. It is killed when this is dropped.
 pub struct Tomcat {
@@ -110,9 +110,8 @@ impl Tomcat {
     pub fn wait_ready(&mut self, mut progress: impl FnMut(u64)) {
         let start = Instant::now();
         let mut told = 0;
-        while !self.answers() {
-            let ended = self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
-            if ended || start.elapsed() > START_LIMIT {
+        while !self.is_ready() {
+            if self.has_ended() || start.elapsed() > START_LIMIT {
                 panic!("Tomcat {} did not start:\n{}", self.route, self.log_end());
             }
             if start.elapsed().as_secs() > told {
@@ -123,8 +122,13 @@ impl Tomcat {
         }
     }
 
+    /// Is there no process, or has it ended by itself?
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
     /// Does the page answer? The first time this also compiles it.
-    fn answers(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         let ask = || -> std::io::Result<bool> {
             let mut stream = TcpStream::connect(address)?;
