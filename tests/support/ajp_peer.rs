@@ -31,7 +31,8 @@ pub struct Seen {
     /// Which connection, counted from 1.
     pub connection: usize,
     pub head: Head,
-    /// What of the body had arrived when the script was done.
+    number: usize,
+    /// What of the body has arrived so far.
     pub body: Vec<u8>,
     /// Did the front say that the body was over (or send all it had announced)?
     pub body_complete: bool,
@@ -44,6 +45,7 @@ struct State {
     connections: AtomicUsize,
     closed: AtomicUsize,
     cpings: AtomicUsize,
+    numbers: AtomicUsize,
     seen: Mutex<Vec<Seen>>,
     record: Mutex<Vec<u8>>,
     open: Mutex<Vec<TcpStream>>,
@@ -79,6 +81,7 @@ impl Peer {
             connections: AtomicUsize::new(0),
             closed: AtomicUsize::new(0),
             cpings: AtomicUsize::new(0),
+            numbers: AtomicUsize::new(0),
             seen: Mutex::default(),
             record: Mutex::default(),
             open: Mutex::default(),
@@ -135,12 +138,12 @@ impl Peer {
         self.state.cpings.load(Ordering::SeqCst)
     }
 
-    /// The requests so far; one is listed when its script is done or has failed.
+    /// The requests so far; one is listed before its script begins.
     pub fn seen(&self) -> Vec<Seen> {
         locked(&self.state.seen).clone()
     }
 
-    /// How many requests have been handled.
+    /// How many requests have arrived.
     pub fn requests(&self) -> usize {
         locked(&self.state.seen).len()
     }
@@ -248,13 +251,22 @@ pub struct Conn {
     body: Vec<u8>,
     body_complete: bool,
     first_body_read: bool,
+    request: usize,
 }
 
 impl Conn {
     fn new(stream: TcpStream, number: usize, state: Arc<State>) -> Conn {
         let _ = stream.set_nodelay(true);
         let _ = stream.set_read_timeout(Some(Duration::from_secs(120)));
-        Conn { stream, number, state, body: Vec::new(), body_complete: false, first_body_read: false }
+        Conn {
+            stream,
+            number,
+            state,
+            body: Vec::new(),
+            body_complete: false,
+            first_body_read: false,
+            request: 0,
+        }
     }
 
     fn serve_one(&mut self) -> io::Result<After> {
@@ -271,12 +283,20 @@ impl Conn {
         self.body.clear();
         self.first_body_read = false;
         self.body_complete = !head.is_streamed() && head.content_length().unwrap_or(0) == 0;
+        self.list(&head);
         let script = locked(&self.state.script).clone();
-        let result = script(self, &head);
-        let body = std::mem::take(&mut self.body);
-        let seen = Seen { connection: self.number, head, body, body_complete: self.body_complete };
-        locked(&self.state.seen).push(seen);
-        result
+        script(self, &head)
+    }
+
+    fn list(&mut self, head: &Head) {
+        self.request = self.state.numbers.fetch_add(1, Ordering::SeqCst);
+        locked(&self.state.seen).push(Seen {
+            connection: self.number,
+            head: head.clone(),
+            number: self.request,
+            body: Vec::new(),
+            body_complete: self.body_complete,
+        });
     }
 
     /// Reads one packet and records it.
@@ -301,6 +321,11 @@ impl Conn {
         self.body.extend_from_slice(data);
         let all = head.content_length().filter(|_| !head.is_streamed());
         self.body_complete = data.is_empty() || all == Some(self.body.len());
+        let mut seen = locked(&self.state.seen);
+        if let Some(entry) = seen.iter_mut().find(|entry| entry.number == self.request) {
+            entry.body.extend_from_slice(data);
+            entry.body_complete = self.body_complete;
+        }
         Ok(())
     }
 
