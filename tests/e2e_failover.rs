@@ -37,7 +37,7 @@ fn get(httpd: &Httpd, cookie: &str) -> Response {
 
 #[test]
 fn killed_tomcat_under_load_fails_no_idempotent_request_and_comes_back_within_retry() {
-    let launch = |route: &str| Tomcat::launch(scratch_dir(route), route, free_port(), false);
+    let launch = |route: &str| Tomcat::launch(scratch_dir(route), route, free_port());
     let (mut a, mut b) = (launch("TomcatA"), launch("TomcatB"));
     a.wait_ready(|_| {});
     b.wait_ready(|_| {});

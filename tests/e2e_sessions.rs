@@ -17,7 +17,7 @@ struct Cluster {
 static CLUSTER: Shared<Cluster> = Shared::new();
 
 fn cluster() -> Cluster {
-    let launch = |route: &str| Tomcat::launch(scratch_dir(route), route, free_port(), false);
+    let launch = |route: &str| Tomcat::launch(scratch_dir(route), route, free_port());
     let mut cluster = Cluster { a: launch("TomcatA"), b: launch("TomcatB") };
     cluster.a.wait_ready(|_| {});
     cluster.b.wait_ready(|_| {});

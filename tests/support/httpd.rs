@@ -137,7 +137,6 @@ pub struct Builder {
     port: u16,
     mpm_lines: Option<String>,
     prefix: Option<PathBuf>,
-    own_group: bool,
 }
 
 impl Builder {
@@ -172,12 +171,6 @@ impl Builder {
     /// Uses this folder in place of a new one below `target/e2e`.
     pub fn prefix(mut self, dir: PathBuf) -> Builder {
         self.prefix = Some(dir);
-        self
-    }
-
-    /// Keeps Ctrl-C at the terminal away from the server.
-    pub fn own_group(mut self) -> Builder {
-        self.own_group = true;
         self
     }
 
@@ -237,7 +230,7 @@ impl Builder {
     /// If the server starts after all.
     pub fn start_refused(&self) -> Verdict {
         let prefix = self.write();
-        let mut child = spawn(&prefix, self.own_group);
+        let mut child = spawn(&prefix);
         let start = std::time::Instant::now();
         let status = loop {
             if let Some(status) = child.try_wait().expect("our own child") {
@@ -258,7 +251,7 @@ impl Builder {
     /// With all that httpd said, if it ends instead.
     pub fn start(self) -> Httpd {
         let prefix = self.write();
-        let mut child = spawn(&prefix, self.own_group);
+        let mut child = spawn(&prefix);
         wait_until("httpd to start", PATIENCE, || {
             if let Some(status) = child.try_wait().expect("our own child") {
                 panic!(
@@ -297,15 +290,14 @@ fn run_to_end(prefix: &Path, arguments: &[&str]) -> Verdict {
     Verdict { ok: output.status.success(), text }
 }
 
-fn spawn(prefix: &Path, own_group: bool) -> Child {
+fn spawn(prefix: &Path) -> Child {
     let output = fs::File::create(prefix.join("output.txt")).expect("a file for the output");
     let errors = output.try_clone().expect("the same file");
     let mut command = command(prefix);
     command.arg("-DFOREGROUND").stdout(output).stderr(errors);
-    if own_group {
-        command.process_group(0);
-    }
-    command.spawn().expect("httpd can be run (package apache2-bin)")
+    // When httpd stops, it sends SIGTERM to its whole process group.
+    command.process_group(0);
+    process::spawn(&mut command, "httpd (package apache2-bin)")
 }
 
 fn output_of(prefix: &Path) -> String {
@@ -347,7 +339,6 @@ impl Httpd {
             port: free_port(),
             mpm_lines: None,
             prefix: None,
-            own_group: false,
         }
     }
 

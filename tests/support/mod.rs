@@ -50,8 +50,9 @@ pub fn source_dir() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A new empty folder `target/e2e/<name>-<pid>[-n]`.
+/// A new empty folder `target/e2e/<name>-<pid>-<n>` for a server that Ctrl-C ends together with the test.
 pub fn scratch_dir(name: &str) -> PathBuf {
+    process::end_servers_when_interrupted();
     static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let root = profile_dir().parent().expect("the target folder").join("e2e");

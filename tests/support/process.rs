@@ -2,15 +2,58 @@
 //! Processes: who are the children of one, how much memory has it, ending it by its id.
 
 use std::fs;
-use std::process::Child;
+use std::process::{Child, Command};
+use std::sync::{Mutex, MutexGuard, Once};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
+
+/// The processes that were started here and not yet ended.
+static STARTED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+fn started() -> MutexGuard<'static, Vec<u32>> {
+    STARTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Starts a server.
+///
+/// # Panics
+/// If it cannot be run; `what` names it and its package.
+pub fn spawn(command: &mut Command, what: &str) -> Child {
+    let child = command.spawn().unwrap_or_else(|error| panic!("{what} cannot be run: {error}"));
+    started().push(child.id());
+    child
+}
+
+/// From now on Ctrl-C ends the servers before it ends this program: they are in process groups of their own, which
+/// the terminal does not reach.
+pub fn end_servers_when_interrupted() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let signals = [Signal::SIGINT as i32, Signal::SIGTERM as i32, Signal::SIGHUP as i32];
+        let mut signals = signal_hook::iterator::Signals::new(signals).expect("signals that may be caught");
+        std::thread::spawn(move || {
+            if signals.forever().next().is_some() {
+                for &pid in started().iter() {
+                    signal(pid, Signal::SIGTERM);
+                }
+                std::process::exit(130);
+            }
+        });
+    });
+}
+
+/// Kills a process of ours and collects its zombie.
+pub fn kill(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+    started().retain(|&pid| pid != child.id());
+}
 
 /// Sends `signal`; a process that is gone already is no error.
 pub fn signal(pid: u32, signal: Signal) {
-    let _ = kill(Pid::from_raw(pid as i32), signal);
+    let _ = signal::kill(Pid::from_raw(pid as i32), signal);
 }
 
 /// Does the process exist and is it not a zombie?
@@ -61,6 +104,7 @@ pub fn memory(pid: u32) -> Memory {
 /// Returns false if it had to be killed.
 pub fn end(child: &mut Child, how: Signal, limit: Duration) -> bool {
     if matches!(child.try_wait(), Ok(Some(_))) {
+        started().retain(|&pid| pid != child.id());
         return true;
     }
     let orphans = children(child.id());
@@ -68,12 +112,12 @@ pub fn end(child: &mut Child, how: Signal, limit: Duration) -> bool {
     let start = Instant::now();
     while start.elapsed() < limit {
         if matches!(child.try_wait(), Ok(Some(_))) {
+            started().retain(|&pid| pid != child.id());
             return true;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let _ = child.kill();
-    let _ = child.wait();
+    kill(child);
     for orphan in orphans {
         signal(orphan, Signal::SIGKILL);
     }

@@ -22,7 +22,6 @@ pub struct Tomcat {
     route: String,
     port: u16,
     base: PathBuf,
-    own_group: bool,
     child: Option<Child>,
 }
 
@@ -32,14 +31,14 @@ impl Tomcat {
     /// # Panics
     /// With the end of its log, if it does not come up.
     pub fn start(base: PathBuf, route: &str, port: u16) -> Tomcat {
-        let mut tomcat = Tomcat::launch(base, route, port, false);
+        let mut tomcat = Tomcat::launch(base, route, port);
         tomcat.wait_ready(|_| {});
         tomcat
     }
 
-    /// Starts the process and returns at once. With `own_group`, Ctrl-C at the terminal does not reach it.
-    pub fn launch(base: PathBuf, route: &str, port: u16, own_group: bool) -> Tomcat {
-        let mut tomcat = Tomcat { route: route.to_string(), port, base, own_group, child: None };
+    /// Starts the process and returns at once.
+    pub fn launch(base: PathBuf, route: &str, port: u16) -> Tomcat {
+        let mut tomcat = Tomcat { route: route.to_string(), port, base, child: None };
         tomcat.write_base();
         tomcat.launch_again();
         tomcat
@@ -99,11 +98,9 @@ impl Tomcat {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors);
-        if self.own_group {
-            command.process_group(0);
-        }
-        let child = command.spawn().expect("java can be run (package default-jre-headless)");
-        self.child = Some(child);
+        // Ctrl-C at the terminal is for us, who then end it in order.
+        command.process_group(0);
+        self.child = Some(process::spawn(&mut command, "java (package default-jre-headless)"));
     }
 
     /// Waits until the page answers; `progress` is told the seconds so far, once a second.
@@ -154,8 +151,7 @@ impl Tomcat {
     /// The hardest end: no socket is closed in order, nothing is told to anybody.
     pub fn kill_9(&mut self) {
         if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+            process::kill(&mut child);
         }
     }
 

@@ -43,8 +43,8 @@ fn run() -> Result<(), String> {
     let front = front(&dir, &ports)?;
 
     let mut tomcats = vec![
-        Tomcat::launch(dir.join("TomcatA"), "TomcatA", ports.a, true),
-        Tomcat::launch(dir.join("TomcatB"), "TomcatB", ports.b, true),
+        Tomcat::launch(dir.join("TomcatA"), "TomcatA", ports.a),
+        Tomcat::launch(dir.join("TomcatB"), "TomcatB", ports.b),
     ];
     if !wait_for(&mut tomcats, &ended)? {
         return Ok(());
@@ -135,7 +135,6 @@ fn front(dir: &Path, ports: &Ports) -> Result<Builder, String> {
     let builder = Httpd::builder("run")
         .prefix(dir.join("httpd"))
         .at_port(ports.http)
-        .own_group()
         .line(format!("Include {}", file.display()));
     println!("Checking {} and {} with httpd -t …", front_name(), example.display());
     let verdict = builder.check();
