@@ -66,6 +66,7 @@ pub fn scratch_dir(name: &str) -> PathBuf {
 
 /// A file of the recorded AJP conversations, unpacked when it is stored as `.gz`.
 pub fn vector(path: &str) -> Option<Vec<u8>> {
+    let path = path.strip_suffix(".gz").unwrap_or(path);
     let file = source_dir().join("tests/vectors/ajp").join(path);
     if let Ok(bytes) = std::fs::read(&file) {
         return Some(bytes);
