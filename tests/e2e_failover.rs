@@ -5,35 +5,13 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::ajp_peer::{After, Peer};
-use support::client::{Client, Response};
-use support::httpd::{Builder, Front, Httpd, free_port};
+use support::ajp_peer::After;
+use support::client::Client;
+use support::httpd::{Front, Httpd, free_port};
 use support::load::{Load, expect_ok};
+use support::pair::{DEAD_NODE, balancer, get, seen_by, two_peers};
 use support::tomcat::Tomcat;
 use support::{PATIENCE, scratch_dir, wait_until};
-
-/// Log lines that tell of a dead back end; every test here has one. Stock's, and ours by their ids.
-const DEAD_NODE: &[&str] = &["proxy:error", "proxy_ajp:error", "proxy_balancer:error", "[margay:"];
-
-fn balancer(name: &str, a: &Peer, b: &Peer, member: &str, pass: &str) -> Builder {
-    Httpd::builder(name)
-        .line("<Proxy balancer://c>")
-        .line(format!("    BalancerMember {} route=A {member}", a.url()))
-        .line(format!("    BalancerMember {} route=B {member}", b.url()))
-        .line("</Proxy>")
-        .line(format!("ProxyPass / balancer://c/ {pass}"))
-        // One process: the connections and attempts of a test can be counted.
-        .mpm_lines("StartServers 1\nServerLimit 1\nThreadsPerChild 32\nMaxRequestWorkers 32\nMaxSpareThreads 32\nMinSpareThreads 1")
-}
-
-fn two_peers() -> (Peer, Peer) {
-    (Peer::named("A"), Peer::named("B"))
-}
-
-fn get(httpd: &Httpd, cookie: &str) -> Response {
-    let mut client = Client::new(httpd.address());
-    client.get_with_cookie("/x", cookie).expect("a response")
-}
 
 #[test]
 fn killed_tomcat_under_load_fails_no_idempotent_request_and_comes_back_within_retry() {
@@ -107,39 +85,6 @@ fn no_second_attempt_with_maxattempts_0() {
 }
 
 #[test]
-fn silent_node_costs_the_timeout_once() {
-    let (a, b) = two_peers();
-    let httpd = balancer("silent", &a, &b, "timeout=1", "").start();
-    a.set_script(|conn, _| {
-        conn.wait_until_told();
-        Ok(After::Close)
-    });
-    let start = Instant::now();
-    let first = get(&httpd, "");
-    assert_eq!(first.text(), "B");
-    assert!(start.elapsed() >= Duration::from_millis(900), "A was not asked");
-    let rest = Instant::now();
-    for _ in 0..5 {
-        assert_eq!(get(&httpd, "").text(), "B");
-    }
-    assert!(rest.elapsed() < Duration::from_millis(900), "A was asked again");
-    httpd.assert_no_unexpected(DEAD_NODE);
-}
-
-#[test]
-fn node_without_cpong_is_passed_over() {
-    let (a, b) = two_peers();
-    a.answer_cping(false);
-    let httpd = balancer("nocpong", &a, &b, "timeout=5 ping=1", "").start();
-    for _ in 0..5 {
-        assert_eq!(get(&httpd, "").text(), "B");
-    }
-    assert_eq!(a.requests(), 0, "a request was sent to a node that did not answer a CPing");
-    assert!((1..=2).contains(&a.cpings()), "{} CPings", a.cpings());
-    httpd.assert_no_unexpected(DEAD_NODE);
-}
-
-#[test]
 fn get_moves_on_when_the_node_closes_without_an_answer() {
     let (a, b) = two_peers();
     let httpd = balancer("closes", &a, &b, "", "").start();
@@ -202,15 +147,6 @@ fn without_forced_recovery_a_dead_cluster_is_left_alone_for_retry() {
     }
     assert_eq!((a.connections(), b.connections()), before, "a node in error state was asked");
     httpd.assert_no_unexpected(DEAD_NODE);
-}
-
-/// What a client with that cookie gets: the node, or the status.
-fn seen_by(httpd: &Httpd, cookie: &str) -> String {
-    let response = get(httpd, cookie);
-    match response.status {
-        200 => response.text(),
-        status => status.to_string(),
-    }
 }
 
 #[test]

@@ -7,11 +7,13 @@
 
 pub mod ajp_peer;
 pub mod ajp_text;
+pub mod black_hole;
 pub mod client;
 pub mod fault;
 pub mod httpd;
 pub mod load;
 pub mod log;
+pub mod pair;
 pub mod process;
 pub mod tomcat;
 
