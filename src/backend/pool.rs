@@ -99,6 +99,11 @@ impl Lease<'_> {
         self.connection.as_mut()
     }
 
+    /// Closes the connection and takes the next idle one, if there is one.
+    pub fn take_other(&mut self) {
+        self.connection = self.pool.lock().idle.pop();
+    }
+
     /// Closes the connection and keeps the place.
     pub fn discard(&mut self) {
         self.connection = None;
