@@ -247,14 +247,23 @@ fn the_independent_reader_agrees_with_the_indexes() {
     }
 }
 
+/// A long list is cut in the middle: `["...", "86 more"]`.
 fn compare_headers(file: &str, expected: &[Value], found: &[Header]) {
-    assert_eq!(expected.len(), found.len(), "{file}");
-    for (expected, found) in expected.iter().zip(found) {
-        let mark = if found.is_coded { "#" } else { "" };
-        let name = format!("{mark}{}", String::from_utf8_lossy(&found.name));
+    let mut rest = found;
+    for expected in expected {
+        if expected[0] == "..." {
+            let skipped = expected[1].as_str().unwrap().trim_end_matches(" more");
+            rest = &rest[skipped.parse().unwrap()..];
+            continue;
+        }
+        let (header, after) = rest.split_first().expect(file);
+        let mark = if header.is_coded { "#" } else { "" };
+        let name = format!("{mark}{}", String::from_utf8_lossy(&header.name));
         assert_eq!(expected[0], name, "{file}");
-        assert!(shows(&expected[1], &found.value), "{file}: {name}");
+        assert!(shows(&expected[1], &header.value), "{file}: {name}");
+        rest = after;
     }
+    assert_eq!(rest, [], "{file}");
 }
 
 fn compare_attributes(file: &str, expected: &[Value], found: &[Attribute]) {
