@@ -53,13 +53,6 @@ pub struct Request {
     pub attributes: Vec<Attribute>,
 }
 
-impl Request {
-    pub fn header(&self, name: &str) -> Option<&[u8]> {
-        let found = self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name.as_bytes()));
-        found.map(|header| &header.value[..])
-    }
-}
-
 /// Cuts what a front end sent into packets; each result is a payload.
 pub fn payloads(mut bytes: &[u8]) -> Vec<&[u8]> {
     let mut payloads = Vec::new();

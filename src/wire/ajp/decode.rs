@@ -23,7 +23,8 @@ pub enum Message<'b> {
     /// Everything received so far is to reach the client now. May come before the headers, and then means nothing.
     Flush,
     /// The container wants at most this many bytes of request body. It must be answered each time, with an empty packet
-    /// when nothing is left; it may ask again after that.
+    /// when nothing is left; it may ask again after that. An empty packet sooner than that would cut the body short,
+    /// even as the answer to a wish for 0 bytes.
     GetBody(u16),
     /// The response is complete. The connection may carry another request only if `reuse` is true.
     End { reuse: bool },
