@@ -23,7 +23,8 @@ pub enum Message<'b> {
     /// Everything received so far is to reach the client now. May come before the headers, and then means nothing.
     Flush,
     /// The container wants at most this many bytes of request body. It must be answered each time, with an empty packet
-    /// when nothing is left; it may ask again after that.
+    /// when nothing is left; it may ask again after that. An empty packet sooner than that would cut the body short,
+    /// even as the answer to a wish for 0 bytes.
     GetBody(u16),
     /// The response is complete. The connection may carry another request only if `reuse` is true.
     End { reuse: bool },
@@ -266,5 +267,203 @@ pub fn decode_cpong(buf: &[u8]) -> Result<bool, DecodeError> {
         None => Ok(false),
         Some(0) => Ok(true),
         Some(extra) => Err(DecodeError::TrailingBytes { at: CPONG.len(), message: "CPong", extra }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn packet(payload: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+        [b"AB", &length[..], payload].concat()
+    }
+
+    /// A decoder that has read "200 OK" without headers.
+    fn in_body() -> Decoder {
+        let mut decoder = Decoder::new(8192);
+        assert!(read(&mut decoder, b"\x04\x00\xc8\x00\x02OK\x00\x00\x00").is_ok());
+        decoder
+    }
+
+    /// The message of one whole packet, in the notation of `Debug`.
+    fn read(decoder: &mut Decoder, payload: &[u8]) -> Result<String, DecodeError> {
+        let packet = packet(payload);
+        match decoder.next(&packet)? {
+            Decoded::Message { message, used } => {
+                assert_eq!(used, packet.len());
+                Ok(format!("{message:?}"))
+            }
+            Decoded::Incomplete { need } => panic!("a whole packet wants {need} bytes"),
+        }
+    }
+
+    fn body_error(payload: &[u8]) -> DecodeError {
+        read(&mut in_body(), payload).unwrap_err()
+    }
+
+    fn head_error(after_status: &[u8]) -> DecodeError {
+        read(&mut Decoder::new(8192), &[b"\x04\x00\xc8", after_status].concat()).unwrap_err()
+    }
+
+    #[test]
+    fn coded_and_textual_names_are_read_in_order() {
+        let head = packet(b"\x04\x01\x94\xff\xff\x00\x02\xa0\x07\x00\x03a=b\x00\x00\x01X\x00\x00\x00\x00");
+        let mut decoder = Decoder::new(8192);
+        let Ok(Decoded::Message { message: Message::Headers(head), .. }) = decoder.next(&head) else {
+            panic!("a head")
+        };
+        assert_eq!((head.status, head.reason, head.headers().len()), (404, None, 2));
+        let headers: Vec<_> = head.headers().collect();
+        assert_eq!(headers, [(&b"Set-Cookie"[..], &b"a=b"[..]), (b"X", b"")]);
+    }
+
+    #[test]
+    fn errors_name_the_place_in_the_packet() {
+        let field = "header value";
+        let bad = b"\x00\x02OK\x00\x00\x01\x00\x01X\x00\x00\x03a\nb\x00";
+        assert_eq!(head_error(bad), DecodeError::Character { at: 21, field, found: b'\n' });
+        assert_eq!(packet(&[b"\x04\x00\xc8", &bad[..]].concat())[21], b'\n');
+        let null = b"\xff\xff\x00\x01\x00\x01X\x00\xff\xff";
+        assert_eq!(head_error(null), DecodeError::Null { at: 15, field });
+        let name = b"\xff\xff\x00\x01\x00\x02X:\x00\x00\x00\x00";
+        assert_eq!(head_error(name), DecodeError::Character { at: 14, field: "header name", found: b':' });
+        assert!(head_error(name).to_string().starts_with("byte 14 of the packet is 0x3a"));
+    }
+
+    #[test]
+    fn more_headers_than_the_packet_has_room_for_are_refused() {
+        let count = |announced, left| DecodeError::HeaderCount { announced, left };
+        assert_eq!(head_error(b"\xff\xff\xff\xff"), count(65535, 0));
+        assert_eq!(head_error(b"\xff\xff\x00\x02\xa0\x01\x00\x00\x00"), count(2, 5));
+    }
+
+    #[test]
+    fn bytes_no_field_accounts_for_are_refused() {
+        for (payload, at) in [(&b"\x05\x01\x00"[..], 6), (b"\x06\x1f\xfa\x00", 7)] {
+            assert!(
+                matches!(body_error(payload), DecodeError::TrailingBytes { at: found, extra: 1, .. } if found == at)
+            );
+        }
+        assert!(matches!(
+            head_error(b"\xff\xff\x00\x00\x00"),
+            DecodeError::TrailingBytes { at: 11, extra: 1, .. }
+        ));
+    }
+
+    #[test]
+    fn only_final_statuses_are_accepted() {
+        let status = |status: u16| {
+            let [high, low] = status.to_be_bytes();
+            read(&mut Decoder::new(8192), &[4, high, low, 0xff, 0xff, 0, 0])
+        };
+        for accepted in [200, 599, 999] {
+            assert!(status(accepted).is_ok());
+        }
+        for refused in [0, 1, 99, 100, 103, 199, 1000, 65535] {
+            assert_eq!(status(refused), Err(DecodeError::Status { found: refused }));
+        }
+    }
+
+    #[test]
+    fn chunks_may_lack_their_zero_byte_but_not_lie_about_their_length() {
+        for payload in [&b"\x03\x00\x02ok\x00"[..], b"\x03\x00\x02ok"] {
+            assert_eq!(read(&mut in_body(), payload), Ok(format!("{:?}", Message::Chunk(b"ok"))));
+        }
+        let length = |announced, room| DecodeError::ChunkLength { announced, room };
+        assert_eq!(body_error(b"\x03\x00\x02ok\x00\x00"), length(2, 3));
+        assert_eq!(body_error(b"\x03\x00\x04ok\x00"), length(4, 2));
+        assert_eq!(
+            body_error(b"\x03\x00\x02okx"),
+            DecodeError::Unterminated { at: 9, field: "chunk", found: b'x' }
+        );
+        assert!(matches!(body_error(b"\x03\x00"), DecodeError::Truncated { at: 5, need: 2, left: 1, .. }));
+    }
+
+    #[test]
+    fn a_chunk_without_data_is_a_flush_at_any_time() {
+        for mut decoder in [Decoder::new(8192), in_body()] {
+            for payload in [&b"\x03\x00\x00\x00"[..], b"\x03\x00\x00"] {
+                assert_eq!(read(&mut decoder, payload), Ok("Flush".into()));
+            }
+            assert_eq!(read(&mut decoder, b"\x06\x1f\xfa"), Ok("GetBody(8186)".into()));
+        }
+    }
+
+    #[test]
+    fn only_a_plain_one_lets_the_connection_live() {
+        for (payload, reuse) in [
+            (&b"\x05\x01"[..], true),
+            (b"\x05\x00", false),
+            (b"\x05\x02", false),
+            (b"\x05\xff", false),
+            (b"\x05", false),
+        ] {
+            assert_eq!(read(&mut in_body(), payload), Ok(format!("{:?}", Message::End { reuse })));
+        }
+    }
+
+    #[test]
+    fn after_an_error_or_the_end_nothing_is_read() {
+        let mut decoder = in_body();
+        let error = read(&mut decoder, b"\x07").unwrap_err();
+        assert_eq!(error, DecodeError::UnknownType { found: 7 });
+        assert_eq!(read(&mut decoder, b"\x03\x00\x01x\x00"), Err(error));
+        let mut decoder = in_body();
+        assert!(read(&mut decoder, b"\x05\x01").is_ok());
+        assert_eq!(read(&mut decoder, b"\x03\x00\x01x\x00"), Err(DecodeError::AfterEnd));
+        assert!(matches!(decoder.next(b""), Err(DecodeError::AfterEnd)));
+    }
+
+    #[test]
+    fn a_cpong_has_nothing_before_and_nothing_behind_it() {
+        for length in 0..5 {
+            assert_eq!(decode_cpong(&CPONG[..length]), Ok(false));
+        }
+        assert_eq!(decode_cpong(&CPONG), Ok(true));
+        assert!(matches!(
+            decode_cpong(b"AB\x00\x01\x09A"),
+            Err(DecodeError::TrailingBytes { at: 5, extra: 1, .. })
+        ));
+        assert_eq!(decode_cpong(b"AB\x00\x02\x05\x01"), Err(DecodeError::NotCPong { at: 3, found: 2 }));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0u8..12) {
+            for payload in [bytes.clone(), [&[kind], &bytes[..]].concat(), [b"\x04\x00\xc8\xff\xff\x00\x03", &bytes[..]].concat()] {
+                let packet = packet(&payload);
+                for mut decoder in [Decoder::new(8192), in_body()] {
+                    if let Ok(Decoded::Message { message: Message::Headers(head), .. }) = decoder.next(&packet) {
+                        prop_assert_eq!(head.headers().len(), head.headers().count());
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn written_headers_are_read_back(
+            status in 200u16..1000,
+            headers in proptest::collection::vec(("[!#-'*+.0-9A-Z^-z|~-]{1,20}", "[^\r\n\0]{0,40}"), 0..20),
+        ) {
+            let mut payload = vec![4];
+            payload.extend(status.to_be_bytes());
+            payload.extend(b"\x00\x02OK\x00");
+            payload.extend(u16::try_from(headers.len()).unwrap().to_be_bytes());
+            for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+                payload.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
+                payload.extend(text.bytes().chain([0]));
+            }
+            let packet = packet(&payload);
+            let mut decoder = Decoder::new(8192);
+            let Ok(Decoded::Message { message: Message::Headers(head), used }) = decoder.next(&packet) else {
+                panic!("a head")
+            };
+            prop_assert_eq!((head.status, head.reason, used), (status, Some(&b"OK"[..]), packet.len()));
+            let read: Vec<_> = head.headers().collect();
+            let written: Vec<_> = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+            prop_assert_eq!(read, written);
+        }
     }
 }

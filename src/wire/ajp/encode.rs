@@ -357,3 +357,190 @@ fn decimal(mut number: u64) -> ([u8; 20], usize) {
         first -= 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LINE: RequestLine<'_> = RequestLine {
+        method: b"GET",
+        protocol: b"HTTP/1.1",
+        uri: b"/a",
+        remote_addr: b"::1",
+        remote_host: None,
+        server_name: b"h",
+        server_port: 80,
+        is_ssl: false,
+    };
+
+    /// The bytes of [`LINE`] up to the number of headers, without the packet header.
+    const HEAD: &[u8] =
+        b"\x02\x02\x00\x08HTTP/1.1\x00\x00\x02/a\x00\x00\x03::1\x00\xff\xff\x00\x01h\x00\x00\x50\x00";
+
+    fn packet(rest: &[u8]) -> Vec<u8> {
+        let payload = [HEAD, rest].concat();
+        let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+        [&[0x12, 0x34], &length[..], &payload].concat()
+    }
+
+    fn encoded(
+        line: &RequestLine<'_>,
+        fill: impl FnOnce(&mut ForwardRequest<'_>),
+    ) -> Result<Vec<u8>, EncodeError> {
+        let mut buf = b"before".to_vec();
+        let mut request = ForwardRequest::begin(&mut buf, 8192, line);
+        request.body(BodyLength::None);
+        fill(&mut request);
+        let result = request.finish();
+        let written = buf.split_off(6);
+        assert_eq!(buf, b"before");
+        assert!(result.is_ok() || written.is_empty(), "an error leaves nothing behind");
+        result.map(|()| written)
+    }
+
+    fn error(fill: impl FnOnce(&mut ForwardRequest<'_>)) -> EncodeError {
+        encoded(&LINE, fill).unwrap_err()
+    }
+
+    #[test]
+    fn the_body_length_replaces_the_headers_of_the_client_in_their_place() {
+        let encoded = |length| {
+            encoded(&LINE, |request| {
+                request.body(length).header(b"A", b"1").header(b"content-length", b"9");
+                request
+                    .header(b"transfer-encoding", b"gzip")
+                    .header(b"Content-Length", b"8")
+                    .header(b"B", b"2");
+            })
+            .unwrap()
+        };
+        let (first, last) = (b"\x00\x01A\x00\x00\x011\x00", b"\x00\x01B\x00\x00\x012\x00\xff");
+        let all = |count: u8, middle: &[u8]| packet(&[&[0, count], &first[..], middle, last].concat());
+        assert_eq!(encoded(BodyLength::None), all(2, b""));
+        assert_eq!(encoded(BodyLength::Known(0)), all(3, b"\xa0\x08\x00\x010\x00"));
+        let chunked = b"\x00\x11Transfer-Encoding\x00\x00\x07chunked\x00";
+        assert_eq!(encoded(BodyLength::Chunked), all(3, chunked));
+    }
+
+    #[test]
+    fn a_body_length_without_a_place_comes_last() {
+        let known = encoded(&LINE, |request| {
+            request.body(BodyLength::Known(u64::MAX)).header(b"Host", b"h").secret(b"s");
+        });
+        let rest =
+            b"\x00\x02\xa0\x0b\x00\x01h\x00\xa0\x08\x00\x1418446744073709551615\x00\x0c\x00\x01s\x00\xff";
+        assert_eq!(known, Ok(packet(rest)));
+        let bare = encoded(&LINE, |request| {
+            request.body(BodyLength::Known(10));
+        });
+        assert_eq!(bare, Ok(packet(b"\x00\x01\xa0\x08\x00\x0210\x00\xff")));
+    }
+
+    #[test]
+    fn a_method_without_a_code_stands_before_the_request_attributes() {
+        let line = RequestLine { method: b"FOO", ..LINE };
+        let mut expected = packet(
+            b"\x00\x00\x05\x00\x00\x00\x0b\x01\x00\x0d\x00\x03FOO\x00\x0a\x00\x01n\x00\x00\x01v\x00\xff",
+        );
+        expected[5] = 255;
+        let found = encoded(&line, |request| {
+            request.query_string(b"").ssl_key_size(256).request_attribute(b"n", b"v");
+        });
+        assert_eq!(found, Ok(expected));
+    }
+
+    #[test]
+    fn a_request_that_does_not_fit_leaves_nothing_behind() {
+        let fits = 8192 - 4 - HEAD.len() - 2 - 5 - 1;
+        let fill = |length: usize| encoded(&LINE, |request| _ = request.header(b"Host", &vec![b'x'; length]));
+        assert_eq!(fill(fits).map(|packet| packet.len()), Ok(8192));
+        assert_eq!(fill(fits + 1), Err(EncodeError::TooLarge { packet_size: 8192, part: "end mark" }));
+        assert_eq!(fill(65535), Err(EncodeError::TooLong { part: "header value", length: 65535 }));
+    }
+
+    #[test]
+    fn an_abandoned_request_leaves_nothing_behind() {
+        let mut buf = b"before".to_vec();
+        ForwardRequest::begin(&mut buf, 8192, &LINE).body(BodyLength::None).header(b"A", b"1");
+        assert_eq!(buf, b"before");
+    }
+
+    #[test]
+    fn paths_that_could_be_misread_are_refused() {
+        let refused = |uri| encoded(&RequestLine { uri, ..LINE }, |_| ()).unwrap_err();
+        assert_eq!(refused(b"/a b"), EncodeError::UriCharacter { at: 2, found: b' ' });
+        assert_eq!(refused(b"/\r"), EncodeError::UriCharacter { at: 1, found: b'\r' });
+        for uri in [&b""[..], b"a", b"http://h/a", b"*"] {
+            assert_eq!(refused(uri), EncodeError::UriStart);
+        }
+        let star = RequestLine { uri: b"*", method: b"OPTIONS", ..LINE };
+        assert!(encoded(&star, |_| ()).is_ok());
+    }
+
+    #[test]
+    fn methods_must_be_tokens() {
+        for method in [&b""[..], b"G T", b"GET\n", "GÉT".as_bytes()] {
+            let line = RequestLine { method, ..LINE };
+            assert_eq!(encoded(&line, |_| ()), Err(EncodeError::Method));
+        }
+    }
+
+    #[test]
+    fn header_names_that_look_like_codes_are_refused() {
+        assert_eq!(error(|request| _ = request.header(b"", b"v")), EncodeError::HeaderName { length: 0 });
+        for length in [0xA000, 0xA0FF] {
+            let name = vec![b'x'; length];
+            assert_eq!(error(|request| _ = request.header(&name, b"")), EncodeError::HeaderName { length });
+        }
+    }
+
+    #[test]
+    fn parts_out_of_order_are_reported() {
+        let order = |part| EncodeError::Order { part };
+        assert_eq!(error(|request| _ = request.query_string(b"q").secret(b"s")), order("secret"));
+        assert_eq!(error(|request| _ = request.secret(b"s").secret(b"s")), order("secret"));
+        assert_eq!(error(|request| _ = request.secret(b"s").header(b"A", b"1")), order("header"));
+        assert_eq!(
+            error(|request| _ = request.header(b"A", b"1").body(BodyLength::None)),
+            order("body length")
+        );
+        let mut buf = Vec::new();
+        assert_eq!(ForwardRequest::begin(&mut buf, 8192, &LINE).finish(), Err(order("body length")));
+    }
+
+    #[test]
+    fn the_first_fault_is_the_one_reported() {
+        let fault =
+            error(|request| _ = request.header(b"", b"v").header(b"A", &[0; 9000]).secret(b"s").secret(b"s"));
+        assert_eq!(fault, EncodeError::HeaderName { length: 0 });
+    }
+
+    #[test]
+    fn packets_are_written_one_after_another_into_the_same_memory() {
+        let mut buf = Vec::with_capacity(8192);
+        let memory = buf.as_ptr();
+        for count in 1..=3 {
+            let mut request = ForwardRequest::begin(&mut buf, 8192, &LINE);
+            request.body(BodyLength::None);
+            assert_eq!(request.finish(), Ok(()));
+            assert_eq!(buf, packet(b"\x00\x00\xff").repeat(count));
+        }
+        assert_eq!(buf.as_ptr(), memory);
+    }
+
+    proptest! {
+        #[test]
+        fn every_length_is_written_in_decimal(length: u64) {
+            let (digits, first) = decimal(length);
+            prop_assert_eq!(std::str::from_utf8(&digits[first..]).unwrap(), length.to_string());
+        }
+
+        #[test]
+        fn strings_are_counted_ended_and_kept(value in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let found = encoded(&LINE, |request| _ = request.header(b"A", &value)).unwrap();
+            let length = u16::try_from(value.len()).unwrap().to_be_bytes();
+            prop_assert_eq!(found, packet(&[b"\x00\x01\x00\x01A\x00", &length[..], &value, b"\x00\xff"].concat()));
+        }
+    }
+}
