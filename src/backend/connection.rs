@@ -136,7 +136,7 @@ impl Connection {
     pub fn send(&self, mut pieces: &mut [IoSlice<'_>], sent: &mut usize) -> io::Result<()> {
         while !pieces.is_empty() {
             let fd = self.socket.as_raw_fd();
-            let result = match pieces {
+            let result = match &*pieces {
                 [one] => socket::send(fd, one, MsgFlags::MSG_NOSIGNAL),
                 many => socket::sendmsg::<()>(fd, many, &[], MsgFlags::MSG_NOSIGNAL, None),
             };

@@ -4,7 +4,7 @@
 use crate::base::clock::Moment;
 use crate::base::status::Status;
 use crate::config::plan::{Member, MemberId};
-use crate::shared::{MEMBERS, MemberSlot, MemberSlotId};
+use crate::shared::{MemberSlot, MemberSlotId};
 
 use super::transition::{self, Event};
 
@@ -68,23 +68,32 @@ impl Candidate<'_> {
     }
 }
 
-/// The members a request was already given to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Members a request was already given to, or that were looked at already. It has room for more than any request tries;
+/// when it is full, every member counts as tried, so that a search ends.
+#[derive(Clone, Copy, Debug)]
 pub struct Tried {
-    places: [u64; MEMBERS / 64],
-    count: u32,
+    places: [Option<MemberSlotId>; Tried::ROOM],
+    count: usize,
+}
+
+impl Default for Tried {
+    fn default() -> Self {
+        Self { places: [None; Self::ROOM], count: 0 }
+    }
 }
 
 impl Tried {
+    const ROOM: usize = 32;
+
     pub fn add(&mut self, slot: MemberSlotId) {
         if !self.has(slot) {
-            self.places[slot.index() / 64] |= 1 << (slot.index() % 64);
+            self.places[self.count] = Some(slot);
             self.count += 1;
         }
     }
 
     pub fn has(&self, slot: MemberSlotId) -> bool {
-        self.places[slot.index() / 64] >> (slot.index() % 64) & 1 == 1
+        self.count == Self::ROOM || self.places[..self.count].contains(&Some(slot))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -93,6 +102,6 @@ impl Tried {
 
     /// How many different members.
     pub fn len(&self) -> usize {
-        self.count as usize
+        self.count
     }
 }

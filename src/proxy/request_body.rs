@@ -153,7 +153,7 @@ impl RequestBody {
             // More pieces than one call takes: a client that sends a few bytes at a time.
             let mut all = vec![IoSlice::new(&[]); size];
             let count = exchange.body_pieces(size, &mut all);
-            let packet = all[..count].concat();
+            let packet: Vec<u8> = all[..count].iter().flat_map(|piece| piece.iter().copied()).collect();
             let mut pieces = [IoSlice::new(head), IoSlice::new(&header), IoSlice::new(&packet)];
             return connection.send(&mut pieces, sent).map_err(BackendError::of_io);
         }

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct BalancerSlot {
     refused: AtomicU64,
     recovered: AtomicU64,
+    /// Generation in which the letter case of a session name was remarked on, plus one.
+    noted: AtomicU64,
 }
 
 impl BalancerSlot {
@@ -30,9 +32,16 @@ impl BalancerSlot {
         self.recovered.fetch_add(1, Relaxed);
     }
 
+    /// True once per generation of children, for remarks that all of them would make.
+    pub fn note_once(&self, generation: u32) -> bool {
+        let mark = u64::from(generation) + 1;
+        self.noted.load(Relaxed) != mark && self.noted.swap(mark, Relaxed) != mark
+    }
+
     /// Back to the state of a slot that was never used.
     pub(super) fn reset(&self) {
         self.refused.store(0, Relaxed);
         self.recovered.store(0, Relaxed);
+        self.noted.store(0, Relaxed);
     }
 }

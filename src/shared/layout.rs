@@ -11,11 +11,11 @@ use super::lane::LaneSlot;
 use super::member::MemberSlot;
 
 /// How many members (and plain workers) the region has room for.
-pub const MEMBERS: usize = 1024;
+pub const MEMBERS: usize = 8192;
 /// How many balancers the region has room for.
 pub const BALANCERS: usize = 256;
 /// How many child processes can have their busy counts repaired.
-pub const LANES: usize = 256;
+pub const LANES: usize = 1024;
 
 /// Place of a member in the region. Only the directory makes one, so it is always in range.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -46,7 +46,7 @@ pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"MARGAY\0\0");
 pub(super) const VERSION: u32 = 1;
 
 /// Bytes of the mapping. Untouched pages cost nothing.
-pub(super) const SIZE: usize = 4 << 20;
+pub(super) const SIZE: usize = 32 << 20;
 
 /// First line of the region.
 #[repr(C, align(64))]
