@@ -92,7 +92,9 @@ impl<'p> Chooser<'p> {
         sticky::lookup(sticky, request, |route| self.has_route(balancer, route))
     }
 
-    /// Chooses a member and counts the choice. `tried` are members this request was already given to: they come last.
+    /// Chooses a member and counts the choice. `tried` are members this request was already given to: they are left
+    /// out, whatever other requests found out about them since. Only a written `maxattempts` lets them have it again
+    /// when nobody else can.
     ///
     /// # Errors
     /// Nobody may serve the request now.
@@ -228,7 +230,8 @@ impl<'p> Chooser<'p> {
             Method::ByBusyness => self.select::<ByBusyness>(balancer, tried, now),
         };
         let fresh = select(tried);
-        if fresh.is_none() && !tried.is_empty() { select(&Tried::default()) } else { fresh }
+        let may_repeat = balancer.max_attempts.is_some() && !tried.is_empty();
+        if fresh.is_none() && may_repeat { select(&Tried::default()) } else { fresh }
     }
 
     /// The lbsets in order, until one has somebody.

@@ -86,7 +86,8 @@ impl Region {
         repaired
     }
 
-    /// The oldest generation that holds a lane, for [`Region::retire`]. Children without a lane are not seen.
+    /// The oldest generation that holds a lane, for [`Region::retire`]; `None` = no child has one. Children that have
+    /// not claimed a lane yet, or found none free, are not seen: who starts them knows better.
     pub fn oldest_generation(&self) -> Option<u32> {
         self.layout().lanes.iter().filter_map(LaneSlot::owner).map(|owner| owner.generation).min()
     }
@@ -127,8 +128,9 @@ impl Lane<'_> {
     /// Counts one request of this process on the member. Each call needs its [`Lane::leave`]; see [`Lane::busy`].
     pub fn enter(&self, slot: MemberSlotId) {
         if let Some(notes) = self.notes {
-            // Release orders the note before the count for the parent that reads them after a kill.
-            notes.0[slot.index()].fetch_add(1, AcqRel);
+            // A kill falls between two instructions, so the order in the program is what counts: acquire keeps the
+            // compiler from counting before noting, release in `leave` from clearing the note before counting.
+            notes.0[slot.index()].fetch_add(1, Acquire);
         }
         self.region.member(slot).raise_busy();
     }
@@ -137,7 +139,7 @@ impl Lane<'_> {
     pub fn leave(&self, slot: MemberSlotId) {
         self.region.member(slot).lower_busy(1);
         if let Some(notes) = self.notes {
-            notes.0[slot.index()].fetch_sub(1, AcqRel);
+            notes.0[slot.index()].fetch_sub(1, Release);
         }
     }
 

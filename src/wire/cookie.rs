@@ -115,9 +115,13 @@ pub fn find_in_url<'a>(url: &'a [u8], name: &[u8], semicolon_ends: bool, case: C
     if name.is_empty() {
         return None;
     }
+    let is_start = |byte: u8| byte.eq_ignore_ascii_case(&name[0]);
     let ends = |byte: &u8| matches!(byte, b'?' | b'&') || (semicolon_ends && *byte == b';');
     url.windows(name.len()).enumerate().find_map(|(start, written)| {
-        if !case.is_equal(written, name) || (case == Case::Ignore && !starts_parameter(url, start)) {
+        if !is_start(written[0])
+            || !case.is_equal(written, name)
+            || (case == Case::Ignore && !starts_parameter(url, start))
+        {
             return None;
         }
         let value = url[start + name.len()..].strip_prefix(b"=")?;
