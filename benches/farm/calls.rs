@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::case::CALLS_CASE;
 use crate::front::{FrontEnd, Mpm, Size};
 use crate::load::{Load, Until};
-use crate::server::Yard;
+use crate::server::{Failure, Yard};
 
 const WARM_UP: u64 = 20;
 const REQUESTS: u64 = 200;
@@ -20,14 +20,6 @@ const REQUESTS: u64 = 200;
 pub struct Calls {
     pub towards_back_end: f64,
     pub total: f64,
-}
-
-/// Why there is no count.
-pub enum Failure {
-    /// It could not be set up here.
-    Skipped(String),
-    /// The front end gave a wrong answer or none.
-    Wrong(String),
 }
 
 /// Why nothing can be counted, if so.
@@ -43,7 +35,7 @@ pub fn check_strace() -> Result<(), String> {
 /// Runs `front` with one prefork child (one worker for nginx) under strace.
 pub fn count(yard: &Yard, front: &FrontEnd) -> Result<Calls, Failure> {
     let file = yard.dir.join("trace");
-    let server = yard.start(front, Mpm::Prefork, Size::OneChild, Some(&file)).map_err(Failure::Skipped)?;
+    let server = yard.start(front, Mpm::Prefork, Size::OneChild, Some(&file))?;
     let run = || -> Result<(usize, usize), String> {
         let mut load = Load::connect(server.port, CALLS_CASE, 1)?;
         load.run(Until::Requests(WARM_UP))?;

@@ -35,7 +35,7 @@ use measure::Table;
 use options::{Asked, Options};
 use parts::Parts;
 use report::CallRow;
-use server::Yard;
+use server::{Failure, Yard};
 
 fn main() -> ExitCode {
     let done = match Options::parse(std::env::args().skip(1)) {
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
-            eprintln!("farm: at least one answer was wrong, see above");
+            eprintln!("farm: a server did not start or gave a wrong answer, see above");
             ExitCode::FAILURE
         }
         Err(what) => {
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs everything asked for. False if an answer was wrong.
+/// Runs everything asked for. False if a server did not start or an answer was wrong.
 fn run(options: &Options) -> Result<bool, String> {
     // Cargo's directory for scratch files of benches is one below the target directory.
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -108,7 +108,7 @@ fn count_calls(yard: &Yard) -> Vec<CallRow> {
     let strace = calls::check_strace();
     let count = |front| match &strace {
         Ok(()) => calls::count(yard, front),
-        Err(reason) => Err(calls::Failure::Skipped(reason.clone())),
+        Err(reason) => Err(Failure::Skipped(reason.clone())),
     };
     CALLS_FRONTS.iter().map(|&front| CallRow { front, calls: count(front) }).collect()
 }
@@ -121,7 +121,8 @@ fn run_dir(parent: &Path) -> Result<PathBuf, String> {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.strip_prefix("run-"));
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            fs::remove_dir_all(entry.path()).map_err(failed)?;
+            // A directory of another user stays; it is in nobody's way.
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
     let dir = parent.join(format!("run-{}", std::process::id()));

@@ -9,7 +9,7 @@ use crate::cpu;
 use crate::front::{FrontEnd, Mpm, Size};
 use crate::load::{Load, Until};
 use crate::options::Options;
-use crate::server::{Server, Yard};
+use crate::server::{Failure, Server, Yard};
 
 /// Unmeasured time before each measurement: connections are opened, caches are warm.
 const WARM_UP: Duration = Duration::from_millis(150);
@@ -27,10 +27,7 @@ pub struct Sample {
 pub enum Outcome {
     /// One sample for each round.
     Measured(Vec<Sample>),
-    /// It could not be set up here.
-    Skipped(String),
-    /// It gave a wrong answer or none.
-    Wrong(String),
+    Failed(Failure),
 }
 
 /// All rows of a case under one MPM.
@@ -71,9 +68,9 @@ impl Table {
         Some(self.over(front, base)? / theirs)
     }
 
-    /// Whether a front end gave a wrong answer.
+    /// Whether a front end did not start or gave a wrong answer.
     pub fn has_wrong(&self) -> bool {
-        self.rows.iter().any(|(_, outcome)| matches!(outcome, Outcome::Wrong(_)))
+        self.rows.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(Failure::Wrong(_))))
     }
 
     fn differences(&self, front: &FrontEnd, base: &FrontEnd) -> Option<Vec<f64>> {
@@ -90,7 +87,7 @@ fn median(mut figures: Vec<f64>) -> Option<f64> {
 }
 
 /// Servers that keep running from case to case, by row name.
-pub type Servers = HashMap<&'static str, Result<Server, String>>;
+pub type Servers = HashMap<&'static str, Result<Server, Failure>>;
 
 /// Starts what `cases` need.
 pub fn start_servers(yard: &Yard, mpm: Mpm, cases: &[&'static Case]) -> Servers {
@@ -105,7 +102,7 @@ pub fn start_servers(yard: &Yard, mpm: Mpm, cases: &[&'static Case]) -> Servers 
 pub fn run(case: &'static Case, mpm: Mpm, servers: &Servers, options: &Options) -> Table {
     let first = |front: &&'static FrontEnd| match &servers[front.name] {
         Ok(_) => (*front, Outcome::Measured(Vec::new())),
-        Err(reason) => (*front, Outcome::Skipped(reason.clone())),
+        Err(failure) => (*front, Outcome::Failed(failure.clone())),
     };
     let mut rows: Vec<_> = case.fronts.iter().map(first).collect();
     for _ in 0..options.rounds {
@@ -115,7 +112,10 @@ pub fn run(case: &'static Case, mpm: Mpm, servers: &Servers, options: &Options) 
             };
             match sample(server, case, mpm, options.measured) {
                 Ok(sample) => samples.push(sample),
-                Err(what) => *outcome = Outcome::Wrong(format!("{what}; log: {}", server.last_complaint())),
+                Err(what) => {
+                    let what = format!("{what}; log: {}", server.last_complaint());
+                    *outcome = Outcome::Failed(Failure::Wrong(what));
+                }
             }
         }
     }

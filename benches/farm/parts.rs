@@ -25,12 +25,15 @@ impl Parts {
     /// Finds, compiles and unpacks. `target` is cargo's target directory. Without httpd there is nothing to measure.
     pub fn gather(target: &Path) -> Result<Parts, String> {
         let apxs = std::env::var("APXS").unwrap_or_else(|_| "apxs".to_owned());
-        let query = |name| output(Command::new(&apxs).args(["-q", name]));
-        let httpd = Path::new(&query("SBINDIR")?).join(query("PROGNAME")?);
+        // Without apxs: where Debian has them. Only the empty handler cannot be built then.
+        let query = |name, debian: &str| {
+            output(Command::new(&apxs).args(["-q", name])).unwrap_or_else(|_| debian.to_owned())
+        };
+        let httpd = Path::new(&query("SBINDIR", "/usr/sbin")).join(query("PROGNAME", "apache2"));
         let work = target.join("bench");
         Ok(Parts {
             httpd: existing(httpd)?,
-            httpd_modules: query("LIBEXECDIR")?.into(),
+            httpd_modules: query("LIBEXECDIR", "/usr/lib/apache2/modules").into(),
             empty_handler: compile_empty_handler(&apxs, &work.join("empty_handler")),
             mod_jk: mod_jk(&work.join("packages")),
             nginx: nginx(&work.join("packages")),
@@ -49,7 +52,8 @@ fn compile_empty_handler(apxs: &str, dir: &Path) -> Part {
     fs::create_dir_all(dir).map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
     // apxs leaves its objects beside the source.
     let copy = dir.join("mod_bench_empty.c");
-    fs::copy(&source, &copy).map_err(|e| format!("cannot copy {}: {e}", source.display()))?;
+    let text = fs::read(&source).map_err(|e| format!("cannot read {}: {e}", source.display()))?;
+    fs::write(&copy, text).map_err(|e| format!("cannot write {}: {e}", copy.display()))?;
     output(Command::new(apxs).args(["-c", "-Wc,-O2", "mod_bench_empty.c"]).current_dir(dir))?;
     existing(dir.join(".libs/mod_bench_empty.so"))
 }

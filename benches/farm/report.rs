@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The tables as they are printed.
 
-use crate::calls::{Calls, Failure};
+use crate::calls::Calls;
 use crate::front::{EMPTY, FrontEnd, MOD_PROXY_AJP, Program};
 use crate::measure::{Outcome, Table};
 use crate::options::Options;
+use crate::server::Failure;
 
 /// One line of the table of system calls.
 pub struct CallRow {
@@ -39,8 +40,8 @@ pub fn table(table: &Table) {
     for (front, outcome) in &table.rows {
         match outcome {
             Outcome::Measured(_) => println!("  {:26}{}", front.name, figures(table, front)),
-            Outcome::Skipped(reason) => println!("  {:26}  skipped: {reason}", front.name),
-            Outcome::Wrong(what) => println!("  {:26}  WRONG: {what}", front.name),
+            Outcome::Failed(Failure::Skipped(reason)) => println!("  {:26}  skipped: {reason}", front.name),
+            Outcome::Failed(Failure::Wrong(what)) => println!("  {:26}  WRONG: {what}", front.name),
         }
     }
 }

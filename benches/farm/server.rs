@@ -29,6 +29,15 @@ pub struct Yard<'a> {
     pub is_root: bool,
 }
 
+/// Why there is no figure.
+#[derive(Clone)]
+pub enum Failure {
+    /// A part is missing on this machine.
+    Skipped(String),
+    /// The front end did not start, gave a wrong answer or none.
+    Wrong(String),
+}
+
 /// A running front end. Dropping it ends it.
 pub struct Server {
     child: Child,
@@ -53,30 +62,28 @@ impl Yard<'_> {
         mpm: Mpm,
         size: Size,
         trace: Option<&Path>,
-    ) -> Result<Server, String> {
+    ) -> Result<Server, Failure> {
         let kind = if trace.is_some() { "traced" } else { mpm.name() };
         let prefix = self.dir.join(format!("{kind}-{}", front.name.replace([' ', ',', '(', ')'], "")));
-        fs::create_dir_all(&prefix).map_err(|e| format!("cannot create {}: {e}", prefix.display()))?;
-        let port = free_port()?;
-        let (ajp_port, http_port, is_root) = (self.ajp_port, self.http_port, self.is_root);
-        front.write_config(&Site {
-            parts: self.parts,
-            ajp_port,
-            http_port,
-            port,
-            prefix: &prefix,
-            mpm,
-            size,
-            is_root,
-        })?;
+        let port = self.set_up(front, mpm, size, &prefix).map_err(Failure::Skipped)?;
         let mut command = dies_with_parent();
         if let Some(file) = trace {
-            command.args(["strace", "-f", "-qq", "-o"]).arg(file);
+            // -I 2: strace can be ended; the second setpriv ends the server with it.
+            command.args(["strace", "-f", "-qq", "-I", "2", "-o"]).arg(file);
             command.args(["setpriv", "--pdeathsig", "TERM"]);
         }
-        self.add_program(&mut command, front.program, &prefix)?;
-        let server = Server { child: spawn(command, &prefix)?, prefix, port };
-        server.when_ready()
+        self.add_program(&mut command, front.program, &prefix).map_err(Failure::Skipped)?;
+        let child = spawn(command, &prefix).map_err(Failure::Wrong)?;
+        Server { child, prefix, port }.when_ready().map_err(Failure::Wrong)
+    }
+
+    /// Makes the directory and the configuration file; returns the port to listen on.
+    fn set_up(&self, front: &FrontEnd, mpm: Mpm, size: Size, prefix: &Path) -> Result<u16, String> {
+        fs::create_dir_all(prefix).map_err(|e| format!("cannot create {}: {e}", prefix.display()))?;
+        let port = free_port()?;
+        let Yard { parts, ajp_port, http_port, is_root, .. } = *self;
+        front.write_config(&Site { parts, ajp_port, http_port, port, prefix, mpm, size, is_root })?;
+        Ok(port)
     }
 
     fn add_program(&self, command: &mut Command, program: Program, prefix: &Path) -> Result<(), String> {
