@@ -4,9 +4,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::draft::{
-    BalancerDraft, DirectoryDraft, Draft, MemberDraft, MountDraft, ReverseDraft, TargetDraft, index,
-};
+use super::declare::{BalancerDraft, MemberDraft, MountDraft, TargetDraft};
+use super::draft::{DirectoryDraft, Draft, ReverseDraft, index};
 use super::finding::{Finding, Severity};
 use super::inherit::{self, View};
 use super::lint;

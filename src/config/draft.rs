@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The configuration as it is being read: what each server and section has said so far.
 
+use super::declare::{MountDraft, SiteDraft, TargetDraft};
 use super::directive::Directive;
 use super::finding::{Finding, Severity, id};
 use super::origin::Origin;
-use super::plan::{Encoding, Matching, SectionId, SiteId};
+use super::plan::{Matching, SectionId, SiteId};
 use super::proxy::{self, Reader, Surroundings};
 pub use super::section::SectionKind;
-use super::setting::{BalancerSettings, MemberSettings, SiteSettings};
-use super::statement::{MountLine, Pair, Statement, TargetLine};
-use super::url::{BalancerUrl, MemberUrl, Url, shown};
-use crate::base::text::{Words, nearest, quoted};
+use super::statement::{MountLine, Statement};
+use super::url::shown;
+use crate::base::text::{Words, quoted};
 
 /// Collects the lines of one configuration pass. Owned by the adapter; [`Draft::compile`](super::compile) ends it.
 #[derive(Debug)]
@@ -36,18 +36,6 @@ pub struct ProxySection {
     pub url: String,
     /// True: a shell pattern over the whole target. False: a plain, case-sensitive prefix of it.
     pub pattern: bool,
-}
-
-/// One server.
-#[derive(Debug, Default)]
-pub(crate) struct SiteDraft {
-    pub name: String,
-    pub settings: SiteSettings,
-    pub mounts: Vec<MountDraft>,
-    pub balancers: Vec<BalancerDraft>,
-    pub workers: Vec<MemberDraft>,
-    /// Per-directory values at server level.
-    pub defaults: DirectoryDraft,
 }
 
 /// One section.
@@ -78,40 +66,6 @@ pub(crate) struct ReverseDraft {
 }
 
 pub(crate) type CookieDraft = super::plan::CookieRule;
-
-#[derive(Debug, Clone)]
-pub(crate) struct MountDraft {
-    pub origin: Origin,
-    pub path: String,
-    pub matching: Matching,
-    pub url: String,
-    pub target: TargetDraft,
-    pub encoding: Encoding,
-}
-
-/// Where a rule leads, by name.
-#[derive(Debug, Clone)]
-pub(crate) enum TargetDraft {
-    Exclude,
-    Balancer(BalancerUrl),
-    /// Index into the workers of the site that wrote the rule, and the path of the target.
-    Worker(usize, String),
-}
-
-#[derive(Debug)]
-pub(crate) struct BalancerDraft {
-    pub name: String,
-    pub origin: Origin,
-    pub settings: BalancerSettings,
-    pub members: Vec<MemberDraft>,
-}
-
-#[derive(Debug)]
-pub(crate) struct MemberDraft {
-    pub url: MemberUrl,
-    pub origin: Origin,
-    pub settings: MemberSettings,
-}
 
 impl Default for Draft {
     fn default() -> Self {
@@ -203,8 +157,7 @@ impl Draft {
             Ok((container.url, container.pattern))
         })
         .map(|(url, pattern)| {
-            let quoted_argument = format!("\"{}\"", url.replace('\\', "\\\\").replace('"', "\\\""));
-            let section = self.section(site, SectionKind::Proxy, &quoted_argument, origin);
+            let section = self.section(site, SectionKind::Proxy, &url, origin);
             ProxySection { section, url, pattern }
         })
         .inspect_err(|finding| self.findings.push(finding.clone()))
@@ -333,187 +286,7 @@ impl Draft {
     }
 }
 
-impl SiteDraft {
-    /// The balancer of this name, made on first mention.
-    fn balancer(&mut self, name: &str, origin: &Origin) -> &mut BalancerDraft {
-        let known = self.balancers.iter().position(|balancer| balancer.name == name);
-        let place = known.unwrap_or_else(|| {
-            self.balancers.push(BalancerDraft {
-                name: name.to_owned(),
-                origin: origin.clone(),
-                settings: BalancerSettings::default(),
-                members: Vec::new(),
-            });
-            self.balancers.len() - 1
-        });
-        &mut self.balancers[place]
-    }
-
-    /// Server values are copied when a worker is declared, not later: mod_proxy's rule.
-    fn copied(&self) -> MemberSettings {
-        MemberSettings {
-            timeout: self.settings.timeout,
-            io_buffer: self.settings.io_buffer,
-            receive_buffer: self.settings.receive_buffer,
-            ..MemberSettings::default()
-        }
-    }
-
-    fn add_member(
-        &mut self,
-        balancer: BalancerUrl,
-        url: MemberUrl,
-        settings: &MemberSettings,
-        pairs: &[Pair],
-        origin: &Origin,
-    ) -> Vec<Finding> {
-        let copied = self.copied();
-        let balancer = self.balancer(&balancer.name, origin);
-        match longest(&balancer.members, &url) {
-            Some(known) => shared(&balancer.members[known], &url, pairs, "BalancerMember", origin),
-            None => {
-                let mut settings = settings.clone();
-                settings.fill_from(&copied);
-                balancer.members.push(MemberDraft { url, origin: origin.clone(), settings });
-                Vec::new()
-            }
-        }
-    }
-
-    /// The worker of this URL, made if missing; true if it was there.
-    fn worker(&mut self, url: MemberUrl, settings: &MemberSettings, origin: &Origin) -> (usize, bool) {
-        if let Some(known) = longest(&self.workers, &url) {
-            return (known, true);
-        }
-        let mut settings = settings.clone();
-        settings.fill_from(&self.copied());
-        self.workers.push(MemberDraft { url, origin: origin.clone(), settings });
-        (self.workers.len() - 1, false)
-    }
-
-    fn rule_target(
-        &mut self,
-        target: TargetLine,
-        pairs: &[Pair],
-        origin: &Origin,
-    ) -> (TargetDraft, Vec<Finding>) {
-        match target {
-            TargetLine::Balancer(url, settings) => {
-                self.balancer(&url.name, origin).settings.replace_by(&settings);
-                (TargetDraft::Balancer(url), Vec::new())
-            }
-            TargetLine::Member(url, settings) => {
-                let path = url.path.clone();
-                let (worker, known) = self.worker(url.clone(), &settings, origin);
-                let findings = match known && !pairs.is_empty() {
-                    true => shared(&self.workers[worker], &url, pairs, "ProxyPass", origin),
-                    false => Vec::new(),
-                };
-                (TargetDraft::Worker(worker, path), findings)
-            }
-        }
-    }
-
-    fn set(
-        &mut self,
-        text: &str,
-        target: TargetLine,
-        create: bool,
-        directive: Directive,
-        origin: &Origin,
-    ) -> Result<(), Finding> {
-        match target {
-            TargetLine::Balancer(url, settings) => {
-                let known = self.balancers.iter().any(|balancer| balancer.name == url.name);
-                if !known && !create {
-                    return Err(self.no_balancer(text, &url, origin));
-                }
-                self.balancer(&url.name, origin).settings.replace_by(&settings);
-            }
-            TargetLine::Member(url, settings) => {
-                if !create && longest(&self.workers, &url).is_none() {
-                    return Err(self.no_worker(text, &url, directive, origin));
-                }
-                let (worker, known) = self.worker(url, &settings, origin);
-                if known {
-                    let letters = joined(&self.workers[worker].settings.status, &settings.status);
-                    self.workers[worker].settings.replace_by(&settings);
-                    self.workers[worker].settings.status = letters;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn no_balancer(&self, text: &str, url: &BalancerUrl, origin: &Origin) -> Finding {
-        let message = format!("ProxySet can not find '{}' Balancer.", shown(text));
-        let finding = Finding::error(id::UNKNOWN_TARGET, origin, message);
-        let known = self.balancers.iter().map(|balancer| balancer.name.as_str());
-        match nearest(&url.name, known) {
-            Some(name) => finding.cured_by(format!("Did you mean balancer://{name}?")),
-            None => finding.cured_by(
-                "Write the line behind the first line of this server that names the balancer, or into <Proxy balancer://name>.",
-            ),
-        }
-    }
-
-    fn no_worker(&self, text: &str, url: &MemberUrl, directive: Directive, origin: &Origin) -> Finding {
-        let message = format!("{} can not find '{}' Worker.", directive.name(), shown(text));
-        let owner = self.balancers.iter().find(|balancer| longest(&balancer.members, url).is_some());
-        Finding::error(id::UNKNOWN_TARGET, origin, message).cured_by(match owner {
-            Some(balancer) => format!(
-                "It is a member of balancer://{}: write the parameters at the end of its BalancerMember line.",
-                balancer.name
-            ),
-            None => "Write the line behind the ProxyPass that names the worker, or into <Proxy url>.".into(),
-        })
-    }
-}
-
-/// The known worker whose name covers most of the URL.
-fn longest(workers: &[MemberDraft], url: &MemberUrl) -> Option<usize> {
-    let covering = workers.iter().enumerate().filter(|(_, worker)| worker.url.covers(url));
-    covering.max_by_key(|(index, worker)| (worker.url.name.len(), usize::MAX - index)).map(|(index, _)| index)
-}
-
-fn shared(
-    known: &MemberDraft,
-    url: &MemberUrl,
-    pairs: &[Pair],
-    directive: &str,
-    origin: &Origin,
-) -> Vec<Finding> {
-    let ignored: Vec<_> = pairs.iter().map(|pair| shown(&format!("{}={}", pair.key, pair.value))).collect();
-    let ignored =
-        if ignored.is_empty() { String::new() } else { format!(", and ignores {}", ignored.join(" ")) };
-    let text = format!(
-        "{directive} {} shares the worker {} of {} instead of creating its own{ignored}",
-        shown(&url.name),
-        shown(&known.url.name),
-        known.origin
-    );
-    let cure = match known.url.name == url.name {
-        true => "Write the parameters on the first line.",
-        false => "Write the line with the longer URL first, if two workers are meant.",
-    };
-    vec![Finding::warning(id::SHARED_WORKER, origin, text).cured_by(cure)]
-}
-
-/// Status letters of two lines: the later ones act on what the earlier ones left.
-fn joined(earlier: &Option<String>, later: &Option<String>) -> Option<String> {
-    match (earlier, later) {
-        (Some(earlier), Some(later)) => Some(format!("{earlier}{later}")),
-        (earlier, later) => earlier.clone().or_else(|| later.clone()),
-    }
-}
-
 /// Ids are 32 bits wide; no configuration has more servers or sections than that.
 pub(crate) fn index(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
-}
-
-impl From<Url> for TargetLine {
-    fn from(url: Url) -> Self {
-        Self::bare(url)
-    }
 }

@@ -2,7 +2,8 @@
 //! What a virtual host takes over from the main server.
 
 use super::compile::{Compiler, Names};
-use super::draft::{BalancerDraft, DirectoryDraft, Draft};
+use super::declare::BalancerDraft;
+use super::draft::{DirectoryDraft, Draft};
 use super::finding::{Finding, id};
 use super::plan::{BalancerId, MemberId, Method};
 use super::setting::{BalancerSettings, SiteSettings};

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod compile;
+mod declare;
 pub mod directive;
 pub mod draft;
 pub mod finding;

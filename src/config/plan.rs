@@ -132,6 +132,14 @@ impl Mount {
             Matching::Section => Some(0),
         }
     }
+
+    /// The target as written: a URL or `!`.
+    pub fn target_text(&self) -> &str {
+        match &self.target {
+            Target::Exclude => "!",
+            Target::Forward(destination) => &destination.url,
+        }
+    }
 }
 
 /// How a rule's path is compared.

@@ -3,7 +3,7 @@
 
 use super::plan::Encoding;
 use super::setting::{BalancerSettings, MemberSettings, SiteSettings};
-use super::url::{BalancerUrl, MemberUrl, Url};
+use super::url::{BalancerUrl, MemberUrl};
 
 /// A `key=value` word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,14 +65,4 @@ pub(crate) struct MountLine {
 pub(crate) enum TargetLine {
     Balancer(BalancerUrl, Box<BalancerSettings>),
     Member(MemberUrl, Box<MemberSettings>),
-}
-
-impl TargetLine {
-    /// The target without settings.
-    pub fn bare(url: Url) -> Self {
-        match url {
-            Url::Balancer(url) => Self::Balancer(url, Box::default()),
-            Url::Member(url) => Self::Member(url, Box::default()),
-        }
-    }
 }

@@ -77,6 +77,11 @@ pub(super) fn balancer(
     }
     if let Some(sticky) = &mut settings.sticky {
         sticky.origin = Some(reader.origin.clone());
+        if sticky.cookie.is_empty() && !sticky.path.is_empty() {
+            let text = "stickysession without a cookie name in front of the | is no stickiness at all";
+            let cure = format!("Write stickysession=JSESSIONID|{}.", shown(&sticky.path));
+            reader.warn(id::STICKY_NAME, text, cure);
+        }
     }
     Ok(settings)
 }

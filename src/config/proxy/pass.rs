@@ -94,12 +94,10 @@ fn mapping_of(reader: &Reader, word: &str) -> Result<Encoding, Finding> {
 fn no_pair(reader: &Reader, line: &Line, word: &str) -> Finding {
     let url = line.url.as_deref().unwrap_or_default();
     if reader.section.is_some() && url.starts_with('/') {
-        let text = format!(
-            "ProxyPass|ProxyPassMatch can not have a path when defined in a location.: {} is a path",
-            quoted(url)
-        );
+        let stock = "ProxyPass|ProxyPassMatch can not have a path when defined in a location.";
+        let text = format!("{stock} {} is a path", quoted(url));
         let cure = format!("Write ProxyPass {}.", url::shown(word));
-        return reader.error(id::PATH_AND_SECTION, text.replace(".: ", ". ")).cured_by(cure);
+        return reader.error(id::PATH_AND_SECTION, text).cured_by(cure);
     }
     let text = format!(
         "Invalid ProxyPass|ProxyPassMatch parameter. Parameter must be in the form 'key=value'. {} is neither that nor one of nocanon, interpolate, noquery",

@@ -16,15 +16,13 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl<'a> Surroundings<'a> {
-    /// The URL of a `<Proxy>` section: its first word without a leading `proxy:`.
+    /// The URL of a `<Proxy>` section, without a leading `proxy:`.
     pub fn proxy_url(self) -> Option<String> {
         if !self.kind.is_proxy() {
             return None;
         }
-        let url = Words::new(self.argument).next().unwrap_or_default();
-        let bare =
-            url.get(..6).filter(|start| start.eq_ignore_ascii_case("proxy:")).map(|_| url[6..].to_owned());
-        Some(bare.unwrap_or(url))
+        let bare = self.argument.get(..6).filter(|start| start.eq_ignore_ascii_case("proxy:"));
+        Some(self.argument[bare.map_or(0, str::len)..].to_owned())
     }
 }
 
