@@ -42,7 +42,11 @@ mod httpd {
         let output = Command::new(&program).args(["-q", query]).output().unwrap_or_else(|error| {
             panic!("cannot run {program} ({error}): install httpd's development files (Debian: apache2-dev) or name apxs in APXS")
         });
-        assert!(output.status.success(), "{program} -q {query} failed: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{program} -q {query} failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
@@ -71,7 +75,7 @@ mod httpd {
                  ap_set_content_length|ap_die",
             )
             .allowlist_type(
-                "request_rec|conn_rec|server_rec|cmd_parms|ap_directive_t|apr_table_entry_t|apr_array_header_t|apr_sockaddr_t",
+                "request_rec|conn_rec|server_rec|cmd_parms|ap_directive_t|apr_table_entry_t|apr_array_header_t|apr_sockaddr_t|mpm_child_status|ap_generation_t|pid_t",
             )
             .allowlist_var(
                 "OK|DECLINED|DONE|AP_SQ_.*|AP_MPMQ_(GENERATION|MAX_THREADS|MPM_STATE|MAX_SPARE_THREADS)|APLOG_.*|PROXYREQ_.*|REMOTE_HOST|\

@@ -57,7 +57,8 @@ impl Connection {
     /// The system's; `TimedOut` when the connect took longer than allowed.
     pub fn dial(address: SocketAddr, options: &DialOptions) -> io::Result<Connection> {
         let remote = SockaddrStorage::from(address);
-        let family = if address.is_ipv4() { socket::AddressFamily::Inet } else { socket::AddressFamily::Inet6 };
+        let family =
+            if address.is_ipv4() { socket::AddressFamily::Inet } else { socket::AddressFamily::Inet6 };
         let socket = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
         if options.receive_buffer > 0 {
             socket::setsockopt(&socket, sockopt::RcvBuf, &options.receive_buffer)?;
@@ -273,7 +274,9 @@ mod tests {
     fn pieces_arrive_in_order_and_are_counted() {
         let (connection, mut peer) = pair(&OPTIONS);
         let mut sent = 0;
-        connection.send(&mut [IoSlice::new(b"one "), IoSlice::new(b""), IoSlice::new(b"two")], &mut sent).unwrap();
+        connection
+            .send(&mut [IoSlice::new(b"one "), IoSlice::new(b""), IoSlice::new(b"two")], &mut sent)
+            .unwrap();
         let mut got = [0; 7];
         peer.read_exact(&mut got).unwrap();
         assert_eq!((&got, sent), (b"one two", 7));

@@ -11,6 +11,6 @@ pub mod error;
 pub mod pool;
 
 pub use buffer::Receiver;
-pub use error::BackendError;
 pub use connection::{Connection, SendTime};
+pub use error::BackendError;
 pub use pool::{Lease, Pool};

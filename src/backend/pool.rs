@@ -68,13 +68,18 @@ impl Pool {
         Ok(Lease { pool: self, connection, clean: false })
     }
 
-    fn wait_for_place<'a>(&'a self, places: MutexGuard<'a, Places>) -> Result<MutexGuard<'a, Places>, BackendError> {
+    fn wait_for_place<'a>(
+        &'a self,
+        places: MutexGuard<'a, Places>,
+    ) -> Result<MutexGuard<'a, Places>, BackendError> {
         let full = |places: &mut Places| places.taken >= self.limits.max;
         match self.limits.acquire {
             None => Ok(self.freed.wait_while(places, full).unwrap_or_else(PoisonError::into_inner)),
             Some(limit) => {
-                let (places, waited) =
-                    self.freed.wait_timeout_while(places, limit, full).unwrap_or_else(PoisonError::into_inner);
+                let (places, waited) = self
+                    .freed
+                    .wait_timeout_while(places, limit, full)
+                    .unwrap_or_else(PoisonError::into_inner);
                 if waited.timed_out() {
                     return Err(BackendError::Busy { max: self.limits.max, waited: limit });
                 }
@@ -144,7 +149,10 @@ impl Lease<'_> {
         Err(failure)
     }
 
-    fn dial_any(addresses: &[std::net::SocketAddr], options: &DialOptions) -> Result<Connection, BackendError> {
+    fn dial_any(
+        addresses: &[std::net::SocketAddr],
+        options: &DialOptions,
+    ) -> Result<Connection, BackendError> {
         let mut last = None;
         for &address in addresses {
             match Connection::dial(address, options) {

@@ -13,5 +13,6 @@ mod log;
 mod pass;
 mod pool;
 mod request;
-mod tree;
+mod runtime;
 mod translate;
+mod tree;

@@ -45,24 +45,29 @@ impl DirConf {
         unsafe { slice::from_raw_parts(self.ids, self.count) }
     }
 
-    /// The ids of both, those of `inner` last.
+    /// The ids of both, those of `inner` last. Most sections hold no line of ours, and then nothing is copied.
     ///
     /// # Safety
-    /// `pool` is live, and both are of pools that live as long.
-    pub unsafe fn merged(pool: *mut ffi::apr_pool_t, outer: DirConf, inner: DirConf) -> DirConf {
-        if inner.count == 0 {
-            return outer;
-        }
-        if outer.count == 0 {
-            return inner;
-        }
-        let count = outer.count + inner.count;
+    /// `pool` is live, and both are values of ours in pools that live as long.
+    pub unsafe fn merged(
+        pool: *mut ffi::apr_pool_t,
+        outer: *mut DirConf,
+        inner: *mut DirConf,
+    ) -> *mut DirConf {
         // SAFETY: the allocation has room for all ids, and ids need no more than the alignment of pools.
         unsafe {
+            let (outer_count, inner_count) = ((*outer).count, (*inner).count);
+            if inner_count == 0 {
+                return outer;
+            }
+            if outer_count == 0 {
+                return inner;
+            }
+            let count = outer_count + inner_count;
             let ids: *mut SectionId = ffi::apr_palloc(pool, count * size_of::<SectionId>()).cast();
-            ptr::copy_nonoverlapping(outer.ids, ids, outer.count);
-            ptr::copy_nonoverlapping(inner.ids, ids.add(outer.count), inner.count);
-            DirConf { ids, count }
+            ptr::copy_nonoverlapping((*outer).ids, ids, outer_count);
+            ptr::copy_nonoverlapping((*inner).ids, ids.add(outer_count), inner_count);
+            pool::value(pool, DirConf { ids, count })
         }
     }
 }
@@ -103,7 +108,10 @@ unsafe extern "C" fn drop_pass(pass: *mut c_void) -> ffi::apr_status_t {
 ///
 /// # Safety
 /// httpd's own arguments of `create_server_config`.
-pub(super) unsafe fn create_server(pool: *mut ffi::apr_pool_t, server: *mut ffi::server_rec) -> *mut ServerConf {
+pub(super) unsafe fn create_server(
+    pool: *mut ffi::apr_pool_t,
+    server: *mut ffi::server_rec,
+) -> *mut ServerConf {
     // SAFETY: the server is httpd's, and lives.
     let (is_virtual, origin) = unsafe {
         let server = &*server;
@@ -223,11 +231,8 @@ impl Pass {
         }
         // SAFETY: httpd's node of the line, alive while it is read.
         let (file, line) = unsafe { (pool::bytes((*directive).filename), (*directive).line_num) };
-        let file = self
-            .files
-            .entry(file.to_vec())
-            .or_insert_with(|| String::from_utf8_lossy(file).into())
-            .clone();
+        let file =
+            self.files.entry(file.to_vec()).or_insert_with(|| String::from_utf8_lossy(file).into()).clone();
         Origin::new(file, u32::try_from(line).unwrap_or(0))
     }
 
@@ -268,7 +273,13 @@ impl Pass {
         format!("{plain} #{same}")
     }
 
-    unsafe fn remember(&mut self, pool: *mut ffi::apr_pool_t, dir: *mut DirConf, id: SectionId, name: String) {
+    unsafe fn remember(
+        &mut self,
+        pool: *mut ffi::apr_pool_t,
+        dir: *mut DirConf,
+        id: SectionId,
+        name: String,
+    ) {
         let index = id.0 as usize;
         if self.names.sections.len() <= index {
             self.names.sections.resize(index + 1, String::new());

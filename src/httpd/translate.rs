@@ -87,9 +87,7 @@ pub(super) unsafe fn pre_translate(r: *mut ffi::request_rec) -> c_int {
                     return mount.rest(path).map_or(DECLINED, |rest| follow(r, site, mount, path, rest));
                 }
                 Some(_) => None,
-                None => {
-                    mounts.has(encoding).then(|| mounts.lookup_as(encoding, path)).flatten()
-                }
+                None => mounts.has(encoding).then(|| mounts.lookup_as(encoding, path)).flatten(),
             };
             if let Some((_, mount, rest)) = found {
                 return follow(r, site, mount, path, rest);

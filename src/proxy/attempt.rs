@@ -68,9 +68,15 @@ pub struct Answered {
 /// Why a try did not end in a response.
 #[derive(Debug)]
 pub enum Failure {
-    Backend { error: BackendError, stage: Stage },
+    Backend {
+        error: BackendError,
+        stage: Stage,
+    },
     /// The client failed; the member did nothing wrong.
-    Client { error: BodyError, stage: Stage },
+    Client {
+        error: BodyError,
+        stage: Stage,
+    },
     /// The client went away while the response was sent.
     Gone,
     /// The request does not fit into the protocol.
@@ -221,10 +227,9 @@ impl Attempt<'_> {
             let mut ended = None;
             let window = receiver.window();
             while ended.is_none() && wanted.is_none() {
-                let next = decoder.next(&window[used..]).map_err(|error| Failure::Backend {
-                    error: error.into(),
-                    stage: relay.stage(),
-                })?;
+                let next = decoder
+                    .next(&window[used..])
+                    .map_err(|error| Failure::Backend { error: error.into(), stage: relay.stage() })?;
                 let Decoded::Message { message, used: taken } = next else { break };
                 used += taken;
                 match message {

@@ -320,4 +320,3 @@ fn log_no_member<E: Exchange>(exchange: &E, nobody: &NoMember<'_>) {
     };
     exchange.log(Level::Error, id, format_args!("{nobody} ({})", nobody.id()));
 }
-

@@ -18,7 +18,9 @@ pub(super) enum Next {
     /// The client's fault; the value of [`BodyError`].
     Client(i32),
     /// Another member, or this answer if there is none.
-    OtherMember { or_else: u16 },
+    OtherMember {
+        or_else: u16,
+    },
 }
 
 /// A judgement.
@@ -50,7 +52,10 @@ impl Case<'_> {
                 exchange.log(
                     Level::Info,
                     "MGY3201",
-                    format_args!("the client did not deliver its request body; the connection to {} is closed", self.member.name),
+                    format_args!(
+                        "the client did not deliver its request body; the connection to {} is closed",
+                        self.member.name
+                    ),
                 );
                 if stage == Stage::Passed {
                     exchange.cut();
@@ -88,7 +93,10 @@ impl Case<'_> {
             exchange.log(
                 Level::Debug,
                 "MGY3001",
-                format_args!("a kept connection to {} had ended ({error}); a new one is opened (AH00951)", self.member.name),
+                format_args!(
+                    "a kept connection to {} had ended ({error}); a new one is opened (AH00951)",
+                    self.member.name
+                ),
             );
             return Judgement::SameMemberFresh;
         }

@@ -162,7 +162,11 @@ mod tests {
     fn cookies(internal: &str, public: &str, domain: bool) -> Section {
         let rule = CookieRule { origin: origin(), internal: internal.into(), public: public.into() };
         let mut section = Section::default();
-        if domain { section.cookie_domain.push(rule) } else { section.cookie_path.push(rule) }
+        if domain {
+            section.cookie_domain.push(rule)
+        } else {
+            section.cookie_path.push(rule)
+        }
         section
     }
 
@@ -175,7 +179,10 @@ mod tests {
     #[test]
     fn the_whole_cookie_path_is_replaced() {
         let section = cookies("/back", "/app", false);
-        assert_eq!(cookie_rewritten(&section, "a=1; Path=/back/sub; Secure").unwrap(), "a=1; Path=/app; Secure");
+        assert_eq!(
+            cookie_rewritten(&section, "a=1; Path=/back/sub; Secure").unwrap(),
+            "a=1; Path=/app; Secure"
+        );
         assert_eq!(cookie_rewritten(&section, "a=1;path=/backend").unwrap(), "a=1;path=/app");
         assert_eq!(cookie_rewritten(&section, "a=1; Path=/Back"), None);
         assert_eq!(cookie_rewritten(&section, "a=1; Path=\"/back\""), None);
