@@ -1,3 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Connections to members.
+//! Connections to members: names to addresses, opening, keeping, sending, receiving.
+//!
+//! Knows: sockets and the settings of members. Does not know: httpd, who is chosen and why.
 #![forbid(unsafe_code)]
+
+pub mod address;
+pub mod buffer;
+pub mod connection;
+pub mod error;
+pub mod pool;
+
+pub use buffer::Receiver;
+pub use connection::{Connection, SendTime};
+pub use error::BackendError;
+pub use pool::{Lease, Pool};

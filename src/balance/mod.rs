@@ -3,3 +3,18 @@
 //!
 //! Knows: the compiled plan, counters and states of members. Does not know: sockets, httpd.
 #![forbid(unsafe_code)]
+
+mod bindings;
+mod candidate;
+mod choose;
+mod method;
+pub mod retry;
+pub mod sticky;
+pub mod transition;
+
+pub use bindings::Bindings;
+pub use candidate::Tried;
+pub use choose::{Choice, Chooser, NoMember};
+pub use retry::{Attempts, Body, Phase, Repeat, Verdict};
+pub use sticky::{RequestView, Session, Source};
+pub use transition::Event;

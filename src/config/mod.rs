@@ -4,9 +4,28 @@
 //! Knows: directives, parameters, rules of inheritance. Does not know: httpd, sockets, shared memory, the time.
 #![forbid(unsafe_code)]
 
+pub mod compile;
+mod declare;
+pub mod directive;
+pub mod draft;
+pub mod finding;
+mod inherit;
+mod lint;
 pub mod mounts;
 pub mod origin;
+mod parameter;
 pub mod plan;
+mod proxy;
+pub mod section;
+mod setting;
+mod statement;
+mod url;
+mod value;
 
+pub use compile::{Facts, HandlerPlace, Outcome, SiteFacts};
+pub use directive::Directive;
+pub use draft::{Draft, Place, ProxySection};
+pub use finding::{Finding, Severity};
 pub use origin::Origin;
 pub use plan::Plan;
+pub use section::SectionKind;

@@ -3,9 +3,10 @@
 //!
 //! Both dialects end here; after compiling nobody can tell which one a balancer came from, except by its origin.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use super::mounts::MountTable;
+use super::mounts::{self, MountTable};
 use super::origin::Origin;
 use crate::base::key::Key;
 use crate::base::status::Status;
@@ -51,6 +52,10 @@ pub struct Site {
     pub via: Via,
     /// `ProxyMaxForwards`; `None` adds no header.
     pub max_forwards: Option<u32>,
+    /// `ProxyTimeout`, else `Timeout`: for members that set none themselves.
+    pub timeout: Duration,
+    /// `ProxySourceAddress`: the local end of connections to members.
+    pub source_address: Option<IpAddr>,
     /// Balancers this server can name, by lower-case name without the scheme.
     pub balancers: Vec<(String, BalancerId)>,
 }
@@ -113,8 +118,38 @@ pub struct Mount {
     pub origin: Origin,
     /// The path as written (a run of slashes in it matches any run). For a section: the section's argument.
     pub path: String,
+    pub matching: Matching,
     pub target: Target,
     pub encoding: Encoding,
+}
+
+impl Mount {
+    /// Does the rule apply to this path (in the form its encoding asks for), and where does the rest begin?
+    /// For the mount of a section; those of a server are found by [`MountTable::lookup`].
+    pub fn rest(&self, path: &[u8]) -> Option<usize> {
+        match self.matching {
+            Matching::Prefix => mounts::matches(self.path.as_bytes(), path),
+            Matching::Section => Some(0),
+        }
+    }
+
+    /// The target as written: a URL or `!`.
+    pub fn target_text(&self) -> &str {
+        match &self.target {
+            Target::Exclude => "!",
+            Target::Forward(destination) => &destination.url,
+        }
+    }
+}
+
+/// How a rule's path is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Matching {
+    /// As a prefix, see [`mounts::matches`].
+    #[default]
+    Prefix,
+    /// The section's own pattern has matched already (`<LocationMatch>`); the whole request path is the rest.
+    Section,
 }
 
 /// How the request path is written for the member.
@@ -169,7 +204,8 @@ pub enum Method {
     ByBusyness,
 }
 
-/// One balancer as one server sees it. Servers that inherited it share its members.
+/// One balancer as one server sees it. A virtual host that inherited it and names it with settings of its own has a
+/// balancer of its own with the same members; one that never names it shares the main server's.
 #[derive(Debug)]
 pub struct Balancer {
     pub key: Key,
@@ -229,7 +265,8 @@ pub struct Member {
     pub scheme: Scheme,
     pub host: String,
     pub port: u16,
-    /// Path part of the URL, in front of the forwarded path; often empty.
+    /// Path part of the URL, in front of the forwarded path; often empty. Always empty for a plain worker, whose rules
+    /// carry the whole path.
     pub path: String,
     pub route: String,
     pub redirect: String,

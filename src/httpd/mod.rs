@@ -1,2 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The adapter: the only room that sees httpd.
+//!
+//! `entry` is what httpd calls. `pass` collects a configuration while it is read, `lifecycle` puts it into force,
+//! `translate` finds the rule for a request, `handler` has it forwarded, `request` is the request as the core sees it.
+
+mod entry;
+mod ffi;
+mod guard;
+mod handler;
+mod lifecycle;
+mod log;
+mod pass;
+mod pool;
+mod request;
+mod runtime;
+mod translate;
+mod tree;

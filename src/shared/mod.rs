@@ -2,3 +2,17 @@
 //! Memory seen by all processes. One of the two rooms with unsafe code.
 //!
 //! Knows: keys and slots. Does not know: names, plans, httpd.
+
+mod balancer;
+mod directory;
+mod lane;
+mod layout;
+mod member;
+mod region;
+
+pub use balancer::BalancerSlot;
+pub use directory::{Bound, Full, Place};
+pub use lane::{Busy, Lane, Owner, Repaired};
+pub use layout::{BALANCERS, BalancerSlotId, LANES, MEMBERS, MemberSlotId};
+pub use member::{Change, MemberSlot, Reason, State};
+pub use region::{Region, RegionError};

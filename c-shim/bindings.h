@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What bindgen looks at. */
+#include "margay.h"

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command table, and the <Proxy> container: sections that apply to forwarded URLs. */
+#include "margay.h"
+
+/* One <Proxy> section of a server. */
+typedef struct {
+    const char *pattern;
+    int is_wildcard;
+    ap_conf_vector_t *config;
+} proxy_section;
+
+/* The sections of a configuration pass, by server. It lives in pconf, like everything in it. */
+static apr_hash_t *sections_by_server;
+
+static apr_status_t forget_sections(void *unused)
+{
+    sections_by_server = NULL;
+    return APR_SUCCESS;
+}
+
+static apr_array_header_t *sections_of(const server_rec *server, apr_pool_t *pool)
+{
+    apr_array_header_t *sections;
+
+    if (!sections_by_server) {
+        if (!pool) {
+            return NULL;
+        }
+        sections_by_server = apr_hash_make(pool);
+        apr_pool_cleanup_register(pool, NULL, forget_sections, apr_pool_cleanup_null);
+    }
+    sections = apr_hash_get(sections_by_server, &server, sizeof(server));
+    if (!sections && pool) {
+        const server_rec **key = apr_pmemdup(pool, &server, sizeof(server));
+
+        sections = apr_array_make(pool, 4, sizeof(proxy_section));
+        apr_hash_set(sections_by_server, key, sizeof(server), sections);
+    }
+    return sections;
+}
+
+static const char *directive(cmd_parms *cmd, void *dir, const char *args)
+{
+    return margay_on_directive(cmd, dir, (unsigned)(apr_uintptr_t)cmd->info, args);
+}
+
+static const char *proxy_container(cmd_parms *cmd, void *outer, const char *args)
+{
+    const char *refusal, *words;
+    const char *end = ap_strrchr_c(args, '>');
+    char *const old_path = cmd->path;
+    const int old_override = cmd->override;
+    ap_directive_t *const old_directive = cmd->directive;
+    ap_conf_vector_t *config;
+    proxy_section *section;
+    char *pattern;
+    void *dir;
+
+    refusal = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
+    if (refusal) {
+        return refusal;
+    }
+    if (!end) {
+        return apr_pstrcat(cmd->pool, cmd->cmd->name, "> directive missing closing '>'", NULL);
+    }
+    args = apr_pstrmemdup(cmd->pool, args, end - args);
+    words = args;
+    pattern = ap_getword_conf(cmd->pool, &words);
+    if (!*pattern) {
+        return "<Proxy > block must specify a path";
+    }
+    if (!strncasecmp(pattern, "proxy:", 6)) {
+        pattern += 6;
+    }
+
+    config = ap_create_per_dir_config(cmd->pool);
+    cmd->path = pattern;
+    cmd->override = OR_ALL | ACCESS_CONF;
+    dir = ap_set_config_vectors(cmd->server, config, pattern, &margay_module, cmd->pool);
+    refusal = margay_on_proxy_section(cmd, dir, args);
+    if (!refusal) {
+        refusal = ap_walk_config(cmd->directive->first_child, cmd, config);
+    }
+    if (refusal) {
+        /* cmd->directive stays at the line that is wrong: httpd names it. */
+        return refusal;
+    }
+    cmd->path = old_path;
+    cmd->override = old_override;
+    cmd->directive = old_directive;
+
+    section = apr_array_push(sections_of(cmd->server, cmd->pool));
+    section->pattern = pattern;
+    section->is_wildcard = apr_fnmatch_test(pattern);
+    section->config = config;
+    return NULL;
+}
+
+/* The scheme of a balancer URL is compared as written, its name without letter case: <Proxy balancer://C> must guard
+ * what ProxyPass sends to balancer://c. */
+static int covers(const proxy_section *section, const char *url)
+{
+    if (section->is_wildcard) {
+        return apr_fnmatch(section->pattern, url, 0) == APR_SUCCESS;
+    }
+    if (!strncasecmp(section->pattern, "balancer://", 11) && !strncasecmp(url, "balancer://", 11)) {
+        const char *name = section->pattern + 11;
+        const char *slash = ap_strchr_c(name, '/');
+        const apr_size_t length = slash ? (apr_size_t)(slash - name) : strlen(name);
+
+        return !strncasecmp(name, url + 11, length)
+            && (!slash || !strncmp(slash, url + 11 + length, strlen(slash)));
+    }
+    return !strncmp(section->pattern, url, strlen(section->pattern));
+}
+
+static ap_conf_vector_t *merge_sections(request_rec *r, const server_rec *server, ap_conf_vector_t *merged)
+{
+    const apr_array_header_t *sections = sections_of(server, NULL);
+    int i;
+
+    for (i = 0; sections && i < sections->nelts; ++i) {
+        const proxy_section *section = &APR_ARRAY_IDX(sections, i, proxy_section);
+
+        if (covers(section, r->filename + 6)) {
+            merged = ap_merge_per_dir_configs(r->pool, merged, section->config);
+        }
+    }
+    return merged;
+}
+
+/* Our requests have no file: the <Proxy> sections take the place of the walk through directories. */
+int margay_map_to_storage(request_rec *r)
+{
+    ap_conf_vector_t *merged;
+
+    if (!r->proxyreq || !r->filename || strncmp(r->filename, "proxy:", 6)) {
+        return DECLINED;
+    }
+    merged = r->server->lookup_defaults;
+    if (sections_by_server) {
+        if (r->server != ap_server_conf) {
+            merged = merge_sections(r, ap_server_conf, merged);
+        }
+        merged = merge_sections(r, r->server, merged);
+    }
+    r->per_dir_config = merged;
+    return OK;
+}
+
+int margay_is_loaded(const char *module_name)
+{
+    return ap_find_linked_module(module_name) != NULL;
+}
+
+#define SERVER RSRC_CONF
+#define ANYWHERE (RSRC_CONF | ACCESS_CONF)
+
+#define DIRECTIVE(name, where, help) id_##name,
+enum {
+#include "directives.def"
+};
+#undef DIRECTIVE
+
+#define DIRECTIVE(name, where, help) AP_INIT_RAW_ARGS(#name, directive, (void *)(apr_uintptr_t)id_##name, where, help),
+const command_rec margay_commands[] = {
+    AP_INIT_RAW_ARGS("<Proxy", proxy_container, NULL, RSRC_CONF, "url [key=value ...]: settings and access rules of a back end"),
+#include "directives.def"
+    { NULL }
+};

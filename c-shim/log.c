@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Logging: the one place with formats, so that text from elsewhere is never taken for one. */
+#include "margay.h"
+
+APLOG_USE_MODULE(margay);
+
+void margay_log_request(request_rec *r, int level, apr_status_t status, const char *text, apr_size_t n)
+{
+    ap_log_rerror(APLOG_MARK, level, status, r, "%.*s", (int)n, text);
+}
+
+void margay_log_server(server_rec *server, int level, apr_status_t status, const char *text, apr_size_t n)
+{
+    ap_log_error(APLOG_MARK, level, status, server, "%.*s", (int)n, text);
+}
+
+int margay_log_enabled(const request_rec *r, int level)
+{
+    return APLOG_R_IS_LEVEL(r, level);
+}

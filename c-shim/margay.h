@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The contract between httpd's side (C) and the adapter (Rust): everything that crosses stands here.
+ *
+ * Ownership: pointers of httpd (request, server, pool, command) are borrowed for the call. Text that Rust hands to httpd
+ * comes from a pool of httpd's. Nothing is freed on the other side.
+ */
+#ifndef MARGAY_H
+#define MARGAY_H
+
+#include "httpd.h"
+#include "http_config.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "http_main.h"
+#include "http_protocol.h"
+#include "http_request.h"
+#include "http_ssl.h"
+#include "http_connection.h"
+#include "mod_core.h"
+#include "ap_mpm.h"
+#include "apr_strings.h"
+#include "apr_fnmatch.h"
+#include "util_filter.h"
+
+extern module AP_MODULE_DECLARE_DATA margay_module;
+
+/* ---- C calls Rust: src/httpd/entry.rs ------------------------------------------------------------------------- */
+
+/* A line of the configuration; the text to refuse it with, or NULL. */
+const char *margay_on_directive(cmd_parms *cmd, void *dir, unsigned id, const char *args);
+/* The opening line of a <Proxy> section, up to its '>'; dir is the new section's configuration. */
+const char *margay_on_proxy_section(cmd_parms *cmd, void *dir, const char *args);
+void *margay_on_create_server(apr_pool_t *pool, server_rec *server);
+void *margay_on_merge_server(apr_pool_t *pool, void *base, void *add);
+void *margay_on_create_dir(apr_pool_t *pool, char *path);
+void *margay_on_merge_dir(apr_pool_t *pool, void *base, void *add);
+/* OK, or a HTTP status that refuses the configuration. */
+int margay_on_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *server);
+int margay_on_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *server);
+void margay_on_child_init(apr_pool_t *pchild, server_rec *server);
+void margay_on_child_status(server_rec *server, pid_t pid, ap_generation_t generation, int slot, mpm_child_status state);
+/* Names the back end of the request, or DECLINED. */
+int margay_on_pre_translate(request_rec *r);
+int margay_on_translate(request_rec *r);
+/* Forwards the request, or DECLINED. */
+int margay_on_request(request_rec *r);
+
+/* ---- Rust calls C ----------------------------------------------------------------------------------------------- */
+
+/* log.c: text of n bytes, not ended by a zero. */
+void margay_log_request(request_rec *r, int level, apr_status_t status, const char *text, apr_size_t n);
+void margay_log_server(server_rec *server, int level, apr_status_t status, const char *text, apr_size_t n);
+int margay_log_enabled(const request_rec *r, int level);
+
+/* request.c: the response. Every function that passes data on returns 0, or another value if the client is gone. */
+apr_bucket_brigade *margay_brigade(request_rec *r);
+/* Adds bytes that stay valid until the next pass. */
+void margay_out_add(request_rec *r, apr_bucket_brigade *out, const char *data, apr_size_t n);
+#define MARGAY_FLUSH 1
+#define MARGAY_END 2
+int margay_out_pass(request_rec *r, apr_bucket_brigade *out, int flags);
+/* Ends the response so that the client can tell it is cut. */
+void margay_out_cut(request_rec *r, apr_bucket_brigade *out);
+void margay_content_type(request_rec *r, const char *type);
+
+/* request.c: the request body. `kept` holds what was read and not yet consumed. */
+/* Reads once, at most `want` bytes; 0, or the HTTP status of the failure (AP_FILTER_ERROR: already answered). */
+int margay_body_read(request_rec *r, apr_bucket_brigade *kept, apr_size_t want, apr_size_t *got, int *end);
+/* Describes the first `limit` bytes of `kept` in at most `max` pieces; returns how many pieces. */
+int margay_body_pieces(apr_bucket_brigade *kept, struct iovec *pieces, int max, apr_size_t limit);
+void margay_body_consume(apr_bucket_brigade *kept, apr_size_t n);
+
+/* request.c: answers only the core's private data gives. */
+/* 0, or the status with which TRACE is refused (TraceEnable). */
+int margay_trace_refusal(request_rec *r);
+int margay_is_ssl(request_rec *r);
+const char *margay_ssl_variable(request_rec *r, const char *name);
+/* Answers TRACE or OPTIONS by the server itself. */
+int margay_answer_locally(request_rec *r);
+/* 1 if AllowEncodedSlashes is NoDecode for this request: %2F is left in r->uri. */
+int margay_keeps_encoded_slashes(const request_rec *r);
+
+/* config.c */
+/* True if a module of this name (mod_proxy.c) is loaded that is not ours. */
+int margay_is_loaded(const char *module_name);
+
+#endif

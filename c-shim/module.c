@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The module record and its hooks. */
+#include "margay.h"
+
+extern const command_rec margay_commands[];
+int margay_map_to_storage(request_rec *r);
+
+static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *server)
+{
+    return margay_on_check_config(pconf, plog, ptemp, server);
+}
+
+static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *server)
+{
+    return margay_on_post_config(pconf, plog, ptemp, server);
+}
+
+static void register_hooks(apr_pool_t *p)
+{
+    /* A RewriteRule speaks first, as with mod_proxy; then our rules, before aliases and the document root. */
+    static const char *const after_rewrite[] = { "mod_rewrite.c", NULL };
+
+    ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(margay_on_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_status(margay_on_child_status, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_pre_translate_name(margay_on_pre_translate, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_translate_name(margay_on_translate, after_rewrite, NULL, APR_HOOK_FIRST);
+    ap_hook_map_to_storage(margay_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_handler(margay_on_request, NULL, NULL, APR_HOOK_FIRST);
+}
+
+__attribute__((visibility("default")))
+module AP_MODULE_DECLARE_DATA margay_module = {
+    STANDARD20_MODULE_STUFF,
+    margay_on_create_dir,
+    margay_on_merge_dir,
+    margay_on_create_server,
+    margay_on_merge_server,
+    margay_commands,
+    register_hooks,
+#if defined(AP_MODULE_FLAG_NONE)
+    AP_MODULE_FLAG_NONE
+#endif
+};

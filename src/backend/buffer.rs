@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The receive buffer of a thread: one large read, many packets taken from it in place.
+
+use std::io;
+
+use super::connection::{Connection, SendTime};
+
+/// Holds the largest packet of the protocol whole.
+pub const RECEIVE_BUFFER: usize = 65536;
+
+/// A buffer with a window of bytes that were received and not yet used.
+#[derive(Debug)]
+pub struct Receiver {
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+/// What a receive brought.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub enum Received {
+    Data,
+    /// The member closed the connection.
+    End,
+    /// Bytes that had arrived before the request was sent.
+    Stray,
+}
+
+impl Default for Receiver {
+    fn default() -> Self {
+        Self { buffer: vec![0; RECEIVE_BUFFER].into_boxed_slice(), start: 0, end: 0 }
+    }
+}
+
+impl Receiver {
+    /// Forgets everything, for a new exchange.
+    pub fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
+    /// The bytes received and not yet used.
+    pub fn window(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Takes `n` bytes off the front of the window.
+    pub fn consume(&mut self, n: usize) {
+        self.start = (self.start + n).min(self.end);
+    }
+
+    /// Receives more behind the window. The window is moved to the front of the buffer first, so slices of it must not
+    /// be in use (the borrow checker sees to that).
+    ///
+    /// # Errors
+    /// As [`Connection::recv`].
+    pub fn fill(&mut self, connection: &Connection) -> io::Result<Received> {
+        let room = self.room();
+        let n = connection.recv(room)?;
+        Ok(self.took(n))
+    }
+
+    /// Receives the first bytes of the answer to the request sent at `asked`.
+    ///
+    /// # Errors
+    /// As [`Connection::recv`].
+    pub fn fill_answer(&mut self, connection: &mut Connection, asked: SendTime) -> io::Result<Received> {
+        let room = self.room();
+        match connection.recv_answer(room, asked)? {
+            Some(n) => Ok(self.took(n)),
+            None => Ok(Received::Stray),
+        }
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    fn took(&mut self, n: usize) -> Received {
+        self.end += n;
+        if n == 0 { Received::End } else { Received::Data }
+    }
+}

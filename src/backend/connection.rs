@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One connection to a member: blocking sends and receives with a limit, and proof that it is quiet while idle.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::{self, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrStorage, sockopt};
+use nix::sys::time::{TimeSpec, TimeVal};
+use nix::time::{ClockId, clock_gettime};
+
+/// Below this age an idle connection is taken as it is; above, one look at the socket tells whether the member closed it.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How a connection is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct DialOptions {
+    /// Limit for the connect.
+    pub connect_timeout: Duration,
+    /// Limit for each send and receive afterwards.
+    pub timeout: Duration,
+    /// TCP keep-alive (`keepalive=On`).
+    pub tcp_keepalive: bool,
+    /// `SO_RCVBUF`; 0 = the system's.
+    pub receive_buffer: usize,
+    /// Local address (`ProxySourceAddress`).
+    pub source: Option<IpAddr>,
+}
+
+/// An open TCP connection to a member.
+#[derive(Debug)]
+pub struct Connection {
+    socket: OwnedFd,
+    timeout: Duration,
+    last_used: Instant,
+    /// False until the connection has gone back to its pool once.
+    reused: bool,
+    /// Room for the arrival time that the kernel adds to received data.
+    ancillary: Vec<u8>,
+}
+
+/// When a request was sent, on the clock the kernel stamps arrivals with.
+#[derive(Debug, Clone, Copy)]
+pub struct SendTime {
+    wall: TimeSpec,
+    /// Wall clock minus monotonic clock, to notice a clock that was set while the request was under way.
+    offset: Duration,
+}
+
+impl Connection {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// The system's; `TimedOut` when the connect took longer than allowed.
+    pub fn dial(address: SocketAddr, options: &DialOptions) -> io::Result<Connection> {
+        let remote = SockaddrStorage::from(address);
+        let family =
+            if address.is_ipv4() { socket::AddressFamily::Inet } else { socket::AddressFamily::Inet6 };
+        let socket = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        if options.receive_buffer > 0 {
+            socket::setsockopt(&socket, sockopt::RcvBuf, &options.receive_buffer)?;
+        }
+        if let Some(source) = options.source {
+            socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(source, 0)))?;
+        }
+        // Linux limits a blocking connect by the send timeout and then reports EINPROGRESS.
+        socket::setsockopt(&socket, sockopt::SendTimeout, &time_val(options.connect_timeout))?;
+        match socket::connect(socket.as_raw_fd(), &remote) {
+            Ok(()) => {}
+            Err(Errno::EINPROGRESS | Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+            Err(error) => return Err(error.into()),
+        }
+        socket::setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
+        if options.tcp_keepalive {
+            socket::setsockopt(&socket, sockopt::KeepAlive, &true)?;
+        }
+        // Without arrival times the connection works all the same, so a refusal is no error.
+        let _ = socket::setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
+        let mut connection = Connection {
+            socket,
+            timeout: Duration::ZERO,
+            last_used: Instant::now(),
+            reused: false,
+            ancillary: cmsg_space!(TimeSpec),
+        };
+        connection.limit(options.timeout)?;
+        Ok(connection)
+    }
+
+    /// Sets the limit for each send and receive; free when it is the one already set.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn limit(&mut self, timeout: Duration) -> io::Result<()> {
+        if timeout != self.timeout {
+            let value = time_val(timeout);
+            socket::setsockopt(&self.socket, sockopt::SendTimeout, &value)?;
+            socket::setsockopt(&self.socket, sockopt::ReceiveTimeout, &value)?;
+            self.timeout = timeout;
+        }
+        Ok(())
+    }
+
+    /// Has this connection carried a request before?
+    pub fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    pub fn idle_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last_used)
+    }
+
+    /// Is the connection open with nothing to read? An idle connection that is readable was closed by the member, or
+    /// holds bytes that answer no request. `always` looks even at one that was in use a moment ago.
+    pub fn is_quiet(&self, now: Instant, always: bool) -> bool {
+        if !always && self.idle_for(now) < FRESH {
+            return true;
+        }
+        let mut byte = [0u8];
+        let look = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        matches!(socket::recv(self.socket.as_raw_fd(), &mut byte, look), Err(Errno::EAGAIN))
+    }
+
+    /// Marks the end of an exchange, before the connection goes back to its pool.
+    pub(super) fn rest(&mut self) {
+        self.last_used = Instant::now();
+        self.reused = true;
+    }
+
+    /// Sends all pieces, in one call if the system takes them at once. `sent` counts what went out, also on failure.
+    ///
+    /// # Errors
+    /// The system's; `TimedOut` when the member took nothing for longer than the limit.
+    pub fn send(&self, mut pieces: &mut [IoSlice<'_>], sent: &mut usize) -> io::Result<()> {
+        while !pieces.is_empty() {
+            let fd = self.socket.as_raw_fd();
+            let result = match &*pieces {
+                [one] => socket::send(fd, one, MsgFlags::MSG_NOSIGNAL),
+                many => socket::sendmsg::<()>(fd, many, &[], MsgFlags::MSG_NOSIGNAL, None),
+            };
+            match result {
+                Ok(n) => {
+                    *sent += n;
+                    IoSlice::advance_slices(&mut pieces, n);
+                }
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(timed(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives what is there, at least one byte; 0 at the end of the stream.
+    ///
+    /// # Errors
+    /// The system's; `TimedOut` when nothing came for longer than the limit.
+    pub fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match socket::recv(self.socket.as_raw_fd(), into, MsgFlags::empty()) {
+                Ok(n) => return Ok(n),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(timed(error)),
+            }
+        }
+    }
+
+    /// Receives the first bytes of an answer. `Ok(None)`: the bytes had arrived before the request was sent, so they
+    /// answer something else.
+    ///
+    /// # Errors
+    /// As [`Connection::recv`].
+    pub fn recv_answer(&mut self, into: &mut [u8], asked: SendTime) -> io::Result<Option<usize>> {
+        let (n, arrival) = loop {
+            let mut buffers = [IoSliceMut::new(into)];
+            let flags = MsgFlags::empty();
+            match socket::recvmsg::<()>(
+                self.socket.as_raw_fd(),
+                &mut buffers,
+                Some(&mut self.ancillary),
+                flags,
+            ) {
+                Ok(message) => break (message.bytes, arrival_of(&message)),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(timed(error)),
+            }
+        };
+        match arrival {
+            Some(arrival) if arrival < asked.wall && asked.clock_is_steady() => Ok(None),
+            _ => Ok(Some(n)),
+        }
+    }
+
+    /// Waits until data is there or `length` is over; true if there is some.
+    pub fn wait_readable(&self, length: Duration) -> bool {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        use std::os::fd::AsFd;
+        let limit = PollTimeout::try_from(length).unwrap_or(PollTimeout::MAX);
+        let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        !matches!(poll(&mut fds, limit), Ok(0))
+    }
+}
+
+fn arrival_of(message: &socket::RecvMsg<'_, '_, ()>) -> Option<TimeSpec> {
+    message.cmsgs().ok()?.find_map(|part| match part {
+        ControlMessageOwned::ScmTimestampns(time) => Some(time),
+        _ => None,
+    })
+}
+
+impl SendTime {
+    /// Now; to be taken before the request's first byte is sent.
+    pub fn now() -> SendTime {
+        let wall = clock_gettime(ClockId::CLOCK_REALTIME).unwrap_or(TimeSpec::new(0, 0));
+        SendTime { wall, offset: Self::offset_of(wall) }
+    }
+
+    fn offset_of(wall: TimeSpec) -> Duration {
+        let steady = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(TimeSpec::new(0, 0));
+        Duration::from(wall).saturating_sub(Duration::from(steady))
+    }
+
+    /// False if the wall clock was set since: then arrival times say nothing.
+    fn clock_is_steady(self) -> bool {
+        let wall = clock_gettime(ClockId::CLOCK_REALTIME).unwrap_or(TimeSpec::new(0, 0));
+        Self::offset_of(wall).abs_diff(self.offset) < Duration::from_millis(1)
+    }
+}
+
+fn time_val(length: Duration) -> TimeVal {
+    // Zero would mean "no limit" to the system.
+    let length = length.max(Duration::from_micros(1));
+    TimeVal::new(
+        i64::try_from(length.as_secs()).unwrap_or(i64::MAX),
+        i64::from(length.subsec_micros()).max(i64::from(length.as_secs() == 0)),
+    )
+}
+
+fn timed(error: Errno) -> io::Error {
+    match error {
+        Errno::EAGAIN => io::ErrorKind::TimedOut.into(),
+        other => other.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    const OPTIONS: DialOptions = DialOptions {
+        connect_timeout: Duration::from_secs(5),
+        timeout: Duration::from_secs(5),
+        tcp_keepalive: true,
+        receive_buffer: 65536,
+        source: None,
+    };
+
+    fn pair(options: &DialOptions) -> (Connection, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connection = Connection::dial(listener.local_addr().unwrap(), options).unwrap();
+        (connection, listener.accept().unwrap().0)
+    }
+
+    /// Waits until the bytes that the peer wrote lie in the connection's receive queue.
+    fn until_readable(connection: &Connection) {
+        assert!(connection.wait_readable(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn pieces_arrive_in_order_and_are_counted() {
+        let (connection, mut peer) = pair(&OPTIONS);
+        let mut sent = 0;
+        connection
+            .send(&mut [IoSlice::new(b"one "), IoSlice::new(b""), IoSlice::new(b"two")], &mut sent)
+            .unwrap();
+        let mut got = [0; 7];
+        peer.read_exact(&mut got).unwrap();
+        assert_eq!((&got, sent), (b"one two", 7));
+    }
+
+    #[test]
+    fn bytes_that_were_there_before_the_request_are_no_answer() {
+        let (mut connection, mut peer) = pair(&OPTIONS);
+        peer.write_all(b"stray").unwrap();
+        until_readable(&connection);
+        let asked = SendTime::now();
+        assert_eq!(connection.recv_answer(&mut [0; 64], asked).unwrap(), None);
+    }
+
+    #[test]
+    fn bytes_that_come_after_the_request_are_its_answer() {
+        let (mut connection, mut peer) = pair(&OPTIONS);
+        let asked = SendTime::now();
+        peer.write_all(b"answer").unwrap();
+        let mut buffer = [0; 64];
+        assert_eq!(connection.recv_answer(&mut buffer, asked).unwrap(), Some(6));
+        assert_eq!(&buffer[..6], b"answer");
+    }
+
+    #[test]
+    fn a_connection_is_quiet_until_the_peer_writes_or_closes() {
+        let (connection, mut peer) = pair(&OPTIONS);
+        assert!(connection.is_quiet(Instant::now(), true));
+        peer.write_all(b"x").unwrap();
+        until_readable(&connection);
+        assert!(!connection.is_quiet(Instant::now(), true));
+
+        let (connection, peer) = pair(&OPTIONS);
+        drop(peer);
+        until_readable(&connection);
+        assert!(!connection.is_quiet(Instant::now(), true));
+    }
+
+    #[test]
+    fn a_silent_member_ends_in_a_timeout() {
+        let options = DialOptions { timeout: Duration::from_millis(20), ..OPTIONS };
+        let (mut connection, _peer) = pair(&options);
+        let error = connection.recv(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let error = connection.recv_answer(&mut [0; 8], SendTime::now()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_port_nobody_listens_on_refuses() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let error = Connection::dial(address, &OPTIONS).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+}

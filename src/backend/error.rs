@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Why talking to a member failed.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::wire::ajp::DecodeError;
+
+/// What went wrong between us and a member.
+#[derive(Debug)]
+pub enum BackendError {
+    /// All connections that `max` allows were in use for as long as `acquire` allows.
+    Busy { max: u32, waited: Duration },
+    /// The name has no address.
+    Resolve { host: String, cause: io::Error },
+    /// No connection in time.
+    Connect { address: SocketAddr, cause: io::Error },
+    /// A CPing was not answered by a CPong.
+    Ping { cause: String },
+    /// The connection ended before or within the answer.
+    Closed,
+    /// Nothing came, or nothing was taken, for longer than the limit.
+    Timeout,
+    /// Any other failure of the socket.
+    Io(io::Error),
+    /// Bytes lay in the connection before the request was sent.
+    Stray,
+    /// The member's bytes are not what the protocol allows.
+    Malformed(DecodeError),
+}
+
+impl BackendError {
+    pub(crate) fn of_io(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::Timeout,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<DecodeError> for BackendError {
+    fn from(error: DecodeError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl fmt::Display for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy { max, waited } => {
+                write!(f, "all {max} connections (max=) were in use for {} ms (acquire=)", waited.as_millis())
+            }
+            Self::Resolve { host, cause } => write!(f, "the name {host} cannot be resolved: {cause}"),
+            Self::Connect { address, cause } if cause.kind() == io::ErrorKind::TimedOut => {
+                write!(f, "no connection to {address} in time")
+            }
+            Self::Connect { address, cause } => write!(f, "no connection to {address}: {cause}"),
+            Self::Ping { cause } => write!(f, "CPing was not answered by CPong: {cause}"),
+            Self::Closed => f.write_str("the member closed the connection"),
+            Self::Timeout => f.write_str("the member was silent for longer than timeout= allows"),
+            Self::Io(cause) => write!(f, "{cause}"),
+            Self::Stray => f.write_str("the member had sent bytes before it was asked"),
+            Self::Malformed(cause) => write!(f, "the member broke the protocol: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for BackendError {}

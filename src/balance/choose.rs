@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One choice: session first, then the balancing method. Counts nothing as busy; the caller does, with its lane.
+
+use std::fmt;
+
+use crate::base::clock::Moment;
+use crate::base::status::Status;
+use crate::config::plan::{Balancer, BalancerId, MemberId, Method, Plan};
+use crate::shared::{MemberSlotId, Region};
+
+use super::bindings::Bindings;
+use super::candidate::{Candidate, Role, Tried};
+use super::method::{ByBusyness, ByRequests, ByTraffic, Contest, Rule};
+use super::sticky::{self, RequestView, Session};
+use super::transition::{self, Event};
+
+/// Chooses members of one configuration. Cheap to make; no locks and no allocations.
+#[derive(Clone, Copy, Debug)]
+pub struct Chooser<'p> {
+    pub plan: &'p Plan,
+    pub region: &'p Region,
+    pub bindings: &'p Bindings,
+}
+
+/// The member that gets the request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Choice<'a> {
+    pub member: MemberId,
+    pub slot: MemberSlotId,
+    /// The session's route or its redirect led here, not the balancing method.
+    pub by_route: bool,
+    /// `BALANCER_ROUTE_CHANGED`: a session that starts now or continues here does not carry this member's route.
+    pub route_changed: bool,
+    /// `BALANCER_SESSION_ROUTE`: the route the request carried.
+    pub session_route: Option<&'a [u8]>,
+}
+
+/// Why no member may serve the request: it is answered 503.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoMember<'a> {
+    /// AH01167: the session's member cannot serve, and `nofailover` keeps the session from moving.
+    RouteDown { balancer: &'a str, route: &'a [u8] },
+    /// AH01170: none of the members can serve now.
+    AllFailed { balancer: &'a str },
+    /// AH01171: the balancer has no members.
+    Empty { balancer: &'a str },
+}
+
+impl NoMember<'_> {
+    /// The number stock logs this with.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::RouteDown { .. } => "AH01167",
+            Self::AllFailed { .. } => "AH01170",
+            Self::Empty { .. } => "AH01171",
+        }
+    }
+
+    /// Can waiting help (`timeout` of the balancer)? Asked again, `choose` may find a member.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::AllFailed { .. })
+    }
+}
+
+impl fmt::Display for NoMember<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RouteDown { balancer, route } => write!(
+                f,
+                "balancer://{balancer}: All workers are in error state for route ({})",
+                route.escape_ascii()
+            ),
+            Self::AllFailed { balancer } => {
+                write!(f, "balancer://{balancer}: All workers are in error state")
+            }
+            Self::Empty { balancer } => write!(f, "balancer://{balancer}: No workers in balancer"),
+        }
+    }
+}
+
+impl std::error::Error for NoMember<'_> {}
+
+impl<'p> Chooser<'p> {
+    /// The session a request carries, if the balancer is sticky.
+    pub fn session<'a, C>(&self, balancer: BalancerId, request: &RequestView<'a, C>) -> Option<Session<'a>>
+    where
+        C: Iterator<Item = &'a [u8]> + Clone,
+        'p: 'a,
+    {
+        let balancer = self.plan.balancer(balancer);
+        let sticky = balancer.sticky.as_ref()?;
+        sticky::lookup(sticky, request, |route| self.has_route(balancer, route))
+    }
+
+    /// Chooses a member and counts the choice. `tried` are members this request was already given to: they are left
+    /// out, whatever other requests found out about them since. Only a written `maxattempts` lets them have it again
+    /// when nobody else can.
+    ///
+    /// # Errors
+    /// Nobody may serve the request now.
+    pub fn choose<'a>(
+        &self,
+        id: BalancerId,
+        session: Option<&Session<'a>>,
+        tried: &Tried,
+        now: Moment,
+    ) -> Result<Choice<'a>, NoMember<'a>>
+    where
+        'p: 'a,
+    {
+        let balancer = self.plan.balancer(id);
+        let chosen = self.find(balancer, id, session, tried, now);
+        if chosen.is_err() {
+            self.region.balancer(self.bindings.balancer(id)).count_refused();
+        }
+        chosen
+    }
+
+    fn find<'a>(
+        &self,
+        balancer: &'p Balancer,
+        id: BalancerId,
+        session: Option<&Session<'a>>,
+        tried: &Tried,
+        now: Moment,
+    ) -> Result<Choice<'a>, NoMember<'a>>
+    where
+        'p: 'a,
+    {
+        let name = balancer.name.as_str();
+        if balancer.members.is_empty() {
+            return Err(NoMember::Empty { balancer: name });
+        }
+        self.recover(balancer, id, now);
+        let route = session.and_then(|session| session.route);
+        if let Some(route) = route {
+            if let Some(found) = self.by_route(balancer, route, tried, now) {
+                self.account_for_session(balancer, &found);
+                return Ok(choice(balancer, found, Some(route), true));
+            }
+            if balancer.no_failover && self.has_route(balancer, route) {
+                return Err(NoMember::RouteDown { balancer: name, route });
+            }
+        }
+        self.by_method(balancer, tried, now)
+            .map(|found| choice(balancer, found, route, false))
+            .ok_or(NoMember::AllFailed { balancer: name })
+    }
+
+    fn candidates(&self, balancer: &'p Balancer) -> impl Iterator<Item = Candidate<'p>> {
+        balancer.members.iter().map(|&id| {
+            let place = self.bindings.member(id);
+            Candidate { id, place, member: self.plan.member(id), slot: self.region.member(place) }
+        })
+    }
+
+    fn has_route(&self, balancer: &'p Balancer, route: &[u8]) -> bool {
+        self.candidates(balancer).any(|candidate| candidate.has_route(route))
+    }
+
+    /// When every member is in the error state, and none has rested long enough: all are tried again.
+    fn recover(&self, balancer: &'p Balancer, id: BalancerId, now: Moment) {
+        let is_down = |candidate: Candidate| candidate.refreshed(now).has(Status::ERROR);
+        if balancer.force_recovery && self.candidates(balancer).all(is_down) {
+            for candidate in self.candidates(balancer) {
+                transition::apply(candidate.slot, Event::ForcedRecovery, now);
+            }
+            self.region.balancer(self.bindings.balancer(id)).count_recovered();
+        }
+    }
+
+    fn by_route(
+        &self,
+        balancer: &'p Balancer,
+        route: &[u8],
+        tried: &Tried,
+        now: Moment,
+    ) -> Option<Candidate<'p>> {
+        // A redirect that led nowhere once leads nowhere again: each is followed once, so a circle ends.
+        let mut followed = Tried::default();
+        self.follow(balancer, route, tried, &mut followed, now)
+    }
+
+    fn follow(
+        &self,
+        balancer: &'p Balancer,
+        route: &[u8],
+        tried: &Tried,
+        followed: &mut Tried,
+        now: Moment,
+    ) -> Option<Candidate<'p>> {
+        for in_reserve in [false, true] {
+            for candidate in self.candidates(balancer).filter(|candidate| candidate.has_route(route)) {
+                if candidate.slot.status().has(Status::HOT_STANDBY) != in_reserve {
+                    continue;
+                }
+                if !tried.has(candidate.place) && candidate.refreshed(now).is_usable() {
+                    return Some(candidate);
+                }
+                let redirect = candidate.member.redirect.as_bytes();
+                if redirect.is_empty() || followed.has(candidate.place) {
+                    continue;
+                }
+                followed.add(candidate.place);
+                if let Some(found) = self.follow(balancer, redirect, tried, followed, now) {
+                    return Some(found);
+                }
+            }
+        }
+        None
+    }
+
+    /// A session's request counts as a turn of its member, whatever the method.
+    fn account_for_session(&self, balancer: &'p Balancer, chosen: &Candidate<'p>) {
+        let mut sum = 0;
+        for candidate in self.candidates(balancer) {
+            if candidate.slot.status().is_usable() {
+                let factor = i64::from(candidate.slot.load_factor());
+                candidate.slot.add_lbstatus(factor);
+                sum += factor;
+            }
+        }
+        chosen.slot.add_lbstatus(-sum);
+    }
+
+    fn by_method(&self, balancer: &'p Balancer, tried: &Tried, now: Moment) -> Option<Candidate<'p>> {
+        let select = |tried: &Tried| match balancer.method {
+            Method::ByRequests => self.select::<ByRequests>(balancer, tried, now),
+            Method::ByTraffic => self.select::<ByTraffic>(balancer, tried, now),
+            Method::ByBusyness => self.select::<ByBusyness>(balancer, tried, now),
+        };
+        let fresh = select(tried);
+        let may_repeat = balancer.max_attempts.is_some() && !tried.is_empty();
+        if fresh.is_none() && may_repeat { select(&Tried::default()) } else { fresh }
+    }
+
+    /// The lbsets in order, until one has somebody.
+    fn select<R: Rule>(&self, balancer: &'p Balancer, tried: &Tried, now: Moment) -> Option<Candidate<'p>> {
+        let mut set = Some(0);
+        while let Some(lbset) = set {
+            let (contest, next) = self.contest::<R>(balancer, lbset, tried, now);
+            if let Some(winner) = contest.winner() {
+                return Some(winner);
+            }
+            set = next;
+        }
+        None
+    }
+
+    /// The comparison within one lbset, and the next higher lbset that has members.
+    fn contest<R: Rule>(
+        &self,
+        balancer: &'p Balancer,
+        lbset: u32,
+        tried: &Tried,
+        now: Moment,
+    ) -> (Contest<'p, R>, Option<u32>) {
+        let mut contest = Contest::new();
+        let (mut unusable, mut spares, mut standbys) = (0, 0, 0);
+        let mut next = None;
+        for candidate in self.candidates(balancer) {
+            let own = candidate.slot.lbset();
+            if own != lbset {
+                if own > lbset && next.is_none_or(|next| own < next) {
+                    next = Some(own);
+                }
+                continue;
+            }
+            match candidate.role(tried, now) {
+                Role::Serves => contest.compare(candidate),
+                Role::Spare => spares += 1,
+                Role::Standby => standbys += 1,
+                Role::Unusable => unusable += 1,
+                Role::Absent => {}
+            }
+        }
+        let with_role = |role: Role| {
+            self.candidates(balancer).filter(move |candidate| {
+                candidate.slot.lbset() == lbset && candidate.role(tried, now) == role
+            })
+        };
+        if spares > 0 {
+            with_role(Role::Spare).take(unusable).for_each(|spare| contest.compare(spare));
+        }
+        if standbys > 0 && contest.is_empty() {
+            with_role(Role::Standby).for_each(|standby| contest.compare(standby));
+        }
+        (contest, next)
+    }
+}
+
+fn choice<'a>(
+    balancer: &Balancer,
+    found: Candidate<'_>,
+    session_route: Option<&'a [u8]>,
+    by_route: bool,
+) -> Choice<'a> {
+    found.slot.count_elected();
+    Choice {
+        member: found.id,
+        slot: found.place,
+        by_route,
+        route_changed: if by_route {
+            session_route != Some(found.member.route.as_bytes())
+        } else {
+            balancer.sticky.is_some()
+        },
+        session_route,
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How the state of a member moves: the only place that decides it.
+//!
+//! | event | moves if | to |
+//! |---|---|---|
+//! | connect failed, exchange failed, `failonstatus`, `failontimeout` | not `Ign` | `Err`, error time now |
+//! | retry due | `Err`, not `Stop`, and `Ign` or the rest is over | not `Err`, retries + 1 |
+//! | forced recovery | `Err` | not `Err`, retries + 1 |
+//! | alive | retries or an error time are noted | retries 0, no error time; `Err` stays until a retry is due |
+//! | administrator | always | the flags asked for; without `Err`, also no retries and no error time |
+
+use std::time::Duration;
+
+use crate::base::clock::Moment;
+use crate::base::status::Status;
+use crate::shared::{Change, MemberSlot, Reason, State};
+
+/// What happened to a member.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// No connection could be made, or none was free in time, or CPing was not answered.
+    ConnectFailed,
+    /// An attempt ended with 500 or 503 of our own making.
+    ExchangeFailed,
+    /// The final status is in `failonstatus`.
+    FailOnStatus,
+    /// No answer in time, and `failontimeout` is on.
+    FailOnTimeout,
+    /// A connection was made or an answer came.
+    Alive,
+    /// The member is looked at for a request; `retry` is how long it rests after an error.
+    RetryDue { retry: Duration },
+    /// All members of the balancer are in the error state, and `forcerecovery` is on.
+    ForcedRecovery,
+    /// An administrator sets and clears flags.
+    Admin { set: Status, clear: Status },
+}
+
+impl Event {
+    fn reason(self) -> Reason {
+        match self {
+            Event::ConnectFailed => Reason::ConnectFailed,
+            Event::ExchangeFailed => Reason::ExchangeFailed,
+            Event::FailOnStatus => Reason::FailOnStatus,
+            Event::FailOnTimeout => Reason::FailOnTimeout,
+            Event::Alive => Reason::Alive,
+            Event::RetryDue { .. } => Reason::RetryDue,
+            Event::ForcedRecovery => Reason::ForcedRecovery,
+            Event::Admin { .. } => Reason::Admin,
+        }
+    }
+}
+
+/// The state after an event; `None` = it stays as it is.
+pub fn next(state: State, event: Event, now: Moment) -> Option<State> {
+    let status = state.status;
+    match event {
+        Event::ConnectFailed | Event::ExchangeFailed | Event::FailOnStatus | Event::FailOnTimeout => {
+            (!status.has(Status::IGNORE_ERRORS)).then(|| state.failed(now))
+        }
+        Event::Alive => (!status.has(Status::ERROR)).then(|| state.proven()),
+        Event::RetryDue { retry } => is_retry_due(state, retry, now).then(|| state.retried()),
+        Event::ForcedRecovery => status.has(Status::ERROR).then(|| state.retried()),
+        Event::Admin { set, clear } => Some(administered(state, status.without(clear).with(set))),
+    }
+    .filter(|after| *after != state)
+}
+
+/// Moves a member's state; `None` if the event changes nothing, or another process already made the move.
+pub fn apply(slot: &MemberSlot, event: Event, now: Moment) -> Option<Change> {
+    slot.update(now, event.reason(), |state| next(state, event, now))
+}
+
+fn is_retry_due(state: State, retry: Duration, now: Moment) -> bool {
+    let status = state.status;
+    status.has(Status::ERROR)
+        && !status.has(Status::STOPPED)
+        && (status.has(Status::IGNORE_ERRORS) || state.has_rested(now, retry))
+}
+
+fn administered(state: State, status: Status) -> State {
+    let state = state.with_status(status);
+    if status.has(Status::ERROR) { state } else { state.proven() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Moment = Moment(5_000_000);
+    const RETRY: Duration = Duration::from_secs(60);
+    const DUE: Event = Event::RetryDue { retry: RETRY };
+    const UP: State = State::fresh(Status::INIT);
+
+    fn with(flags: Status) -> State {
+        UP.with_status(Status::INIT.with(flags))
+    }
+
+    #[test]
+    fn every_failure_leads_to_the_error_state() {
+        for event in [Event::ConnectFailed, Event::ExchangeFailed, Event::FailOnStatus, Event::FailOnTimeout]
+        {
+            assert_eq!(next(UP, event, NOW), Some(UP.failed(NOW)), "{event:?}");
+            assert_eq!(next(with(Status::IGNORE_ERRORS), event, NOW), None, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn a_member_is_tried_again_only_after_its_rest() {
+        let down = UP.failed(NOW);
+        assert_eq!(next(down, DUE, Moment(NOW.0 + 60_000)), None);
+        let retried = next(down, DUE, Moment(NOW.0 + 60_001)).unwrap();
+        assert_eq!((retried.status, retried.retries), (Status::INIT, 1));
+        assert_eq!(next(UP, DUE, NOW), None);
+    }
+
+    #[test]
+    fn a_stopped_member_is_not_brought_back_by_time() {
+        let stopped = with(Status::STOPPED).failed(NOW);
+        assert_eq!(next(stopped, DUE, Moment(NOW.0 + 90_000)), None);
+    }
+
+    #[test]
+    fn a_member_that_ignores_errors_leaves_the_error_state_at_once() {
+        let state = with(Status::IGNORE_ERRORS.with(Status::ERROR)).failed(NOW);
+        assert!(!next(state, DUE, NOW).unwrap().status.has(Status::ERROR));
+    }
+
+    #[test]
+    fn forced_recovery_clears_the_error_and_nothing_else() {
+        let state = with(Status::DISABLED.with(Status::HC_FAIL)).failed(NOW);
+        let forced = next(state, Event::ForcedRecovery, NOW).unwrap();
+        assert_eq!(forced.status, with(Status::DISABLED.with(Status::HC_FAIL)).status);
+        assert_eq!(forced.retries, 1);
+        assert_eq!(next(UP, Event::ForcedRecovery, NOW), None);
+    }
+
+    #[test]
+    fn a_proof_of_life_ends_the_count_of_retries() {
+        let retried = UP.failed(NOW).retried();
+        assert_eq!(next(retried, Event::Alive, NOW), Some(UP));
+        assert_eq!(next(UP, Event::Alive, NOW), None);
+        assert_eq!(next(UP.failed(NOW), Event::Alive, NOW), None);
+    }
+
+    #[test]
+    fn an_administrator_sets_and_clears_flags() {
+        let admin = |set, clear| Event::Admin { set, clear };
+        let none = Status::default();
+        assert_eq!(next(UP, admin(Status::DRAIN, none), NOW), Some(with(Status::DRAIN)));
+        assert_eq!(next(UP.failed(NOW).retried().failed(NOW), admin(none, Status::ERROR), NOW), Some(UP));
+        assert_eq!(next(UP, admin(none, Status::DRAIN), NOW), None);
+    }
+}

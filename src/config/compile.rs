@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From [`Draft`] to [`Plan`]: inheritance, references, defaults.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::declare::{BalancerDraft, MemberDraft, MountDraft, TargetDraft};
+use super::draft::{DirectoryDraft, Draft, ReverseDraft, index};
+use super::finding::{Finding, Severity};
+use super::inherit::{self, View};
+use super::lint;
+use super::mounts::MountTable;
+use super::origin::Origin;
+use super::plan::{
+    Balancer, BalancerId, Destination, Flush, Member, MemberId, Mount, Plan, PoolLimits, ReverseFrom,
+    ReverseRule, Section, SectionId, Site, SiteId, Sticky, Target, Worker,
+};
+use super::setting::{BalancerSettings, FlushMode, MemberSettings};
+use super::url::{self, Url};
+use crate::base::key::Key;
+use crate::base::status::Status;
+
+/// What the configuration alone does not say.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// By [`SiteId`].
+    pub sites: Vec<SiteFacts>,
+    /// The largest number of connections a process can use; default of `max`.
+    pub threads_per_child: u32,
+    /// Places where other handlers answer.
+    pub handlers: Vec<HandlerPlace>,
+}
+
+/// What httpd knows about a server.
+#[derive(Clone, Debug)]
+pub struct SiteFacts {
+    /// `Timeout`.
+    pub timeout: Duration,
+    /// Address, port and `ServerName`: the same after each restart, different for each server.
+    pub key: String,
+}
+
+impl Default for SiteFacts {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(60), key: String::new() }
+    }
+}
+
+/// A `<Location>` with a `SetHandler` whose pages a rule might hide.
+#[derive(Clone, Debug)]
+pub struct HandlerPlace {
+    pub site: SiteId,
+    /// Argument of the `<Location>`.
+    pub path: String,
+    /// `balancer-manager`, `server-status`…
+    pub handler: String,
+    /// Line of the `<Location>`.
+    pub origin: Origin,
+}
+
+/// The result of [`Draft::compile`].
+#[derive(Debug)]
+pub struct Outcome {
+    /// `None` if any finding is an error.
+    pub plan: Option<Plan>,
+    /// Everything found while reading and compiling, in that order.
+    pub findings: Vec<Finding>,
+}
+
+impl Draft {
+    /// Makes the plan.
+    pub fn compile(&self, facts: &Facts) -> Outcome {
+        let mut findings = self.findings.clone();
+        let (plan, more) = Compiler::new(self, facts).run();
+        findings.extend(more);
+        findings.extend(lint::all(self, &plan, facts));
+        lint::once_each(&mut findings);
+        let refused = findings.iter().any(|finding| finding.severity == Severity::Error);
+        Outcome { plan: (!refused).then_some(plan), findings }
+    }
+}
+
+/// The plan in the making.
+pub(super) struct Compiler<'a> {
+    pub draft: &'a Draft,
+    facts: &'a Facts,
+    pub plan: Plan,
+    pub findings: Vec<Finding>,
+    /// By site: its balancers by name.
+    views: Vec<View>,
+    /// By site: ids of its plain workers, in the order of the draft.
+    workers: Vec<Vec<MemberId>>,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(draft: &'a Draft, facts: &'a Facts) -> Self {
+        let plan = Plan::default();
+        Self { draft, facts, plan, findings: Vec::new(), views: Vec::new(), workers: Vec::new() }
+    }
+
+    fn run(mut self) -> (Plan, Vec<Finding>) {
+        for site in 0..self.draft.sites.len() {
+            let workers = self.draft.sites[site].workers.iter();
+            let ids = workers.map(|worker| self.member(site, None, worker)).collect();
+            self.workers.push(ids);
+            let view = inherit::balancers(&mut self, site);
+            self.views.push(view);
+        }
+        self.sections();
+        for site in 0..self.draft.sites.len() {
+            let compiled = self.site(site);
+            self.plan.sites.push(compiled);
+        }
+        (self.plan, self.findings)
+    }
+
+    /// The view of the main server.
+    pub fn main_view(&self) -> View {
+        self.views.first().cloned().unwrap_or_default()
+    }
+
+    fn site(&mut self, site: usize) -> Site {
+        let settings = inherit::settings(self.draft, site);
+        let mounts = inherit::chain(site)
+            .flat_map(|owner| self.draft.sites[owner].mounts.iter().map(move |mount| (owner, mount)))
+            .map(|(owner, mount)| self.mount(site, owner, mount))
+            .collect();
+        let defaults = inherit::defaults(self.draft, site);
+        let defaults = self.section(site, &defaults);
+        self.plan.sections.push(defaults);
+        let mut balancers: Vec<_> = self.views[site].iter().map(|(name, id)| (name.clone(), *id)).collect();
+        balancers.sort_by_key(|(_, id)| *id);
+        Site {
+            name: self.draft.sites[site].name.clone(),
+            mounts: MountTable::new(mounts),
+            defaults: SectionId(index(self.plan.sections.len() - 1)),
+            via: settings.via.unwrap_or_default(),
+            max_forwards: settings.max_forwards.flatten(),
+            timeout: settings.timeout.unwrap_or(self.site_facts(site).timeout),
+            source_address: settings.source_address,
+            balancers,
+        }
+    }
+
+    fn site_facts(&self, site: usize) -> SiteFacts {
+        self.facts.sites.get(site).cloned().unwrap_or_default()
+    }
+
+    /// The text that tells this server's balancers and workers from those of others.
+    fn site_key(&self, site: usize) -> String {
+        let key = self.site_facts(site).key;
+        if key.is_empty() { self.draft.sites[site].name.clone() } else { key }
+    }
+
+    fn sections(&mut self) {
+        for draft in &self.draft.sections {
+            let site = draft.site.0 as usize;
+            let mut section = match site < self.draft.sites.len() {
+                true => self.section(site, &draft.says),
+                false => Section::default(),
+            };
+            section.origin.clone_from(&draft.origin);
+            section.mount = draft.mount.as_ref().map(|mount| self.mount(site, site, mount));
+            self.plan.sections.push(section);
+        }
+    }
+
+    fn section(&self, site: usize, says: &DirectoryDraft) -> Section {
+        Section {
+            origin: None,
+            mount: None,
+            reverse: says.reverse.iter().map(|rule| self.reverse(site, rule)).collect(),
+            cookie_path: says.cookie_path.clone(),
+            cookie_domain: says.cookie_domain.clone(),
+            preserve_host: says.preserve_host,
+        }
+    }
+
+    fn reverse(&self, site: usize, rule: &ReverseDraft) -> ReverseRule {
+        let known = match url::parse(&rule.url) {
+            Ok(Url::Balancer(balancer)) => {
+                self.views[site].get(&balancer.name).map(|id| (*id, balancer.path))
+            }
+            _ => None,
+        };
+        let internal = match known {
+            Some((id, path)) => {
+                let path = if path == "/" { String::new() } else { path };
+                ReverseFrom::Balancer { id, path }
+            }
+            None if rule.url.starts_with('/') => ReverseFrom::Path(rule.url.clone()),
+            None => ReverseFrom::Prefix(rule.url.clone()),
+        };
+        ReverseRule { origin: rule.origin.clone(), public: rule.public.clone(), internal }
+    }
+
+    /// A rule that `owner` wrote, as `site` sees it.
+    fn mount(&mut self, site: usize, owner: usize, mount: &MountDraft) -> Mount {
+        let target = match &mount.target {
+            TargetDraft::Exclude => Target::Exclude,
+            TargetDraft::Balancer(balancer) => {
+                let id = match self.views[site].get(&balancer.name) {
+                    Some(id) => *id,
+                    None => self.lost_balancer(site, &balancer.name, &mount.origin),
+                };
+                forward(mount, Worker::Balancer(id), &balancer.path)
+            }
+            TargetDraft::Worker(worker, path) => {
+                forward(mount, Worker::Member(self.workers[owner][*worker]), path)
+            }
+        };
+        Mount {
+            origin: mount.origin.clone(),
+            path: mount.path.clone(),
+            matching: mount.matching,
+            target,
+            encoding: mount.encoding,
+        }
+    }
+
+    /// With both Inherit switches off a virtual host still has the main server's rules, but not its balancers.
+    fn lost_balancer(&mut self, site: usize, name: &str, origin: &Origin) -> BalancerId {
+        let empty = BalancerDraft {
+            name: name.to_owned(),
+            origin: origin.clone(),
+            settings: BalancerSettings::default(),
+            members: Vec::new(),
+        };
+        let id = self.balancer(site, &empty, &empty.settings, Vec::new());
+        self.views[site].insert(name.to_owned(), id);
+        id
+    }
+
+    /// Adds a balancer.
+    pub fn balancer(
+        &mut self,
+        site: usize,
+        draft: &BalancerDraft,
+        settings: &BalancerSettings,
+        members: Vec<MemberId>,
+    ) -> BalancerId {
+        let settings = settings.clone();
+        let sticky = settings.sticky.filter(|name| !name.cookie.is_empty()).map(|name| Sticky {
+            cookie: name.cookie,
+            path: name.path,
+            separator: settings.separator.unwrap_or(Some(b'.')),
+            semicolon_ends: settings.semicolon_ends.unwrap_or(false),
+            origin: name.origin.unwrap_or_else(|| draft.origin.clone()),
+        });
+        self.plan.balancers.push(Balancer {
+            key: Key::of(&["balancer", &self.site_key(site), &draft.name]),
+            name: draft.name.clone(),
+            origin: draft.origin.clone(),
+            members,
+            method: settings.method.unwrap_or_default(),
+            sticky,
+            no_failover: settings.no_failover.unwrap_or(false),
+            wait: settings.wait,
+            max_attempts: settings.max_attempts,
+            fail_on_status: settings.fail_on_status.unwrap_or_default(),
+            fail_on_timeout: settings.fail_on_timeout.unwrap_or(false),
+            force_recovery: settings.force_recovery.unwrap_or(true),
+            nonce: settings.nonce,
+            growth: settings.growth.unwrap_or(0),
+        });
+        BalancerId(index(self.plan.balancers.len() - 1))
+    }
+
+    /// Adds a member of a balancer, or a plain worker.
+    pub fn member(&mut self, site: usize, balancer: Option<&str>, draft: &MemberDraft) -> MemberId {
+        let (url, settings) = (&draft.url, &draft.settings);
+        let key = match balancer {
+            Some(balancer) => Key::of(&["member", &self.site_key(site), balancer, &url.name]),
+            None => Key::of(&["worker", &self.site_key(site), &url.name]),
+        };
+        let start = if balancer.is_some() { Status::default() } else { Status::IGNORE_ERRORS };
+        let letters = settings.status.as_deref().unwrap_or_default();
+        let io_buffer = settings.io_buffer.or(inherit::settings(self.draft, site).io_buffer);
+        self.plan.members.push(Member {
+            key,
+            name: url.name.clone(),
+            origin: draft.origin.clone(),
+            scheme: url.scheme,
+            host: url.host.clone(),
+            port: url.port,
+            path: if balancer.is_some() { url.path.clone() } else { String::new() },
+            route: settings.route.clone().unwrap_or_default(),
+            redirect: settings.redirect.clone().unwrap_or_default(),
+            load_factor: settings.load_factor.unwrap_or(100),
+            lbset: settings.lbset.unwrap_or(0),
+            status: start.apply_letters(letters).unwrap_or(start).without(Status::INIT),
+            retry: settings.retry.unwrap_or(Duration::from_secs(60)),
+            timeout: settings.timeout,
+            connect_timeout: settings.connect_timeout,
+            ping: settings.ping,
+            pool: self.pool(settings),
+            tcp_keepalive: settings.tcp_keepalive.unwrap_or(false),
+            address_ttl: settings.address_ttl.flatten(),
+            packet_size: packet_size(io_buffer),
+            receive_buffer: settings.receive_buffer.unwrap_or(0) as usize,
+            flush: flush(settings),
+            secret: settings.secret.clone().unwrap_or_default(),
+        });
+        MemberId(index(self.plan.members.len() - 1))
+    }
+
+    fn pool(&self, settings: &MemberSettings) -> PoolLimits {
+        PoolLimits {
+            max: settings.max.filter(|max| *max > 0).unwrap_or(self.facts.threads_per_child),
+            soft_max: settings.soft_max,
+            min: settings.min.unwrap_or(0),
+            ttl: settings.ttl,
+            acquire: settings.acquire,
+            reuse: settings.reuse.unwrap_or(true),
+        }
+    }
+}
+
+fn forward(mount: &MountDraft, worker: Worker, path: &str) -> Target {
+    Target::Forward(Destination {
+        url: mount.url.clone(),
+        worker,
+        path: path.to_owned(),
+        open_authority: path.is_empty(),
+    })
+}
+
+fn flush(settings: &MemberSettings) -> Flush {
+    match settings.flush {
+        None | Some(FlushMode::Off) => Flush::Off,
+        Some(FlushMode::On) => Flush::On,
+        Some(FlushMode::Auto) => Flush::Auto(settings.flush_wait.unwrap_or(Duration::from_millis(10))),
+    }
+}
+
+/// Bytes of an AJP packet: at least 8192, at most 65536, rounded up to a multiple of 1024.
+fn packet_size(io_buffer: Option<u32>) -> usize {
+    const LEAST: usize = 8192;
+    const MOST: usize = 65536;
+    (io_buffer.unwrap_or(0) as usize).clamp(LEAST, MOST).next_multiple_of(1024)
+}
+
+/// Names of balancers to their ids.
+pub(super) type Names = HashMap<String, BalancerId>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packet_sizes_are_clamped_and_rounded_up() {
+        let sizes =
+            [(None, 8192), (Some(512), 8192), (Some(8193), 9216), (Some(65535), 65536), (Some(99999), 65536)];
+        for (asked, given) in sizes {
+            assert_eq!(packet_size(asked), given);
+        }
+    }
+}

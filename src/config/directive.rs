@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The catalogue: every directive with its places, its form, its help text and its default.
+
+/// A directive of the mod_proxy dialect.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u32)]
+pub enum Directive {
+    ProxyPass = 1,
+    ProxyPassMatch = 2,
+    ProxyPassReverse = 3,
+    ProxyPassReverseCookieDomain = 4,
+    ProxyPassReverseCookiePath = 5,
+    ProxyContainer = 6,
+    BalancerMember = 7,
+    ProxySet = 8,
+    ProxyPreserveHost = 9,
+    ProxyVia = 10,
+    ProxyTimeout = 11,
+    ProxyRequests = 12,
+    ProxyMaxForwards = 13,
+    ProxyIOBufferSize = 14,
+    ProxyReceiveBufferSize = 15,
+    ProxySourceAddress = 16,
+    ProxyPassInherit = 17,
+    BalancerInherit = 18,
+}
+
+/// How the arguments are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// The rest of the line, split by us.
+    Raw,
+    /// `On` or `Off`.
+    Flag,
+    /// One word.
+    One,
+    /// Two or three words.
+    TwoOrThree,
+    /// One to three words.
+    OneToThree,
+    /// `<Name …>` with lines up to `</Name>`.
+    Container,
+}
+
+/// Where a directive may stand. Everywhere includes the main server and virtual hosts; `.htaccess` is never allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Places {
+    /// Main server and virtual hosts only.
+    Server,
+    /// Also `<Location>`, `<LocationMatch>`, `<Proxy>`, `<ProxyMatch>`.
+    Location,
+    /// Also any other per-directory section.
+    Section,
+}
+
+/// What the catalogue says about a directive.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    pub directive: Directive,
+    /// As httpd wants it; a container's name starts with `<`. Compared without letter case.
+    pub name: &'static str,
+    pub places: Places,
+    pub form: Form,
+    /// One line for the manual, and for httpd's "takes one argument, …".
+    pub help: &'static str,
+    /// The value without the directive; empty if there is none.
+    pub default: &'static str,
+}
+
+const fn entry(
+    directive: Directive,
+    name: &'static str,
+    places: Places,
+    form: Form,
+    help: &'static str,
+    default: &'static str,
+) -> Entry {
+    Entry { directive, name, places, form, help, default }
+}
+
+const CATALOGUE: [Entry; 18] = {
+    use Directive as D;
+    use Form::{Container, Flag, One, OneToThree, Raw, TwoOrThree};
+    use Places::{Location, Section, Server};
+    [
+        entry(D::ProxyPass, "ProxyPass", Location, Raw, "a path and the URL it is forwarded to, or !", ""),
+        entry(
+            D::ProxyPassMatch,
+            "ProxyPassMatch",
+            Location,
+            Raw,
+            "a regular expression and a URL (not in this version)",
+            "",
+        ),
+        entry(
+            D::ProxyPassReverse,
+            "ProxyPassReverse",
+            Location,
+            OneToThree,
+            "a virtual path and a URL for reverse proxy behaviour",
+            "",
+        ),
+        entry(
+            D::ProxyPassReverseCookieDomain,
+            "ProxyPassReverseCookieDomain",
+            Section,
+            TwoOrThree,
+            "the domain in a member's cookies and the domain the client sees",
+            "",
+        ),
+        entry(
+            D::ProxyPassReverseCookiePath,
+            "ProxyPassReverseCookiePath",
+            Section,
+            TwoOrThree,
+            "the path in a member's cookies and the path the client sees",
+            "",
+        ),
+        entry(
+            D::ProxyContainer,
+            "<Proxy",
+            Server,
+            Container,
+            "the URL of a balancer or worker, whose members and settings follow",
+            "",
+        ),
+        entry(
+            D::BalancerMember,
+            "BalancerMember",
+            Section,
+            Raw,
+            "a member's URL with its parameters; outside <Proxy> the balancer's URL before it",
+            "",
+        ),
+        entry(
+            D::ProxySet,
+            "ProxySet",
+            Section,
+            Raw,
+            "parameters of a balancer or worker; outside <Proxy> its URL before them",
+            "",
+        ),
+        entry(
+            D::ProxyPreserveHost,
+            "ProxyPreserveHost",
+            Section,
+            Flag,
+            "on to send the client's Host",
+            "Off",
+        ),
+        entry(D::ProxyVia, "ProxyVia", Server, One, "what to do with Via: off, on, full or block", "Off"),
+        entry(
+            D::ProxyTimeout,
+            "ProxyTimeout",
+            Server,
+            One,
+            "seconds to wait for a member at each send or receive",
+            "the value of Timeout",
+        ),
+        entry(
+            D::ProxyRequests,
+            "ProxyRequests",
+            Server,
+            Flag,
+            "on for a forward proxy (not in this version)",
+            "Off",
+        ),
+        entry(
+            D::ProxyMaxForwards,
+            "ProxyMaxForwards",
+            Server,
+            One,
+            "the largest number of proxies a request may pass; -1 for no limit",
+            "-1",
+        ),
+        entry(
+            D::ProxyIOBufferSize,
+            "ProxyIOBufferSize",
+            Server,
+            One,
+            "bytes of an AJP packet: 8192 to 65536 in steps of 1024",
+            "8192",
+        ),
+        entry(
+            D::ProxyReceiveBufferSize,
+            "ProxyReceiveBufferSize",
+            Server,
+            One,
+            "bytes of the receive buffer of connections to members; 0 for the system's",
+            "0",
+        ),
+        entry(
+            D::ProxySourceAddress,
+            "ProxySourceAddress",
+            Server,
+            One,
+            "the local address of connections to members",
+            "",
+        ),
+        entry(
+            D::ProxyPassInherit,
+            "ProxyPassInherit",
+            Server,
+            Flag,
+            "off (with BalancerInherit Off) to keep the main server's workers out of a virtual host",
+            "On",
+        ),
+        entry(
+            D::BalancerInherit,
+            "BalancerInherit",
+            Server,
+            Flag,
+            "off (with ProxyPassInherit Off) to keep the main server's balancers out of a virtual host",
+            "On",
+        ),
+    ]
+};
+
+impl Directive {
+    /// All entries, in the order of their ids.
+    pub const ALL: &'static [Entry] = &CATALOGUE;
+
+    /// The number that crosses to C.
+    pub const fn id(self) -> u32 {
+        self as u32
+    }
+
+    /// The directive with this number.
+    pub fn from_id(id: u32) -> Option<Directive> {
+        let index = usize::try_from(id.checked_sub(1)?).ok()?;
+        CATALOGUE.get(index).map(|entry| entry.directive)
+    }
+
+    /// The directive with this name, letter case ignored.
+    pub fn from_name(name: &str) -> Option<Directive> {
+        CATALOGUE.iter().find(|entry| entry.name.eq_ignore_ascii_case(name)).map(|entry| entry.directive)
+    }
+
+    pub fn entry(self) -> &'static Entry {
+        &CATALOGUE[self as usize - 1]
+    }
+
+    pub fn name(self) -> &'static str {
+        self.entry().name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_places_in_the_catalogue_agree() {
+        for (index, entry) in Directive::ALL.iter().enumerate() {
+            assert_eq!(entry.directive.id() as usize, index + 1, "{}", entry.name);
+            assert_eq!(Directive::from_id(entry.directive.id()), Some(entry.directive));
+            assert_eq!(Directive::from_name(&entry.name.to_uppercase()), Some(entry.directive));
+            assert_eq!(entry.directive.name(), entry.name);
+        }
+        assert_eq!(Directive::from_id(0), None);
+        assert_eq!(Directive::from_id(19), None);
+    }
+}

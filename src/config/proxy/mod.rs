@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The mod_proxy dialect: lines to statements.
+//!
+//! A reader looks at one line and its section, never at other lines.
+
+mod assign;
+mod member;
+mod pass;
+mod reader;
+mod reverse;
+mod server;
+mod set;
+
+pub(crate) use reader::{Reader, Surroundings};
+pub(crate) use set::Container;
+
+use super::directive::Directive;
+use super::finding::Finding;
+use super::statement::Statement;
+
+/// Reads the arguments of a directive other than `<Proxy`.
+pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding> {
+    use Directive as D;
+    reader.check_place()?;
+    match reader.directive {
+        D::ProxyPass => pass::read(reader, args),
+        D::ProxyPassMatch => Err(pass::no_expressions(reader)),
+        D::ProxyPassReverse => reverse::read(reader, args),
+        D::ProxyPassReverseCookieDomain | D::ProxyPassReverseCookiePath => reverse::read_cookie(reader, args),
+        D::BalancerMember => member::read(reader, args),
+        D::ProxySet => set::read(reader, args),
+        D::ProxyContainer => set::read_container(reader, args).map(|container| container.statement),
+        D::ProxyPreserveHost => reader.flag(args).map(Statement::PreserveHost),
+        _ => server::read(reader, args),
+    }
+}
+
+/// Reads the opening line of `<Proxy …>`.
+pub(crate) fn read_container(reader: &mut Reader, args: &str) -> Result<Container, Finding> {
+    reader.check_place()?;
+    set::read_container(reader, args)
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One line of the configuration, understood but not yet connected to the others.
+
+use super::plan::Encoding;
+use super::setting::{BalancerSettings, MemberSettings, SiteSettings};
+use super::url::{BalancerUrl, MemberUrl};
+
+/// A `key=value` word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pair {
+    pub key: String,
+    pub value: String,
+}
+
+/// What a line says.
+#[derive(Clone, Debug)]
+pub(crate) enum Statement {
+    /// A path leads to a target.
+    Mount(MountLine),
+    /// A balancer has a member.
+    Member {
+        balancer: BalancerUrl,
+        member: MemberUrl,
+        settings: Box<MemberSettings>,
+        /// As written, to name what is ignored when the worker exists already.
+        pairs: Vec<Pair>,
+    },
+    /// A balancer or plain worker has settings.
+    Set {
+        /// As written, for the message when it is not there.
+        url: String,
+        target: TargetLine,
+        /// Inside a section the target is made when missing.
+        create: bool,
+    },
+    /// `ProxyPassReverse`; the path is the section's argument if it is missing.
+    Reverse { public: Option<String>, url: String },
+    /// `ProxyPassReverseCookiePath`.
+    CookiePath { internal: String, public: String },
+    /// `ProxyPassReverseCookieDomain`.
+    CookieDomain { internal: String, public: String },
+    /// `ProxyPreserveHost`.
+    PreserveHost(bool),
+    /// A value of the server.
+    Site(SiteSettings),
+    /// A line that changes nothing (`ProxyRequests Off`).
+    Nothing,
+}
+
+/// `ProxyPass`.
+#[derive(Clone, Debug)]
+pub(crate) struct MountLine {
+    /// `None`: the section's argument.
+    pub path: Option<String>,
+    /// The target as written.
+    pub url: String,
+    /// `None`: `!`.
+    pub target: Option<TargetLine>,
+    pub encoding: Encoding,
+    pub pairs: Vec<Pair>,
+}
+
+/// A target with what the same line sets on it.
+#[derive(Clone, Debug)]
+pub(crate) enum TargetLine {
+    Balancer(BalancerUrl, Box<BalancerSettings>),
+    Member(MemberUrl, Box<MemberSettings>),
+}

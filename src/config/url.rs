@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Targets of rules and URLs of members: what this version can reach, and the canonical name of each.
+
+use super::plan::Scheme;
+use crate::base::text::{nearest, quoted};
+
+/// `balancer://name/path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BalancerUrl {
+    /// Lower case, without the scheme.
+    pub name: String,
+    pub path: String,
+}
+
+/// `ajp://host:port/path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MemberUrl {
+    /// Lower-case scheme and host, no default port, the path as written.
+    pub name: String,
+    /// Length of the part of `name` in front of the path.
+    pub authority: usize,
+    pub scheme: Scheme,
+    /// Lower case, without the brackets of an IPv6 address.
+    pub host: String,
+    pub port: u16,
+    pub path: String,
+}
+
+impl MemberUrl {
+    /// Does a declaration of this URL cover `other`? Scheme, host and port must be equal, the path a text prefix.
+    pub fn covers(&self, other: &MemberUrl) -> bool {
+        self.name[..self.authority] == other.name[..other.authority] && other.path.starts_with(&self.path)
+    }
+}
+
+/// What a URL in the configuration points to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Url {
+    Balancer(BalancerUrl),
+    Member(MemberUrl),
+}
+
+/// Why a URL cannot be used. The message of mod_proxy, ours, and whether the scheme is to blame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BadUrl {
+    pub text: String,
+    pub cure: String,
+    pub scheme: bool,
+}
+
+impl BadUrl {
+    fn new(text: String, cure: impl Into<String>) -> Self {
+        Self { text, cure: cure.into(), scheme: false }
+    }
+}
+
+const OTHER_SCHEMES: [&str; 11] =
+    ["http", "https", "ws", "wss", "h2", "h2c", "fcgi", "scgi", "uwsgi", "ftp", "unix"];
+const EXAMPLE: &str = "Write it like ajp://127.0.0.1:8009 or balancer://name/.";
+
+/// Longest `balancer://name`, as in mod_proxy.
+const LONGEST_BALANCER_NAME: usize = 95;
+const LONGEST_HOST: usize = 255;
+const AJP_PORT: u16 = 8009;
+
+/// Reads a URL.
+pub(crate) fn parse(url: &str) -> Result<Url, BadUrl> {
+    let Some((scheme, rest)) = split_scheme(url) else {
+        return Err(BadUrl::new(format!("URL must be absolute!: {}", shown(url)), EXAMPLE));
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        "balancer" => balancer(url, rest).map(Url::Balancer),
+        "ajp" => member(url, rest).map(Url::Member),
+        other => Err(unknown_scheme(url, other)),
+    }
+}
+
+/// Is this text meant as the name of a balancer?
+pub(crate) fn is_balancer(url: &str) -> bool {
+    split_scheme(url).is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("balancer"))
+}
+
+/// Text of the line for a message: as it is, unless it would break the line.
+pub(crate) fn shown(text: &str) -> String {
+    let quoted = quoted(text);
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+fn split_scheme(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once(':')?;
+    let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    valid.then_some((scheme, rest))
+}
+
+fn unknown_scheme(url: &str, scheme: &str) -> BadUrl {
+    let known = OTHER_SCHEMES.contains(&scheme);
+    let guess = if known { None } else { nearest(scheme, ["ajp", "balancer"]) };
+    let cure = match guess {
+        Some(guess) => format!("Did you mean {guess}://?"),
+        None if scheme.starts_with("http") => {
+            "Write ajp://host:8009 for a Tomcat with an AJP connector; http:// members come with a later version.".into()
+        }
+        None => "Write ajp://host:port for a member or balancer://name/ for a balancer.".into(),
+    };
+    let reason = if known { "this version cannot speak" } else { "there is no protocol" };
+    BadUrl {
+        text: format!("URL {}: {reason} {}, only ajp:// and balancer:// work", shown(url), shown(scheme)),
+        cure,
+        scheme: true,
+    }
+}
+
+fn balancer(url: &str, rest: &str) -> Result<BalancerUrl, BadUrl> {
+    let name_and_path = rest.strip_prefix("//").unwrap_or("");
+    let end = name_and_path.find('/').unwrap_or(name_and_path.len());
+    let (name, path) = name_and_path.split_at(end);
+    if name.is_empty() {
+        let text = format!("Bad syntax for a balancer name ({})", shown(url));
+        return Err(BadUrl::new(text, "Write it like balancer://name/."));
+    }
+    if name.len() + "balancer://".len() > LONGEST_BALANCER_NAME {
+        let text = format!("balancer name ({}) too long", shown(name));
+        return Err(BadUrl::new(text, "Use at most 84 characters after balancer://."));
+    }
+    Ok(BalancerUrl { name: name.to_ascii_lowercase(), path: path.to_owned() })
+}
+
+fn member(url: &str, rest: &str) -> Result<MemberUrl, BadUrl> {
+    let absolute = || BadUrl::new(format!("URL must be absolute!: {}", shown(url)), EXAMPLE);
+    let unparsable = |why: &str| BadUrl::new(format!("Unable to parse URL: {}: {why}", shown(url)), EXAMPLE);
+    let authority_and_path = rest.strip_prefix("//").ok_or_else(absolute)?;
+    let end = authority_and_path.find('/').unwrap_or(authority_and_path.len());
+    let (authority, path) = authority_and_path.split_at(end);
+    if authority.contains('@') {
+        return Err(unparsable("a user name has no meaning in AJP"));
+    }
+    let (host, port) = host_and_port(authority).map_err(unparsable)?;
+    if host.is_empty() {
+        return Err(absolute());
+    }
+    if host.len() > LONGEST_HOST {
+        return Err(BadUrl::new(
+            format!("worker hostname ({}) too long", shown(host)),
+            "Use at most 255 characters.",
+        ));
+    }
+    if let Some(bad) = host.chars().find(|c| c.is_control() || c.is_whitespace() || "?#\\%<>\"".contains(*c))
+    {
+        return Err(unparsable(&format!("{} cannot be part of a host name", quoted(&bad.to_string()))));
+    }
+    Ok(named(host, port, path))
+}
+
+/// Host without brackets, and the port.
+fn host_and_port(authority: &str) -> Result<(&str, u16), &'static str> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']').ok_or("the address has no closing bracket")?;
+            if host.parse::<std::net::Ipv6Addr>().is_err() {
+                return Err("the text in brackets is no IPv6 address");
+            }
+            match after.strip_prefix(':') {
+                None if !after.is_empty() => return Err("only a port may follow the closing bracket"),
+                port => (host, port),
+            }
+        }
+        None => match authority.split_once(':') {
+            Some((_, port)) if port.contains(':') => return Err("an IPv6 address needs brackets"),
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    match port {
+        None | Some("") => Ok((host, AJP_PORT)),
+        Some(digits) if !digits.bytes().all(|b| b.is_ascii_digit()) => Err("the port must be a number"),
+        Some(digits) => match digits.parse() {
+            Ok(port @ 1..) => Ok((host, port)),
+            _ => Err("a port lies between 1 and 65535"),
+        },
+    }
+}
+
+fn named(host: &str, port: u16, path: &str) -> MemberUrl {
+    let host = host.to_ascii_lowercase();
+    let mut name = if host.contains(':') { format!("ajp://[{host}]") } else { format!("ajp://{host}") };
+    if port != AJP_PORT {
+        name.push_str(&format!(":{port}"));
+    }
+    let authority = name.len();
+    name.push_str(path);
+    MemberUrl { name, authority, scheme: Scheme::Ajp, host, port, path: path.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name_of(url: &str) -> String {
+        match parse(url).unwrap() {
+            Url::Member(member) => member.name,
+            Url::Balancer(balancer) => format!("{}|{}", balancer.name, balancer.path),
+        }
+    }
+
+    #[test]
+    fn names_are_canonical() {
+        assert_eq!(name_of("AJP://Host.Example:8009"), "ajp://host.example");
+        assert_eq!(name_of("ajp://h:8010/App"), "ajp://h:8010/App");
+        assert_eq!(name_of("ajp://[::1]:8010"), "ajp://[::1]:8010");
+        assert_eq!(name_of("BALANCER://C/App/"), "c|/App/");
+        assert_eq!(name_of("balancer://c"), "c|");
+    }
+
+    #[test]
+    fn an_unusable_url_says_why() {
+        for (url, text) in [
+            ("foo", "URL must be absolute!: foo"),
+            ("ajp://", "URL must be absolute!: ajp://"),
+            ("ajp:///x", "URL must be absolute!: ajp:///x"),
+            ("ajp://h:x", "Unable to parse URL: ajp://h:x: the port must be a number"),
+            ("ajp://h:70000", "Unable to parse URL: ajp://h:70000: a port lies between 1 and 65535"),
+            ("balancer:x", "Bad syntax for a balancer name (balancer:x)"),
+            ("balancer://", "Bad syntax for a balancer name (balancer://)"),
+        ] {
+            assert_eq!(parse(url).unwrap_err().text, text);
+        }
+        assert!(parse("apj://h").unwrap_err().cure.contains("ajp"));
+    }
+
+    #[test]
+    fn one_worker_covers_urls_that_go_on_after_its_own() {
+        let member = |url: &str| match parse(url).unwrap() {
+            Url::Member(member) => member,
+            Url::Balancer(_) => unreachable!("only members here"),
+        };
+        assert!(member("ajp://h/app").covers(&member("ajp://H:8009/app2")));
+        assert!(!member("ajp://h/app").covers(&member("ajp://h/")));
+        assert!(!member("ajp://h").covers(&member("ajp://h:8010")));
+    }
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Hands a request of ours to the core, and the core's outcome to httpd.
+
+use std::cell::Cell;
+use std::ffi::c_int;
+
+use super::request::HttpdRequest;
+use super::runtime::Child;
+use super::translate::{Route, dir_conf, ours};
+use super::{ffi, log, pool};
+use crate::config::plan::SectionId;
+use crate::proxy::{Job, Outcome, Scratch, Sections, forward};
+use crate::wire::uri::EncodedSlashes;
+
+const OK: c_int = ffi::OK as c_int;
+const BAD_REQUEST: c_int = 400;
+const FORBIDDEN: c_int = 403;
+const INTERNAL_ERROR: c_int = 500;
+
+thread_local! {
+    /// Taken while a request runs: a filter may start another request inside it, which then gets buffers of its own.
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    static SECTIONS: Cell<Vec<SectionId>> = const { Cell::new(Vec::new()) };
+}
+
+/// Forwards the request, or declines.
+///
+/// # Safety
+/// `r` is the live request of this thread.
+pub(super) unsafe fn handle(r: *mut ffi::request_rec) -> c_int {
+    // SAFETY: the caller vouches for `r` throughout.
+    unsafe {
+        let (child, route) = match ours(r) {
+            Ok(ours) => ours,
+            Err(status) => return status,
+        };
+        if let Err(status) = check(r, child, &route) {
+            return status;
+        }
+        let mut scratch = SCRATCH.take().unwrap_or_default();
+        let status = forward_with(r, child, &route, &mut scratch);
+        SCRATCH.set(Some(scratch));
+        status
+    }
+}
+
+unsafe fn forward_with(
+    r: *mut ffi::request_rec,
+    child: &Child,
+    route: &Route,
+    scratch: &mut Scratch,
+) -> c_int {
+    // SAFETY: the caller vouches for `r`.
+    unsafe {
+        let plan = &*child.runtime.plan;
+        let site = plan.site(route.site);
+        let mut room = SECTIONS.take();
+        let inner = child.runtime.sections(dir_conf(r).sections(), &mut room);
+        let slashes = if ffi::margay_keeps_encoded_slashes(r) != 0 {
+            EncodedSlashes::Kept
+        } else {
+            EncodedSlashes::Decoded
+        };
+        let job = Job {
+            worker: route.worker,
+            path: route.path(),
+            encoding: route.encoding,
+            slashes,
+            sections: Sections { plan, defaults: site.defaults, inner },
+            timeout: site.timeout,
+            source: site.source_address,
+        };
+        let mut exchange = match HttpdRequest::new(r, child) {
+            Ok(exchange) => exchange,
+            Err(status) => return status,
+        };
+        let outcome = forward(&child.world(), &job, &mut exchange, scratch);
+        SECTIONS.set(room);
+        match outcome {
+            Outcome::Done => OK,
+            Outcome::Answer(status) => c_int::from(status),
+            Outcome::Client(status) => {
+                // What is left of a body that could not be read must not be taken for the next request.
+                (*(*r).connection).keepalive = ffi::AP_CONN_CLOSE;
+                status
+            }
+        }
+    }
+}
+
+/// What is refused or answered before a member is looked for.
+unsafe fn check(r: *mut ffi::request_rec, child: &Child, route: &Route) -> Result<(), c_int> {
+    // SAFETY: the caller vouches for `r`.
+    unsafe {
+        if route.unknown {
+            let url = pool::string((*r).filename);
+            log::request(
+                r,
+                log::ERROR,
+                &format!(
+                    "MGY2006: no worker has the URL {}: the ProxyPass target has no slash at its end, so the rest of the \
+                     path became part of its name; write the slash (AH01144)",
+                    url.trim_start_matches("proxy:")
+                ),
+            );
+            return Err(INTERNAL_ERROR);
+        }
+        max_forwards(r, child, route)?;
+        if (*r).method_number == ffi::M_TRACE as c_int {
+            match ffi::margay_trace_refusal(r) {
+                0 => {}
+                status => {
+                    (*r).proxyreq = ffi::PROXYREQ_NONE as c_int;
+                    return Err(status);
+                }
+            }
+        }
+        let query = pool::bytes((*r).args);
+        if let Some(at) = crate::wire::uri::forbidden_at(query) {
+            let text =
+                format!("MGY3206: byte {at} of the query string is a control character or a blank (AH10406)");
+            log::request(r, log::ERROR, &text);
+            return Err(FORBIDDEN);
+        }
+        Ok(())
+    }
+}
+
+/// `Max-Forwards` (RFC 9110, 7.6.2): one less for the next, and at zero the answer is ours.
+unsafe fn max_forwards(r: *mut ffi::request_rec, child: &Child, route: &Route) -> Result<(), c_int> {
+    // SAFETY: the caller vouches for `r`; its tables belong to this thread.
+    unsafe {
+        let name = c"Max-Forwards";
+        let given = pool::some_bytes(ffi::apr_table_get((*r).headers_in, name.as_ptr()));
+        let left = match given {
+            Some(text) => {
+                let number = std::str::from_utf8(text).ok().map(str::trim);
+                let number =
+                    number.filter(|text| !text.starts_with('+')).and_then(|text| text.parse::<u32>().ok());
+                match number {
+                    Some(0) => return Err(answer_locally(r)),
+                    Some(number) => number - 1,
+                    None => return Err(refuse(r, "Max-Forwards request header could not be parsed")),
+                }
+            }
+            None => match child.runtime.plan.site(route.site).max_forwards {
+                Some(number) => number,
+                None => return Ok(()),
+            },
+        };
+        let text = pool::text((*r).pool, &[left.to_string().as_bytes()]);
+        ffi::apr_table_setn((*r).headers_in, name.as_ptr(), text);
+        Ok(())
+    }
+}
+
+unsafe fn answer_locally(r: *mut ffi::request_rec) -> c_int {
+    // SAFETY: the caller vouches for `r`.
+    unsafe {
+        let method = (*r).method_number;
+        if method != ffi::M_TRACE as c_int && method != ffi::M_OPTIONS as c_int {
+            return refuse(r, "Max-Forwards has reached zero - proxy loop?");
+        }
+        match ffi::margay_trace_refusal(r) {
+            status if status != 0 && method == ffi::M_TRACE as c_int => status,
+            _ => ffi::margay_answer_locally(r),
+        }
+    }
+}
+
+unsafe fn refuse(r: *mut ffi::request_rec, why: &str) -> c_int {
+    // SAFETY: the caller vouches for `r`.
+    unsafe {
+        log::request(r, log::ERROR, &format!("MGY3207: {why}"));
+        let note = pool::text((*r).pool, &[why.as_bytes()]);
+        ffi::apr_table_setn((*r).notes, c"error-notes".as_ptr(), note);
+    }
+    BAD_REQUEST
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From a configuration that was read to children that serve by it.
+//!
+//! check: statements to a plan, so that `-t` sees every finding. post_config: the plan gets its places in shared memory.
+//! child_init: a lane, empty pools. A configuration of ours that cannot be used refuses the start; at a restart the last
+//! good plan stays in force.
+
+use std::ffi::c_int;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use once_cell::sync::OnceCell;
+
+use super::pass::{Names, Pass, ServerConf, is_first_pass};
+use super::runtime::{Child, Runtime};
+use super::{ffi, log, pool, tree};
+use crate::base::clock::{Clock, SystemClock};
+use crate::config::{Facts, SiteFacts};
+use crate::shared::Region;
+
+const REFUSED: c_int = 500;
+const ACCEPTED: c_int = ffi::OK as c_int;
+
+/// The memory all processes share, for the whole life of the parent.
+static REGION: OnceCell<Region> = OnceCell::new();
+
+/// The plan in force in the parent; children inherit it by fork.
+static IN_FORCE: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
+
+/// What this child serves by.
+static CHILD: OnceCell<Child> = OnceCell::new();
+
+/// This child's plan, pools and lane; `None` in the parent.
+pub(super) fn child() -> Option<&'static Child> {
+    CHILD.get()
+}
+
+fn in_force() -> Option<Arc<Runtime>> {
+    IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Compiles what was read and reports all findings.
+///
+/// # Safety
+/// httpd's own argument of `check_config`: the main server of the pass.
+pub(super) unsafe fn check_config(main: *mut ffi::server_rec) -> c_int {
+    // SAFETY: the pass is ours alone while the parent's only thread checks it.
+    let pass = unsafe { ServerConf::of(main).pass() };
+    if let Some(text) = stock_module_beside_us() {
+        log::server(log::ERROR, &text);
+        return refuse_or_keep(pass);
+    }
+    // SAFETY: as above.
+    let facts = unsafe { facts(main, pass.names.sites.len()) };
+    let outcome = pass.draft.compile(&facts);
+    for finding in &outcome.findings {
+        log::server(log::of_severity(finding.severity), &format!("{}: {finding}", finding.origin));
+    }
+    pass.plan = outcome.plan;
+    if pass.plan.is_none() { refuse_or_keep(pass) } else { ACCEPTED }
+}
+
+/// At a start there is nothing to fall back to.
+fn refuse_or_keep(pass: &mut Pass) -> c_int {
+    pass.plan = None;
+    if is_first_pass() || in_force().is_none() { REFUSED } else { ACCEPTED }
+}
+
+/// Both would read every line. The walk through the lines comes after all modules are loaded, so their order is no matter.
+pub(super) fn stock_module_beside_us() -> Option<String> {
+    // SAFETY: a C string literal and a plain look-up.
+    let is_loaded = unsafe { ffi::margay_is_loaded(c"mod_proxy.c".as_ptr()) } != 0;
+    is_loaded.then(|| {
+        "MGY0901: mod_proxy and Margay are both loaded, and both would carry out ProxyPass and its companions. Margay does what \
+         mod_proxy, mod_proxy_balancer, mod_proxy_ajp and the mod_lbmethod_* modules do: remove their LoadModule lines \
+         (Debian: a2dismod proxy_ajp proxy_balancer proxy), or remove the one of margay_module"
+            .to_owned()
+    })
+}
+
+/// # Safety
+/// As [`check_config`].
+unsafe fn facts(main: *mut ffi::server_rec, sites: usize) -> Facts {
+    let mut facts = Facts { sites: vec![SiteFacts::default(); sites], ..Facts::default() };
+    let mut server = main;
+    // SAFETY: httpd's list of servers and its tree live while the configuration is checked.
+    unsafe {
+        while !server.is_null() {
+            let index = ServerConf::of(server).site.0 as usize;
+            // A virtual host without a line of ours has the main server's value, and is not a site of its own.
+            if let Some(site) = facts.sites.get_mut(index).filter(|_| index > 0 || server == main) {
+                let timeout = u64::try_from((*server).timeout).unwrap_or(0);
+                *site = SiteFacts { timeout: Duration::from_micros(timeout), key: key_of(server) };
+            }
+            server = (*server).next;
+        }
+        let mut threads: c_int = 0;
+        if ffi::ap_mpm_query(ffi::AP_MPMQ_MAX_THREADS as c_int, &raw mut threads) == 0 {
+            facts.threads_per_child = u32::try_from(threads).unwrap_or(0).max(1);
+        }
+        facts.handlers = tree::handler_places(main);
+    }
+    facts
+}
+
+/// Address, port and name: the same after a restart.
+unsafe fn key_of(server: *const ffi::server_rec) -> String {
+    // SAFETY: a server of httpd's list.
+    unsafe {
+        let server = &*server;
+        let mut key = format!("{}:{}", pool::string(server.server_hostname), server.port);
+        let mut address = server.addrs;
+        while !address.is_null() {
+            key.push_str(&format!(" {}:{}", pool::string((*address).virthost), (*address).host_port));
+            address = (*address).next;
+        }
+        key
+    }
+}
+
+/// Puts the plan into force for the children to come.
+///
+/// # Safety
+/// httpd's own argument of `post_config`.
+pub(super) unsafe fn post_config(main: *mut ffi::server_rec) -> c_int {
+    if is_first_pass() {
+        return ACCEPTED;
+    }
+    super::guard::install_hook();
+    // SAFETY: as in `check_config`.
+    let pass = unsafe { ServerConf::of(main).pass() };
+    match publish(pass) {
+        Ok(()) => ACCEPTED,
+        Err(text) => {
+            log::server(log::ERROR, &text);
+            if keep_last_good(&pass.names) { ACCEPTED } else { REFUSED }
+        }
+    }
+}
+
+fn publish(pass: &mut Pass) -> Result<(), String> {
+    let region = match REGION.get_or_try_init(Region::create) {
+        Ok(region) => region,
+        Err(error) => return Err(format!("MGY0902: no shared memory for the state of members: {error}")),
+    };
+    let Some(plan) = pass.plan.take() else {
+        return Err("MGY0903: the configuration that was read has errors (see the lines above)".to_owned());
+    };
+    let generation = generation();
+    let runtime = Runtime::new(plan, pass.names.clone(), region, generation, SystemClock.now())
+        .map_err(|full| format!("MGY0904: {full}"))?;
+    region.retire(region.oldest_generation().unwrap_or(generation));
+    *IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(runtime));
+    Ok(())
+}
+
+/// Goes on with the plan before, whose sites and sections are found again by their names.
+fn keep_last_good(names: &Names) -> bool {
+    let (Some(last), Some(region)) = (in_force(), REGION.get()) else { return false };
+    let Ok(kept) = last.renamed(names, region, generation(), SystemClock.now()) else { return false };
+    *IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(kept));
+    log::server(
+        log::ALERT,
+        "MGY0905: Margay goes on with the last good configuration: nothing that was changed in ProxyPass, BalancerMember and \
+         their companions is in force. Correct the lines named above and restart gracefully again",
+    );
+    true
+}
+
+fn generation() -> u32 {
+    let mut generation: c_int = 0;
+    // SAFETY: a plain question with room for the answer.
+    unsafe { ffi::ap_mpm_query(ffi::AP_MPMQ_GENERATION as c_int, &raw mut generation) };
+    u32::try_from(generation).unwrap_or(0)
+}
+
+/// Makes this process a child that serves.
+pub(super) fn child_init() {
+    super::guard::install_hook();
+    let (Some(runtime), Some(region)) = (in_force(), REGION.get()) else { return };
+    let mut threads: c_int = 0;
+    // SAFETY: a plain question with room for the answer.
+    unsafe { ffi::ap_mpm_query(ffi::AP_MPMQ_MAX_THREADS as c_int, &raw mut threads) };
+    let child = Child::new(runtime, region, generation(), u32::try_from(threads).unwrap_or(0).max(1));
+    if !child.is_noted() {
+        log::server(
+            log::NOTICE,
+            "MGY0906: more child processes than Margay keeps count of; if this one is killed, its requests stay counted as busy",
+        );
+    }
+    let _ = CHILD.set(child);
+}
+
+/// Takes back what an ended child had counted as busy.
+pub(super) fn child_ended(pid: u32) {
+    let Some(region) = REGION.get() else { return };
+    region.repair(pid);
+    if let Some(oldest) = region.oldest_generation() {
+        region.retire(oldest);
+    }
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A plan in force, and a child process that serves by it.
+
+use std::ffi::{CString, c_char};
+use std::sync::Arc;
+
+use super::pass::Names;
+use crate::backend::Pool;
+use crate::balance::Bindings;
+use crate::base::clock::{Moment, SystemClock};
+use crate::config::Plan;
+use crate::config::plan::{BalancerId, MemberId, SectionId, SiteId};
+use crate::proxy::World;
+use crate::shared::{Full, Lane, Region};
+
+/// A plan with its places in shared memory.
+#[derive(Debug)]
+pub(super) struct Runtime {
+    pub plan: Arc<Plan>,
+    /// Names by the plan's ids.
+    names: Names,
+    bindings: Bindings,
+    /// From the ids httpd's configuration holds to the plan's, when the plan is of an earlier pass.
+    translation: Option<Translation>,
+    words: Words,
+}
+
+#[derive(Debug)]
+struct Translation {
+    sites: Vec<SiteId>,
+    sections: Vec<SectionId>,
+}
+
+/// Text for environment variables, ready for httpd: made once, valid as long as the process lives.
+#[derive(Debug, Default)]
+struct Words {
+    /// Name and route by member.
+    members: Vec<(CString, CString)>,
+    balancers: Vec<CString>,
+    /// Names of sessions in cookies and in URLs by balancer.
+    sessions: Vec<Option<(CString, CString)>>,
+}
+
+impl Runtime {
+    /// Finds the plan's places.
+    ///
+    /// # Errors
+    /// The shared memory has no room for all members.
+    pub fn new(
+        plan: Plan,
+        names: Names,
+        region: &Region,
+        generation: u32,
+        now: Moment,
+    ) -> Result<Runtime, Full> {
+        let bindings = Bindings::attach(&plan, region, generation, now)?;
+        let words = Words::of(&plan);
+        Ok(Runtime { plan: Arc::new(plan), names, bindings, translation: None, words })
+    }
+
+    /// The same plan for a configuration whose sites and sections have other ids.
+    ///
+    /// # Errors
+    /// As [`Runtime::new`].
+    pub fn renamed(
+        &self,
+        names: &Names,
+        region: &Region,
+        generation: u32,
+        now: Moment,
+    ) -> Result<Runtime, Full> {
+        let place = |list: &[String], name: &String| {
+            let index = if name.is_empty() { None } else { list.iter().position(|known| known == name) };
+            u32::try_from(index.unwrap_or(0)).unwrap_or(0)
+        };
+        let translation = Translation {
+            sites: names.sites.iter().map(|name| SiteId(place(&self.names.sites, name))).collect(),
+            sections: names
+                .sections
+                .iter()
+                .map(|name| SectionId(place(&self.names.sections, name)))
+                .collect(),
+        };
+        Ok(Runtime {
+            plan: Arc::clone(&self.plan),
+            names: self.names.clone(),
+            bindings: Bindings::attach(&self.plan, region, generation, now)?,
+            translation: Some(translation),
+            words: Words::of(&self.plan),
+        })
+    }
+
+    /// The plan's id for a server of httpd's.
+    pub fn site(&self, id: SiteId) -> SiteId {
+        match &self.translation {
+            None => id,
+            Some(translation) => translation.sites.get(id.0 as usize).copied().unwrap_or_default(),
+        }
+    }
+
+    /// The plan's ids for sections of httpd's; `room` is used when they differ. Sections the plan does not know are empty.
+    pub fn sections<'a>(&self, ids: &'a [SectionId], room: &'a mut Vec<SectionId>) -> &'a [SectionId] {
+        let Some(translation) = &self.translation else { return ids };
+        let known = |id: &SectionId| translation.sections.get(id.0 as usize).copied().unwrap_or_default();
+        room.clear();
+        room.extend(ids.iter().map(known));
+        room
+    }
+}
+
+impl Words {
+    fn of(plan: &Plan) -> Words {
+        let word = |text: &str| CString::new(text).unwrap_or_default();
+        Words {
+            members: plan.members.iter().map(|member| (word(&member.name), word(&member.route))).collect(),
+            balancers: plan
+                .balancers
+                .iter()
+                .map(|balancer| word(&format!("balancer://{}", balancer.name)))
+                .collect(),
+            sessions: plan
+                .balancers
+                .iter()
+                .map(|balancer| {
+                    balancer.sticky.as_ref().map(|sticky| (word(&sticky.cookie), word(&sticky.path)))
+                })
+                .collect(),
+        }
+    }
+}
+
+/// What a child process serves by. It lives as long as the process.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub runtime: Arc<Runtime>,
+    region: &'static Region,
+    pools: Vec<Pool>,
+    lane: Lane<'static>,
+}
+
+impl Child {
+    pub fn new(runtime: Arc<Runtime>, region: &'static Region, generation: u32, threads: u32) -> Child {
+        let pools = runtime.plan.members.iter().map(|member| Pool::new(member, threads)).collect();
+        let lane = region.claim_lane(std::process::id(), generation);
+        Child { runtime, region, pools, lane }
+    }
+
+    /// False if nothing takes back this process's busy counts should it be killed.
+    pub fn is_noted(&self) -> bool {
+        self.lane.is_noted()
+    }
+
+    pub fn world(&self) -> World<'_> {
+        World {
+            plan: &self.runtime.plan,
+            region: self.region,
+            bindings: &self.runtime.bindings,
+            pools: &self.pools,
+            lane: &self.lane,
+            clock: &SystemClock,
+        }
+    }
+
+    /// Name and route of a member, as long-lived C strings.
+    pub fn member_words(&self, id: MemberId) -> (*const c_char, *const c_char) {
+        let (name, route) = &self.runtime.words.members[id.0 as usize];
+        (name.as_ptr(), route.as_ptr())
+    }
+
+    /// `balancer://name`, as a long-lived C string.
+    pub fn balancer_word(&self, id: BalancerId) -> *const c_char {
+        self.runtime.words.balancers[id.0 as usize].as_ptr()
+    }
+
+    /// The configured name of a session, as a long-lived C string.
+    pub fn session_word(&self, id: BalancerId, name: &str) -> Option<*const c_char> {
+        let (cookie, path) = self.runtime.words.sessions[id.0 as usize].as_ref()?;
+        let is = |word: &&CString| word.as_bytes() == name.as_bytes();
+        [cookie, path].into_iter().find(is).map(|word| word.as_ptr())
+    }
+}

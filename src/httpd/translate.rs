@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The rule a request belongs to: that of the innermost `<Location>` with one, else the server's, first match.
+
+use std::ffi::c_int;
+
+use super::lifecycle::child;
+use super::pass::{DirConf, ServerConf};
+use super::runtime::Child;
+use super::{ffi, pool};
+use crate::config::plan::{Destination, Encoding, Mount, SiteId, Target, Worker};
+
+const DECLINED: c_int = ffi::DECLINED;
+const OK: c_int = ffi::OK as c_int;
+const NOT_FOUND: c_int = 404;
+const INTERNAL_ERROR: c_int = 500;
+
+/// What translation found out, kept in the request until it is handled.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(super) struct Route {
+    pub worker: Worker,
+    pub encoding: Encoding,
+    pub site: SiteId,
+    path: *const u8,
+    length: usize,
+    /// The target names no known worker; the request is answered 500.
+    pub unknown: bool,
+}
+
+impl Route {
+    /// Path part for the worker.
+    ///
+    /// # Safety
+    /// The request the route was made for lives for `'a`.
+    pub unsafe fn path<'a>(&self) -> &'a [u8] {
+        // SAFETY: `forward_to` wrote `length` bytes into the request's pool, and nobody changes them.
+        unsafe { std::slice::from_raw_parts(self.path, self.length) }
+    }
+
+    /// The route of a request, if translation made one.
+    ///
+    /// # Safety
+    /// `r` is a live request.
+    pub unsafe fn of(r: *const ffi::request_rec) -> Option<Route> {
+        // SAFETY: only `forward_to` sets our value of a request.
+        unsafe {
+            let route: *const Route =
+                ffi::ap_get_module_config((*r).request_config, &raw const ffi::margay_module).cast();
+            route.as_ref().copied()
+        }
+    }
+}
+
+/// The sections of a request that hold lines of ours, outermost first.
+///
+/// # Safety
+/// `r` is a live request.
+pub(super) unsafe fn dir_conf(r: *const ffi::request_rec) -> DirConf {
+    // SAFETY: httpd keeps our value for every request, or none.
+    unsafe {
+        let conf: *const DirConf =
+            ffi::ap_get_module_config((*r).per_dir_config, &raw const ffi::margay_module).cast();
+        conf.as_ref().copied().unwrap_or(DirConf::EMPTY)
+    }
+}
+
+/// Rules with `mapping=`, before httpd decodes the path.
+///
+/// # Safety
+/// `r` is the live request of this thread.
+pub(super) unsafe fn pre_translate(r: *mut ffi::request_rec) -> c_int {
+    // SAFETY: the caller vouches for `r`.
+    unsafe {
+        let Some(child) = child() else { return DECLINED };
+        let site = child.runtime.site(ServerConf::of((*r).server).site);
+        if !takes_part(r) {
+            return DECLINED;
+        }
+        let path = pool::bytes((*r).uri);
+        let mounts = &child.runtime.plan.site(site).mounts;
+        let mut room = Vec::new();
+        let sections = child.runtime.sections(dir_conf(r).sections(), &mut room);
+        let innermost = sections.iter().rev().find_map(|id| child.runtime.plan.section(*id).mount.as_ref());
+        for encoding in [Encoding::Encoded, Encoding::Servlet] {
+            let found = match innermost {
+                Some(mount) if mount.encoding == encoding => {
+                    return mount.rest(path).map_or(DECLINED, |rest| follow(r, site, mount, path, rest));
+                }
+                Some(_) => None,
+                None => mounts.has(encoding).then(|| mounts.lookup_as(encoding, path)).flatten(),
+            };
+            if let Some((_, mount, rest)) = found {
+                return follow(r, site, mount, path, rest);
+            }
+        }
+        DECLINED
+    }
+}
+
+/// Finds the rule for a decoded path.
+///
+/// # Safety
+/// `r` is the live request of this thread.
+pub(super) unsafe fn translate(r: *mut ffi::request_rec) -> c_int {
+    // SAFETY: the caller vouches for `r`.
+    unsafe {
+        if (*r).proxyreq != 0 {
+            // Somebody has decided already.
+            return OK;
+        }
+        let Some(child) = child() else { return DECLINED };
+        let site = child.runtime.site(ServerConf::of((*r).server).site);
+        let mounts = &child.runtime.plan.site(site).mounts;
+        let conf = dir_conf(r);
+        if (mounts.is_empty() && conf.sections::<'_>().is_empty()) || !takes_part(r) {
+            return DECLINED;
+        }
+        let path = pool::bytes((*r).uri);
+        let mut room = Vec::new();
+        let sections = child.runtime.sections(conf.sections(), &mut room);
+        let innermost = sections.iter().rev().find_map(|id| child.runtime.plan.section(*id).mount.as_ref());
+        if let Some(mount) = innermost {
+            if let Some(rest) = mount.rest(path) {
+                return follow(r, site, mount, path, rest);
+            }
+        }
+        match mounts.lookup(path) {
+            Some((mount, rest)) => follow(r, site, mount, path, rest),
+            None => DECLINED,
+        }
+    }
+}
+
+/// `OPTIONS *` and whatever the administrator keeps out by the variable `no-proxy` is never forwarded.
+unsafe fn takes_part(r: *const ffi::request_rec) -> bool {
+    // SAFETY: the caller vouches for `r`.
+    unsafe {
+        pool::bytes((*r).uri).first() == Some(&b'/')
+            && ffi::apr_table_get((*r).subprocess_env, c"no-proxy".as_ptr()).is_null()
+    }
+}
+
+unsafe fn follow(r: *mut ffi::request_rec, site: SiteId, mount: &Mount, path: &[u8], rest: usize) -> c_int {
+    let Target::Forward(destination) = &mount.target else { return DECLINED };
+    // SAFETY: the caller vouches for `r`.
+    unsafe {
+        if mount.encoding == Encoding::AsReceived {
+            if let Some(raw) = raw_rest(r, mount, rest) {
+                return forward_to(r, site, destination, raw, Encoding::AsReceived);
+            }
+            return forward_to(r, site, destination, &path[rest..], Encoding::Canonical);
+        }
+        forward_to(r, site, destination, &path[rest..], mount.encoding)
+    }
+}
+
+/// The rest of the path as the client sent it, if the rule covers as much of that as of the decoded path.
+unsafe fn raw_rest<'a>(r: *const ffi::request_rec, mount: &Mount, rest: usize) -> Option<&'a [u8]> {
+    // SAFETY: the caller vouches for `r`.
+    let raw = unsafe { pool::bytes((*r).unparsed_uri) };
+    let raw = raw.split(|&byte| byte == b'?').next().unwrap_or_default();
+    (raw.first() == Some(&b'/') && mount.rest(raw) == Some(rest)).then(|| &raw[rest..])
+}
+
+unsafe fn forward_to(
+    r: *mut ffi::request_rec,
+    site: SiteId,
+    destination: &Destination,
+    rest: &[u8],
+    encoding: Encoding,
+) -> c_int {
+    let url = destination.url.as_bytes();
+    let target_path = destination.path.as_bytes();
+    // SAFETY: the caller vouches for `r`; its pool is used by this thread only.
+    unsafe {
+        let parts: [&[u8]; 3] = [b"proxy:", url, rest];
+        let filename = pool::text((*r).pool, &parts);
+        let length = target_path.len() + rest.len();
+        let path = if length == 0 {
+            (c"/".as_ptr(), 1)
+        } else if url.ends_with(target_path) {
+            (filename.add(b"proxy:".len() + url.len() - target_path.len()).cast_const(), length)
+        } else {
+            (pool::text((*r).pool, &[target_path, rest]).cast_const(), length)
+        };
+        let route = Route {
+            worker: destination.worker,
+            encoding,
+            site,
+            path: path.0.cast(),
+            length: path.1,
+            unknown: destination.open_authority && !matches!(rest.first(), None | Some(b'/')),
+        };
+        let route = pool::value((*r).pool, route);
+        ffi::ap_set_module_config((*r).request_config, &raw const ffi::margay_module, route.cast());
+        (*r).filename = filename;
+        (*r).handler = c"proxy-server".as_ptr();
+        (*r).proxyreq = ffi::PROXYREQ_REVERSE as c_int;
+        OK
+    }
+}
+
+/// The child and route of a request that is ours to handle.
+///
+/// # Safety
+/// `r` is the live request of this thread.
+pub(super) unsafe fn ours(r: *const ffi::request_rec) -> Result<(&'static Child, Route), c_int> {
+    // SAFETY: the caller vouches for `r`.
+    unsafe {
+        if (*r).proxyreq == 0 || !pool::bytes((*r).filename).starts_with(b"proxy:") {
+            return Err(DECLINED);
+        }
+        let child = child().ok_or(INTERNAL_ERROR)?;
+        Route::of(r).map(|route| (child, route)).ok_or(NOT_FOUND)
+    }
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What forwarding needs from the web server: the request as data, the body piece by piece, the response as calls.
+//!
+//! The adapter implements it over httpd's request; tests implement it over memory.
+
+use std::fmt;
+use std::io::IoSlice;
+
+use crate::config::plan::{BalancerId, MemberId};
+use crate::wire::ajp::BodyLength;
+
+/// How many pieces of body or response go into one system call.
+pub const MAX_PIECES: usize = 32;
+
+/// The request as the web server knows it. Text is bytes as they came, without a final zero.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub method: &'a [u8],
+    pub protocol: &'a [u8],
+    /// Without `?`; `Some(b"")` for a bare `?`.
+    pub query: Option<&'a [u8]>,
+    pub remote_addr: &'a [u8],
+    /// Only if the server looked it up.
+    pub remote_host: Option<&'a [u8]>,
+    pub remote_port: u16,
+    pub local_addr: &'a [u8],
+    pub server_name: &'a [u8],
+    pub server_port: u16,
+    pub is_tls: bool,
+    pub user: Option<&'a [u8]>,
+    pub auth_type: Option<&'a [u8]>,
+    pub body: BodyLength,
+}
+
+/// What the server knows of the client's TLS connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tls<'a> {
+    /// PEM text of the client's certificate.
+    pub certificate: Option<&'a [u8]>,
+    pub cipher: Option<&'a [u8]>,
+    /// In hexadecimal.
+    pub session: Option<&'a [u8]>,
+    /// Bits.
+    pub key_size: Option<u16>,
+    pub protocol: Option<&'a [u8]>,
+}
+
+/// The member that was chosen, for environment variables and logs.
+#[derive(Debug, Clone, Copy)]
+pub struct Chosen<'a> {
+    pub balancer: BalancerId,
+    pub member: MemberId,
+    /// Name under which the session was found, as configured (`BALANCER_SESSION_STICKY`).
+    pub session_name: Option<&'a str>,
+    /// Route in the session (`BALANCER_SESSION_ROUTE`).
+    pub session_route: Option<&'a [u8]>,
+    /// `BALANCER_ROUTE_CHANGED`.
+    pub route_changed: bool,
+}
+
+/// The status line and framing of the response.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseLine<'a> {
+    pub status: u16,
+    /// `None`: the standard phrase.
+    pub reason: Option<&'a [u8]>,
+    /// The one valid Content-Length the member gave.
+    pub content_length: Option<u64>,
+}
+
+/// What to do after passing data on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Push {
+    /// More will come; the server sends when it sees fit.
+    Buffer,
+    /// Send now.
+    Flush,
+    /// This was all.
+    End,
+}
+
+/// The client took no more data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientGone;
+
+/// The client's body could not be read; the status says how to answer (400, 408, 413…), or that it was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyError(pub i32);
+
+/// What one read of the request body brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyRead {
+    pub bytes: usize,
+    /// The body is complete.
+    pub end: bool,
+}
+
+/// How loud a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Error,
+    Warning,
+    Notice,
+    Info,
+    Debug,
+}
+
+/// One request under way in the web server.
+pub trait Exchange {
+    fn request(&self) -> Request<'_>;
+
+    /// The client's headers in order.
+    fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])>;
+
+    /// Asked only if the connection is TLS.
+    fn tls(&self) -> Tls<'_>;
+
+    /// Request attributes from the environment: variables `AJP_x`, given as `x`.
+    fn attributes(&self) -> impl Iterator<Item = (&[u8], &[u8])>;
+
+    /// Reads once from the client, at most `want` bytes, behind what is kept already. Blocks until there is some.
+    ///
+    /// # Errors
+    /// How the request is to be answered.
+    fn body_read(&mut self, want: usize) -> Result<BodyRead, BodyError>;
+
+    /// The first `limit` bytes of what is kept, in as many pieces as `into` has room for; returns how many.
+    fn body_pieces<'a>(&'a self, limit: usize, into: &mut [IoSlice<'a>]) -> usize;
+
+    /// Lets go of the first `n` bytes of what is kept.
+    fn body_consume(&mut self, n: usize);
+
+    /// A member of a balancer was chosen: sets the `BALANCER_*` variables.
+    fn chosen(&mut self, chosen: Chosen<'_>);
+
+    /// Takes status and framing of the response; what an earlier try left is forgotten. Nothing goes out yet.
+    fn response_line(&mut self, line: ResponseLine<'_>);
+
+    /// Takes one header of the response.
+    fn response_header(&mut self, name: &[u8], value: &[u8]);
+
+    /// Passes data on. The first call also sends the head.
+    ///
+    /// # Errors
+    /// The client is gone.
+    fn write(&mut self, pieces: &[&[u8]], push: Push) -> Result<(), ClientGone>;
+
+    /// Ends a response that has begun so that the client can tell it is not whole.
+    fn cut(&mut self);
+
+    /// Forgets a response of which nothing went out.
+    fn forget_response(&mut self);
+
+    /// Scheme, name and port of this server in front of `path` (`http://www.example.com/path`), added to `out`.
+    fn own_url(&self, path: &[u8], out: &mut Vec<u8>);
+
+    /// Writes a line to the error log. `id` is stable.
+    fn log(&self, level: Level, id: &'static str, text: fmt::Arguments<'_>);
+}

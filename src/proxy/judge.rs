@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a failed try means: for the member, for the request, for the log.
+
+use super::attempt::{Failure, Stage};
+use super::exchange::{BodyError, Exchange, Level};
+use crate::backend::BackendError;
+use crate::balance::retry::{Body, Phase, Repeat, Verdict};
+use crate::balance::transition::Event;
+use crate::config::plan::{Balancer, Member};
+use crate::wire::ajp::EncodeError;
+
+/// What to do after a try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The response is out, or cut.
+    Done,
+    Answer(u16),
+    /// The client's fault; the value of [`BodyError`].
+    Client(i32),
+    /// Another member, or this answer if there is none.
+    OtherMember {
+        or_else: u16,
+    },
+}
+
+/// A judgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// The same member on a new connection; the kept one had ended.
+    SameMemberFresh,
+    /// What happens to the member's state, and to the request.
+    Next { event: Option<Event>, next: Next },
+}
+
+/// The facts a judgement needs beside the failure.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Case<'a> {
+    pub member: &'a Member,
+    pub balancer: Option<&'a Balancer>,
+    pub idempotent: bool,
+    /// All that was sent of the body can be sent again.
+    pub body_at_hand: bool,
+}
+
+impl Case<'_> {
+    /// Judges a failure and logs it.
+    pub fn judge<E: Exchange>(&self, failure: Failure, exchange: &mut E) -> Judgement {
+        match failure {
+            Failure::Backend { error, stage } => self.judge_backend(&error, stage, exchange),
+            Failure::Encode(error) => Judgement::of(self.judge_encode(error, exchange)),
+            Failure::Client { error: BodyError(status), stage } => {
+                exchange.log(
+                    Level::Info,
+                    "MGY3201",
+                    format_args!(
+                        "the client did not deliver its request body; the connection to {} is closed",
+                        self.member.name
+                    ),
+                );
+                if stage == Stage::Passed {
+                    exchange.cut();
+                    return Judgement::of(Next::Done);
+                }
+                Judgement::of(Next::Client(status))
+            }
+            Failure::Gone => {
+                exchange.log(
+                    Level::Info,
+                    "MGY3202",
+                    format_args!("the client went away; the connection to {} is closed", self.member.name),
+                );
+                Judgement::of(Next::Done)
+            }
+        }
+    }
+
+    fn judge_encode<E: Exchange>(&self, error: EncodeError, exchange: &E) -> Next {
+        let (status, id) = match error {
+            EncodeError::UriCharacter { .. } | EncodeError::UriStart => (403, "MGY3203"),
+            EncodeError::Order { .. } => (500, "MGY3205"),
+            _ => (400, "MGY3204"),
+        };
+        exchange.log(Level::Error, id, format_args!("request for {} refused: {error}", self.member.name));
+        Next::Answer(status)
+    }
+
+    fn judge_backend<E: Exchange>(&self, error: &BackendError, stage: Stage, exchange: &mut E) -> Judgement {
+        let timed_out = matches!(error, BackendError::Timeout);
+        let phase = self.phase(stage, timed_out);
+        let body = if self.body_at_hand { Body::Whole } else { Body::Gone };
+        let verdict = Repeat { idempotent: self.idempotent, body }.verdict(phase);
+        if verdict == Verdict::SameMember {
+            exchange.log(
+                Level::Debug,
+                "MGY3001",
+                format_args!(
+                    "a kept connection to {} had ended ({error}); a new one is opened (AH00951)",
+                    self.member.name
+                ),
+            );
+            return Judgement::SameMemberFresh;
+        }
+        self.log_failure(error, stage, exchange);
+        if stage == Stage::Passed {
+            exchange.cut();
+            return Judgement::of(Next::Done);
+        }
+        let next = match verdict {
+            Verdict::NextMember { or_else } => Next::OtherMember { or_else: status_for(error, or_else) },
+            Verdict::Answer(status) => Next::Answer(status_for(error, status)),
+            Verdict::SameMember | Verdict::CutOff => Next::Answer(502),
+        };
+        Judgement::Next { event: self.event(error, phase, timed_out), next }
+    }
+
+    fn phase(&self, stage: Stage, timed_out: bool) -> Phase {
+        match stage {
+            Stage::NotSent => Phase::NotConnected,
+            Stage::StaleNotSent => Phase::ConnectionStaleBeforeSend,
+            // The request may have arrived; only one that does no harm twice is sent again.
+            Stage::Stale if self.idempotent => Phase::ConnectionStaleBeforeSend,
+            Stage::Stale => Phase::SentNothingAnswered,
+            Stage::Sent if timed_out && self.member.ping.is_some() => Phase::SentNothingInTimeAfterPong,
+            Stage::Sent => Phase::SentNothingAnswered,
+            Stage::Passed => Phase::PassedToClient,
+        }
+    }
+
+    /// What the failure does to the member. A busy member is not a broken one, nor is one at work on a slow request after
+    /// it answered a ping, nor one whose connections were closed while they were idle.
+    fn event(&self, error: &BackendError, phase: Phase, timed_out: bool) -> Option<Event> {
+        let fail_on_timeout = self.balancer.is_some_and(|balancer| balancer.fail_on_timeout);
+        match error {
+            BackendError::Busy { .. } => None,
+            _ if timed_out && fail_on_timeout => Some(Event::FailOnTimeout),
+            _ if phase == Phase::SentNothingInTimeAfterPong => None,
+            _ if phase == Phase::NotConnected => Some(Event::ConnectFailed),
+            _ => Some(Event::ExchangeFailed),
+        }
+    }
+
+    fn log_failure<E: Exchange>(&self, error: &BackendError, stage: Stage, exchange: &E) {
+        let (id, stock) = match (error, stage) {
+            (BackendError::Busy { .. }, _) => ("MGY3002", "AH00941"),
+            (BackendError::Resolve { .. }, _) => ("MGY3003", "AH00898"),
+            (BackendError::Connect { .. }, _) => ("MGY3004", "AH00957"),
+            (BackendError::Ping { .. }, _) => ("MGY3005", "AH01012"),
+            (_, Stage::Passed) => ("MGY3104", "AH00893"),
+            (BackendError::Malformed(_) | BackendError::Stray, _) => ("MGY3103", "AH01030"),
+            (BackendError::Timeout, _) => ("MGY3102", "AH00992"),
+            (_, Stage::NotSent | Stage::StaleNotSent) => ("MGY3006", "AH00896"),
+            _ => ("MGY3101", "AH00992"),
+        };
+        let consequence = match stage {
+            Stage::Passed => "; the response is cut",
+            _ => "",
+        };
+        exchange.log(
+            Level::Error,
+            id,
+            format_args!(
+                "{}member {}: {error}{consequence} ({stock})",
+                balancer_prefix(self.balancer),
+                self.member.name
+            ),
+        );
+    }
+}
+
+impl Judgement {
+    fn of(next: Next) -> Self {
+        Self::Next { event: None, next }
+    }
+}
+
+/// Stock's status, but for answers that are no AJP and names that do not resolve.
+fn status_for(error: &BackendError, stock: u16) -> u16 {
+    match error {
+        BackendError::Malformed(_) | BackendError::Stray => 502,
+        BackendError::Resolve { .. } => 500,
+        _ => stock,
+    }
+}
+
+/// `balancer://name: ` in front of a message, if there is a balancer.
+pub(super) fn balancer_prefix(balancer: Option<&Balancer>) -> impl std::fmt::Display + '_ {
+    std::fmt::from_fn(move |f| match balancer {
+        Some(balancer) => write!(f, "balancer://{}: ", balancer.name),
+        None => Ok(()),
+    })
+}

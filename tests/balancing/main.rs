@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who gets the request: reference sequences, sessions, restarts, a long simulation, and what a choice costs.
+
+mod allocation;
+mod cluster;
+mod restart;
+mod sequences;
+mod sessions;
+mod simulation;
