@@ -219,3 +219,16 @@ fn graceful_restart_keeps_or_forgets_the_error_state_as_documented() {
     wait_until("the new children", PATIENCE, || seen_by(&httpd, "JSESSIONID=s.A") == expected);
     httpd.assert_no_unexpected(DEAD_NODE);
 }
+
+#[test]
+fn retry_0_means_that_a_failed_node_is_asked_again_at_once() {
+    let (a, b) = two_peers();
+    let httpd = balancer("retry0", &a, &b, "retry=0", "stickysession=JSESSIONID").start();
+    for round in 0..10 {
+        a.go_down();
+        assert_eq!(seen_by(&httpd, "JSESSIONID=s.A"), "B");
+        a.come_back();
+        assert_eq!(seen_by(&httpd, "JSESSIONID=s.A"), "A", "round {round}");
+    }
+    httpd.assert_no_unexpected(DEAD_NODE);
+}

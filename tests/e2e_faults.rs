@@ -4,9 +4,13 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use support::ajp_peer::Peer;
+use support::PATIENCE;
+use support::ajp_peer::{After, Peer};
+use support::ajp_text::{chunk_packet, end_packet, headers_packet};
 use support::client::{Client, Response};
 use support::fault::{self, Fault};
 use support::httpd::Httpd;
@@ -24,7 +28,7 @@ enum Outcome {
     Late,
     /// The status of the answer and a body that visibly ends too early; or `Broken`, when nothing had been sent yet.
     Cut(&'static str),
-    /// `Broken`, or this body: both are defensible and the vector does not decide.
+    /// `Broken`, or this body: a reader may be strict here or not.
     BrokenOr(&'static str),
 }
 
@@ -37,8 +41,8 @@ fn expected(fault: &str) -> Outcome {
         "fin-after-headers" | "unknown-type" | "unknown-type-after-headers" | "empty-packet" => Cut(""),
         // Stock passes a short body off as complete: it had dropped the length.
         "fin-mid-body" | "fin-mid-body-cl" | "short-body" => Cut("part"),
-        // Stock sends more than was announced.
-        "long-body" => Cut("01"),
+        // Stock sends more than was announced; what was announced is all that may go out.
+        "long-body" => BrokenOr("01"),
         "hang" => Late,
         "hang-after-headers" => Cut("part"),
         // Stock accepts the magic of the other direction.
@@ -55,8 +59,8 @@ fn expected(fault: &str) -> Outcome {
         "chunk-extra" => Cut(""),
         "packet-8192-total" => Length(200, 8184),
         "payload-8192" | "payload-8193" => Cut(""),
-        // All of the body is there, only the reuse flag is not: complete, or cut by a strict reader.
-        "end-truncated" => Cut("ok"),
+        // All that was announced is there, only the reuse flag is not.
+        "end-truncated" => BrokenOr("ok"),
         // Stock sends these on as 500 with the container's body.
         "status-0" | "status-99" | "status-1000" => Broken,
         "status-299-noreason" => Answer(299, "ok"),
@@ -141,9 +145,16 @@ fn complaint(outcome: Outcome, way: Way, result: &std::io::Result<Response>) -> 
         Broken => gateway(502),
         Late => gateway(504),
         Cut(text) => gateway(502) || (!complete && text.as_bytes().starts_with(body)) || gateway(504),
-        BrokenOr(text) => gateway(502) || (status == 200 && complete && body == text.as_bytes()),
+        BrokenOr(text) => {
+            gateway(502)
+                || (status == 200
+                    && text.as_bytes().starts_with(body)
+                    && complete == (body == text.as_bytes()))
+        }
     };
-    let seen = || format!("{status}, complete: {complete}, {:?}", String::from_utf8_lossy(body));
+    let seen = || {
+        format!("{status}, complete: {complete}, {:?}", response.text().chars().take(40).collect::<String>())
+    };
     (!fine).then(|| format!("expected {outcome:?}, got {}", seen()))
 }
 
@@ -173,6 +184,18 @@ impl Site {
         &self.bad[usize::from(way.balanced)]
     }
 
+    /// The first answer of the bad member after the fault: it may have been left out for a moment.
+    fn next_answer(&self, way: Way) -> std::io::Result<(u16, bool, String)> {
+        let start = std::time::Instant::now();
+        loop {
+            let response = way.ask(&self.httpd)?;
+            let passed_over = way.balanced && response.text() == "good";
+            if !passed_over || start.elapsed() > PATIENCE {
+                return Ok((response.status, response.complete, response.text()));
+            }
+        }
+    }
+
     /// Plays the fault once and complains.
     fn play(&self, fault: &Fault, way: Way) -> Vec<String> {
         let bad = self.bad(way);
@@ -199,8 +222,7 @@ impl Site {
             complaints.push(format!("a POST was sent {} times", at_bad + at_good));
         }
         // The bad connection may be gone, the answer of the fault may not be left over in another.
-        let next = way.ask(&self.httpd);
-        let text = next.as_ref().map(|response| (response.status, response.complete, response.text()));
+        let text = self.next_answer(way);
         if !matches!(&text, Ok((200, true, body)) if body == "fine") {
             complaints.push(format!("the next request got {text:?}"));
         }
@@ -223,27 +245,57 @@ fn every_fault_ends_cleanly_for_every_kind_of_request() {
     assert_eq!(site.httpd.children(), children, "a child was replaced");
 }
 
-#[test]
-fn stray_answer_on_an_idle_connection_reaches_nobody() {
-    let site = Site::start();
+/// Asks 20 times a node that sends an answer too many each time; what was not the answer to the request.
+fn wrong_answers(site: &Site, in_one_segment: bool) -> Vec<String> {
     let bad = &site.bad[0];
-    bad.set_script(|conn, head| {
-        let name = head.uri.clone();
-        conn.answer(200, &[], &[name.as_bytes()])?;
-        // A second, complete answer that nobody asked for.
-        conn.answer(200, &[], &[b"stolen"])
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = sent.clone();
+    bad.set_script(move |conn, head| {
+        let own = answer(head.uri.as_bytes());
+        match in_one_segment {
+            true => conn.send(&[own, answer(b"stray")].concat())?,
+            false => {
+                conn.send(&own)?;
+                conn.send(&answer(b"stray"))?;
+            }
+        }
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok(After::Keep)
     });
-    let mut mixed = Vec::new();
+    let mut wrong = Vec::new();
     for number in 0..20 {
-        let target = format!("/solo/{number}");
-        let text = Client::new(site.httpd.address()).get(&target).expect("a response").text();
-        if text != format!("/{number}") {
-            mixed.push(text);
+        let before = sent.load(Ordering::SeqCst);
+        let response = Client::new(site.httpd.address()).get(&format!("/solo/{number}")).expect("a response");
+        // A clean failure is allowed: the node has broken the protocol.
+        if response.status != 502 && response.text() != format!("/{number}") {
+            wrong.push(format!(
+                "{number}: {} {:?}",
+                response.status,
+                response.text().chars().take(20).collect::<String>()
+            ));
+        }
+        // On loopback what was sent has arrived: the next request meets a connection with an answer waiting in it.
+        let start = std::time::Instant::now();
+        while sent.load(Ordering::SeqCst) == before && start.elapsed() < Duration::from_secs(1) {
+            std::thread::yield_now();
         }
     }
-    match site.httpd.front().is_margay() {
-        true => assert!(mixed.is_empty(), "answers went to the wrong request: {mixed:?}"),
-        // The defect this test is about: without a ping, stock gives it to the next request.
-        false => assert!(!mixed.is_empty(), "stock has become better: the note in this test is out of date"),
+    wrong
+}
+
+fn answer(body: &[u8]) -> Vec<u8> {
+    [headers_packet(200, &[]), chunk_packet(body), end_packet(true)].concat()
+}
+
+#[test]
+fn answer_that_nobody_asked_for_reaches_nobody() {
+    for in_one_segment in [true, false] {
+        let site = Site::start();
+        let wrong = wrong_answers(&site, in_one_segment);
+        match site.httpd.front().is_margay() {
+            true => assert!(wrong.is_empty(), "in one segment: {in_one_segment}: {wrong:#?}"),
+            // The defect this test is about: without a ping, stock gives it to the next request.
+            false => assert!(!wrong.is_empty(), "stock has become better: this test is out of date"),
+        }
     }
 }

@@ -11,7 +11,7 @@ use support::ajp_peer::{After, Conn, Peer};
 use support::ajp_text::{self, Head};
 use support::client::Client;
 use support::httpd::{Httpd, free_port};
-use support::{PATIENCE, vector, wait_until};
+use support::vector;
 
 /// One line of the index of captures.
 #[derive(Deserialize)]
@@ -89,7 +89,7 @@ fn start() -> Site {
 
 impl Site {
     /// Sends the recorded request and gives back what arrived at the node.
-    fn play(&self, case: &Case) -> (Vec<u8>, u16) {
+    fn play(&self, case: &Case) -> (Vec<u8>, u16, Option<String>) {
         self.peer.close_connections();
         self.peer.forget();
         let port = self.ports[&case.server_port];
@@ -97,18 +97,22 @@ impl Site {
         client.send_raw(&vector(&case.http).expect("the request")).expect("sent");
         let local = client.local_port().expect("connected");
         if let Some(body) = vector(&case.http.replace(".http", ".body")) {
-            wait_until("the request to reach the node", PATIENCE, || self.peer.requests() == 1);
+            assert_eq!(client.read_interim().expect("a response"), 100);
             client.send_raw(&body).expect("sent");
         }
         let method = if case.name == "head" { "HEAD" } else { "GET" };
         let answers = if case.name.starts_with("keepalive") { 2 } else { 1 };
+        let mut wrong = None;
         for _ in 0..answers {
             let response = client.read_response(method).expect("a response");
             let status = case.client_status.split(' ').nth(1).expect("a status");
             let status = if status == "100" { "200" } else { status };
-            assert_eq!(response.status.to_string(), status, "{}", case.name);
+            if response.status.to_string() != status {
+                wrong =
+                    Some(format!("{:02} {}: status {}, not {status}", case.n, case.name, response.status));
+            }
         }
-        (self.peer.record(), local)
+        (self.peer.record(), local, wrong)
     }
 
     /// The recorded bytes with the ports of this run in place of those of the recording.
@@ -166,7 +170,14 @@ fn recorded_requests_produce_the_recorded_bytes() {
     let mut differing = Vec::new();
     let cases = cases();
     for case in &cases {
-        let (received, local) = site.play(case);
+        let (received, local, wrong) = site.play(case);
+        if case.name == "get-path-percent-nodecode" && site.httpd.front().is_margay() {
+            // Stock refuses an encoded percent sign that stands before no digits; there is nothing wrong with it.
+            let uri = ajp_text::parse_head(&received).map(|head| head.uri);
+            assert_eq!(uri.as_deref(), Some("/rec/100%25%20y"));
+            continue;
+        }
+        differing.extend(wrong);
         let expected = site.expected(case, local);
         let same = match case.name.contains("chunked") {
             true => without_cuts(&received) == without_cuts(&expected),

@@ -160,6 +160,11 @@ impl Client {
         }
     }
 
+    /// Waits for an interim response, as a client does that announced its body with Expect.
+    pub fn read_interim(&mut self) -> io::Result<u16> {
+        Ok(self.read_head()?.0)
+    }
+
     /// Reads the response to a request of that method.
     ///
     /// # Errors
