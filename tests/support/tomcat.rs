@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A real Tomcat of the distribution, in a folder of its own, with the tutorial's session page.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::{ajp_text, process, source_dir};
+
+const HOME: &str = "/usr/share/tomcat10";
+/// Starting a JVM and compiling a page on a busy machine.
+pub const START_LIMIT: Duration = Duration::from_secs(180);
+
+/// A Tomcat with one AJP connector. It is killed when this is dropped.
+pub struct Tomcat {
+    route: String,
+    port: u16,
+    base: PathBuf,
+    child: Option<Child>,
+}
+
+impl Tomcat {
+    /// Starts a Tomcat in `base` and waits until its page answers.
+    ///
+    /// # Panics
+    /// With the end of its log, if it does not come up.
+    pub fn start(base: PathBuf, route: &str, port: u16) -> Tomcat {
+        let mut tomcat = Tomcat::launch(base, route, port);
+        tomcat.wait_ready(|_| {});
+        tomcat
+    }
+
+    /// Starts the process and returns at once.
+    pub fn launch(base: PathBuf, route: &str, port: u16) -> Tomcat {
+        let mut tomcat = Tomcat { route: route.to_string(), port, base, child: None };
+        tomcat.write_base();
+        tomcat.launch_again();
+        tomcat
+    }
+
+    pub fn route(&self) -> &str {
+        &self.route
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `ajp://127.0.0.1:port`
+    pub fn url(&self) -> String {
+        format!("ajp://127.0.0.1:{}", self.port)
+    }
+
+    /// The process; 0 while it is down.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    pub fn log_file(&self) -> PathBuf {
+        self.base.join("logs/tomcat.log")
+    }
+
+    fn write_base(&self) {
+        for folder in ["conf", "logs", "temp", "work", "webapps/ROOT"] {
+            fs::create_dir_all(self.base.join(folder)).expect("a folder of the Tomcat");
+        }
+        let write =
+            |name: &str, text: &str| fs::write(self.base.join(name), text).expect("a file of the Tomcat");
+        write("conf/server.xml", &server_xml(&self.route, self.port));
+        write("conf/web.xml", WEB_XML);
+        write("conf/catalina.properties", PROPERTIES);
+        write("conf/logging.properties", LOGGING);
+        let page = source_dir().join("tests/tutorial/index.jsp");
+        fs::copy(page, self.base.join("webapps/ROOT/index.jsp")).expect("the tutorial's page");
+    }
+
+    /// Starts the process again, on the same port and in the same folder.
+    pub fn launch_again(&mut self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("its log");
+        let errors = log.try_clone().expect("the same file");
+        let mut command = Command::new("java");
+        command
+            .args(["-Xms32m", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"])
+            .arg(format!("-Djava.util.logging.config.file={}/conf/logging.properties", self.base.display()))
+            .arg("-Djava.util.logging.manager=org.apache.juli.ClassLoaderLogManager")
+            .arg(format!("-Dcatalina.home={HOME}"))
+            .arg(format!("-Dcatalina.base={}", self.base.display()))
+            .arg(format!("-Djava.io.tmpdir={}/temp", self.base.display()))
+            .args(["-classpath", &format!("{HOME}/bin/bootstrap.jar:{HOME}/bin/tomcat-juli.jar")])
+            .args(["org.apache.catalina.startup.Bootstrap", "start"])
+            .current_dir(&self.base)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
+        // Ctrl-C at the terminal is for us, who then end it in order.
+        command.process_group(0);
+        self.child = Some(process::spawn(&mut command, "java (package default-jre-headless)"));
+    }
+
+    /// Waits until the page answers; `progress` is told the seconds so far, once a second.
+    pub fn wait_ready(&mut self, mut progress: impl FnMut(u64)) {
+        let start = Instant::now();
+        let mut told = 0;
+        while !self.is_ready() {
+            if self.has_ended() || start.elapsed() > START_LIMIT {
+                panic!("Tomcat {} did not start:\n{}", self.route, self.log_end());
+            }
+            if start.elapsed().as_secs() > told {
+                told = start.elapsed().as_secs();
+                progress(told);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Is there no process, or has it ended by itself?
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Does the page answer? The first time this also compiles it.
+    pub fn is_ready(&self) -> bool {
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        let ask = || -> std::io::Result<bool> {
+            let mut stream = TcpStream::connect(address)?;
+            stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+            stream.write_all(&ajp_text::CPING)?;
+            let mut pong = [0; 5];
+            stream.read_exact(&mut pong)?;
+            stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+            stream.write_all(&ajp_text::get_request("/"))?;
+            let mut head = [0; 7];
+            stream.read_exact(&mut head)?;
+            Ok(pong == ajp_text::CPONG && head[4..] == [4, 0, 200])
+        };
+        ask().unwrap_or(false)
+    }
+
+    fn log_end(&self) -> String {
+        let text = fs::read_to_string(self.log_file()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// The hardest end: no socket is closed in order, nothing is told to anybody.
+    pub fn kill_9(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            process::kill(&mut child);
+        }
+    }
+
+    /// Back on the same port, after [`Tomcat::kill_9`].
+    pub fn restart(&mut self) {
+        self.launch_again();
+        self.wait_ready(|_| {});
+    }
+
+    /// An ordered end.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            process::end(&mut child, Signal::SIGTERM, Duration::from_secs(10));
+        }
+    }
+}
+
+impl Drop for Tomcat {
+    fn drop(&mut self) {
+        self.kill_9();
+    }
+}
+
+/// What of the packages is missing, in words; `None` when a Tomcat can be started.
+pub fn missing() -> Option<String> {
+    let jar = format!("{HOME}/bin/bootstrap.jar");
+    if !Path::new(&jar).exists() {
+        return Some(format!("{jar} is not there: install tomcat10-common"));
+    }
+    match Command::new("java").arg("-version").output() {
+        Ok(output) if output.status.success() => None,
+        _ => Some("java cannot be run: install default-jre-headless".to_string()),
+    }
+}
+
+fn server_xml(route: &str, port: u16) -> String {
+    format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<Server port="-1">
+  <Service name="Catalina">
+    <Connector protocol="AJP/1.3" address="127.0.0.1" port="{port}" secretRequired="false"
+               maxThreads="64" minSpareThreads="4"/>
+    <Engine name="Catalina" defaultHost="localhost" jvmRoute="{route}">
+      <Host name="localhost" appBase="webapps" unpackWARs="false" autoDeploy="false"/>
+    </Engine>
+  </Service>
+</Server>
+"#
+    )
+}
+
+const WEB_XML: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" version="6.0" metadata-complete="true">
+  <servlet>
+    <servlet-name>jsp</servlet-name>
+    <servlet-class>org.apache.jasper.servlet.JspServlet</servlet-class>
+    <init-param><param-name>development</param-name><param-value>false</param-value></init-param>
+  </servlet>
+  <servlet-mapping><servlet-name>jsp</servlet-name><url-pattern>*.jsp</url-pattern></servlet-mapping>
+  <servlet>
+    <servlet-name>default</servlet-name>
+    <servlet-class>org.apache.catalina.servlets.DefaultServlet</servlet-class>
+  </servlet>
+  <servlet-mapping><servlet-name>default</servlet-name><url-pattern>/</url-pattern></servlet-mapping>
+  <welcome-file-list><welcome-file>index.jsp</welcome-file></welcome-file-list>
+</web-app>
+"#;
+
+const PROPERTIES: &str = "\
+common.loader=\"${catalina.home}/lib\",\"${catalina.home}/lib/*.jar\"
+server.loader=
+shared.loader=
+package.access=
+package.definition=
+tomcat.util.scan.StandardJarScanFilter.jarsToSkip=*.jar
+tomcat.util.scan.StandardJarScanFilter.jarsToScan=
+";
+
+const LOGGING: &str = "\
+handlers = java.util.logging.ConsoleHandler
+.level = INFO
+java.util.logging.ConsoleHandler.level = INFO
+java.util.logging.ConsoleHandler.formatter = org.apache.juli.OneLineFormatter
+";

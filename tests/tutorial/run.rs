@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What `make run` starts: two Tomcats, httpd with the tutorial's configuration, and a page to look at.
+//!
+//! Everything lives in `target/run`, listens on loopback only and ends with Ctrl-C.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use support::httpd::{Builder, Front, Httpd, module_path};
+use support::tomcat::{self, Tomcat};
+
+/// How long a Tomcat that died stays away before it is started again.
+const AWAY: Duration = Duration::from_secs(30);
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("make run: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let ended = watch_signals()?;
+    if let Some(text) = tomcat::missing() {
+        return Err(text);
+    }
+    if Front::chosen().is_margay() && !module_path().exists() {
+        return Err(format!("{} is not there: run `cargo build` first", module_path().display()));
+    }
+    let dir = run_dir()?;
+    let ports = Ports::choose();
+    let front = front(&dir, &ports)?;
+
+    let mut tomcats = vec![
+        Tomcat::launch(dir.join("TomcatA"), "TomcatA", ports.a),
+        Tomcat::launch(dir.join("TomcatB"), "TomcatB", ports.b),
+    ];
+    if !wait_for(&mut tomcats, &ended)? {
+        return Ok(());
+    }
+    let httpd = front.start();
+    explain(&httpd, &tomcats);
+    stay(&httpd, &mut tomcats, &ended);
+
+    println!("\nStopping httpd …");
+    httpd.stop();
+    for tomcat in &mut tomcats {
+        println!("Stopping {} …", tomcat.route());
+        tomcat.stop();
+    }
+    println!("All ended. The logs stay in {}", dir.display());
+    Ok(())
+}
+
+fn watch_signals() -> Result<Arc<AtomicBool>, String> {
+    let ended = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, ended.clone()).map_err(|error| error.to_string())?;
+    }
+    Ok(ended)
+}
+
+/// `target/run`, emptied; the next free name while another run uses it.
+fn run_dir() -> Result<PathBuf, String> {
+    let target = support::profile_dir().parent().expect("the target folder").to_path_buf();
+    let mut number = 1;
+    let dir = loop {
+        let name = if number == 1 { "run".to_string() } else { format!("run-{number}") };
+        let dir = target.join(name);
+        if !is_in_use(&dir) {
+            break dir;
+        }
+        number += 1;
+    };
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).map_err(|error| {
+            format!("{} cannot be emptied ({error}): was it made by another user? Remove it.", dir.display())
+        })?;
+    }
+    std::fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let _ = std::fs::write(dir.join("pid"), std::process::id().to_string());
+    Ok(dir)
+}
+
+fn is_in_use(dir: &Path) -> bool {
+    let pid = std::fs::read_to_string(dir.join("pid")).ok().and_then(|text| text.trim().parse().ok());
+    pid.is_some_and(support::process::is_alive)
+}
+
+/// Where everything listens: the tutorial's ports, or the next free ones.
+struct Ports {
+    http: u16,
+    a: u16,
+    b: u16,
+}
+
+impl Ports {
+    fn choose() -> Ports {
+        let a = free_from("TomcatA (AJP)", 8009, &[8010]);
+        let b = free_from("TomcatB (AJP)", 8010, &[a]);
+        Ports { http: free_from("httpd", 8080, &[a, b]), a, b }
+    }
+}
+
+fn free_from(who: &str, wanted: u16, taken: &[u16]) -> u16 {
+    let is_free = |port: &u16| !taken.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let port = (wanted..).find(is_free).expect("one of the ports above is free");
+    if port != wanted {
+        println!("Port {wanted} is taken; {who} uses {port}.");
+    }
+    port
+}
+
+/// httpd with the example file, its addresses replaced where the ports were taken; checked with `-t`.
+fn front(dir: &Path, ports: &Ports) -> Result<Builder, String> {
+    let example = support::source_dir().join("httpd-conf/examples/tutorial-proxy.conf");
+    let text =
+        std::fs::read_to_string(&example).map_err(|error| format!("{}: {error}", example.display()))?;
+    let text = text
+        .replace("ajp://127.0.0.1:8009", &format!("ajp://127.0.0.1:{}", ports.a))
+        .replace("ajp://127.0.0.1:8010", &format!("ajp://127.0.0.1:{}", ports.b));
+    let file = dir.join("tutorial-proxy.conf");
+    std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let builder = Httpd::builder("run")
+        .prefix(dir.join("httpd"))
+        .at_port(ports.http)
+        .line(format!("Include {}", file.display()));
+    println!("Checking {} and {} with httpd -t …", front_name(), example.display());
+    let verdict = builder.check();
+    match verdict.ok {
+        true => Ok(builder),
+        false => Err(format!("httpd refuses it:\n{}", verdict.text)),
+    }
+}
+
+/// Waits for all Tomcats, saying so; false if the user does not want to wait.
+fn wait_for(tomcats: &mut [Tomcat], ended: &AtomicBool) -> Result<bool, String> {
+    let start = Instant::now();
+    let mut told = 0;
+    for tomcat in tomcats {
+        while !tomcat.is_ready() {
+            if ended.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            if tomcat.has_ended() || start.elapsed() > support::tomcat::START_LIMIT {
+                return Err(format!("{} did not start; see {}", tomcat.route(), tomcat.log_file().display()));
+            }
+            let seconds = start.elapsed().as_secs();
+            if seconds > told {
+                told = seconds;
+                println!("Waiting for {} ({seconds} s) …", tomcat.route());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        println!("{} answers on AJP port {} (process {}).", tomcat.route(), tomcat.port(), tomcat.pid());
+    }
+    Ok(true)
+}
+
+/// What stands in front; `MARGAY_FRONT=stock` shows what the same file does without Margay.
+fn front_name() -> &'static str {
+    match Front::chosen() {
+        Front::Margay => "Margay",
+        Front::Stock => "mod_proxy",
+    }
+}
+
+fn explain(httpd: &Httpd, tomcats: &[Tomcat]) {
+    let url = format!("http://{}/", httpd.address());
+    let first = &tomcats[0];
+    println!(
+        "
+httpd with {front} balances over {a} and {b}.
+
+  Open    {url}
+          and reload: the node stays and the counter rises.
+
+  Or type, several times:
+          curl -s -b /tmp/margay-cookies -c /tmp/margay-cookies {url} | grep -E '^(node|count)='
+
+  Let a node die, then ask again: the other one serves, with a new session.
+          kill -9 {pid}        ({a}; it is started again after {away} s)
+
+  Logs    {prefix}/error.log
+          {prefix}/access.log   (shows route and session of each request)
+          {log_a}
+          {log_b}
+
+Ctrl-C ends all of it.",
+        front = front_name(),
+        a = first.route(),
+        b = tomcats[1].route(),
+        pid = first.pid(),
+        away = AWAY.as_secs(),
+        prefix = httpd.prefix().display(),
+        log_a = first.log_file().display(),
+        log_b = tomcats[1].log_file().display(),
+    );
+}
+
+/// Stays until told to end, bringing back Tomcats that died.
+fn stay(httpd: &Httpd, tomcats: &mut [Tomcat], ended: &AtomicBool) {
+    let mut gone: Vec<Option<Instant>> = tomcats.iter().map(|_| None).collect();
+    while !ended.load(Ordering::Relaxed) {
+        if !httpd.is_running() {
+            println!("httpd has ended; see {}/error.log", httpd.prefix().display());
+            return;
+        }
+        for (tomcat, gone) in tomcats.iter_mut().zip(&mut gone) {
+            look_after(tomcat, gone);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn look_after(tomcat: &mut Tomcat, gone: &mut Option<Instant>) {
+    if !tomcat.has_ended() {
+        return;
+    }
+    match *gone {
+        None => {
+            println!("{} is gone; it comes back in {} s.", tomcat.route(), AWAY.as_secs());
+            *gone = Some(Instant::now());
+        }
+        Some(since) if since.elapsed() > AWAY => {
+            tomcat.launch_again();
+            *gone = None;
+            println!("{} starts again (process {}).", tomcat.route(), tomcat.pid());
+        }
+        Some(_) => {}
+    }
+}
