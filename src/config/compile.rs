@@ -73,7 +73,10 @@ impl Draft {
         let mut findings = self.findings.clone();
         let (plan, more) = Compiler::new(self, facts).run();
         findings.extend(more);
-        findings.extend(lint::all(self, &plan, facts));
+        // What lacks a refused line would be warned about for the wrong reason.
+        if !self.has_errors() {
+            findings.extend(lint::all(self, &plan, facts));
+        }
         lint::once_each(&mut findings);
         let refused = findings.iter().any(|finding| finding.severity == Severity::Error);
         Outcome { plan: (!refused).then_some(plan), findings }

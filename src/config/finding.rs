@@ -96,6 +96,7 @@ pub mod id {
     pub const METHOD_RESET: &str = "MGY0312";
     pub const NEVER_MATCHES: &str = "MGY0313";
     pub const STICKY_NAME: &str = "MGY0314";
+    pub const QUOTED_VALUE: &str = "MGY0315";
 
     pub const NO_EFFECT: &str = "MGY0401";
 }
