@@ -251,6 +251,24 @@ fn two_virtual_hosts_with_a_balancer_of_one_name_have_separate_members() {
 }
 
 #[test]
+fn servers_with_one_key_keep_their_balancers_apart() {
+    let mut draft = Draft::new();
+    for (site, line) in [("main server", 1), ("a", 2), ("b", 3)] {
+        let site = draft.site(site, None);
+        let place = Place { site, section: None };
+        let args = "balancer://c ajp://h";
+        if site != SiteId(0) {
+            draft.directive(Directive::BalancerMember, place, args, Origin::new("t", line)).unwrap();
+        }
+    }
+    let site = SiteFacts { key: "*:80 www".into(), ..SiteFacts::default() };
+    let facts = Facts { sites: vec![site; 3], ..Facts::default() };
+    let plan = draft.compile(&facts).plan.unwrap();
+    assert_ne!(plan.members[0].key, plan.members[1].key);
+    assert_ne!(plan.balancers[0].key, plan.balancers[1].key);
+}
+
+#[test]
 fn with_both_switches_off_only_the_rules_are_inherited() {
     let off = |switches: &str| {
         plan(&format!("{MAIN}<VirtualHost v>\n{switches}\nProxyPass /own balancer://c/own\n</VirtualHost>"))

@@ -65,6 +65,8 @@ impl fmt::Display for Finding {
     }
 }
 
+impl std::error::Error for Finding {}
+
 /// The stable ids of findings: 01 errors of words, 02 errors of places and references, 03 warnings, 04 notices.
 pub mod id {
     pub const UNKNOWN_PARAMETER: &str = "MGY0101";
