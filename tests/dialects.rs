@@ -159,7 +159,7 @@ fn unset_parameters_have_the_documented_defaults() {
     let (member, balancer) = (&plan.members[0], &plan.balancers[0]);
     assert_eq!((member.load_factor, member.lbset, member.status.0), (100, 0, 0));
     assert_eq!((member.retry, member.timeout, member.connect_timeout), (Duration::from_secs(60), None, None));
-    assert_eq!((member.pool.max, member.pool.min, member.pool.soft_max), (25, 0, None));
+    assert_eq!((member.pool.max, member.pool.min, member.pool.soft_max), (0, 0, None));
     assert_eq!((member.packet_size, member.flush, member.pool.reuse), (8192, Flush::Off, true));
     assert_eq!(
         (balancer.method, balancer.force_recovery, balancer.no_failover),
@@ -390,7 +390,7 @@ proptest! {
             handler: "balancer-manager".into(),
             origin,
         }];
-        let facts = Facts { sites: vec![SiteFacts::default()], threads_per_child: 25, handlers };
+        let facts = Facts { sites: vec![SiteFacts::default()], handlers };
         let outcome = draft.compile(&facts);
         prop_assert!(outcome.findings.iter().all(is_one_line), "{:?}", outcome.findings);
     }

@@ -25,8 +25,6 @@ use crate::base::status::Status;
 pub struct Facts {
     /// By [`SiteId`].
     pub sites: Vec<SiteFacts>,
-    /// The largest number of connections a process can use; default of `max`.
-    pub threads_per_child: u32,
     /// Places where other handlers answer.
     pub handlers: Vec<HandlerPlace>,
 }
@@ -312,7 +310,7 @@ impl<'a> Compiler<'a> {
 
     fn pool(&self, settings: &MemberSettings) -> PoolLimits {
         PoolLimits {
-            max: settings.max.filter(|max| *max > 0).unwrap_or(self.facts.threads_per_child),
+            max: settings.max.unwrap_or(0),
             soft_max: settings.soft_max,
             min: settings.min.unwrap_or(0),
             ttl: settings.ttl,

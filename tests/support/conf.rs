@@ -34,12 +34,7 @@ struct Walk {
 
 impl Walk {
     fn new() -> Self {
-        let mut walk = Self {
-            draft: Draft::new(),
-            facts: Facts { threads_per_child: 25, ..Facts::default() },
-            site: SiteId(0),
-            section: None,
-        };
+        let mut walk = Self { draft: Draft::new(), facts: Facts::default(), site: SiteId(0), section: None };
         walk.add_site("main server", None);
         walk
     }
