@@ -25,8 +25,6 @@ use crate::base::status::Status;
 pub struct Facts {
     /// By [`SiteId`].
     pub sites: Vec<SiteFacts>,
-    /// The largest number of connections a process can use; default of `max`.
-    pub threads_per_child: u32,
     /// Places where other handlers answer.
     pub handlers: Vec<HandlerPlace>,
 }
@@ -73,7 +71,10 @@ impl Draft {
         let mut findings = self.findings.clone();
         let (plan, more) = Compiler::new(self, facts).run();
         findings.extend(more);
-        findings.extend(lint::all(self, &plan, facts));
+        // What lacks a refused line would be warned about for the wrong reason.
+        if !self.has_errors() {
+            findings.extend(lint::all(self, &plan, facts));
+        }
         lint::once_each(&mut findings);
         let refused = findings.iter().any(|finding| finding.severity == Severity::Error);
         Outcome { plan: (!refused).then_some(plan), findings }
@@ -84,6 +85,8 @@ impl Draft {
 pub(super) struct Compiler<'a> {
     pub draft: &'a Draft,
     facts: &'a Facts,
+    /// By site: the text that tells its balancers and workers from those of others.
+    keys: Vec<String>,
     pub plan: Plan,
     pub findings: Vec<Finding>,
     /// By site: its balancers by name.
@@ -94,8 +97,15 @@ pub(super) struct Compiler<'a> {
 
 impl<'a> Compiler<'a> {
     fn new(draft: &'a Draft, facts: &'a Facts) -> Self {
-        let plan = Plan::default();
-        Self { draft, facts, plan, findings: Vec::new(), views: Vec::new(), workers: Vec::new() }
+        Self {
+            draft,
+            facts,
+            keys: site_keys(draft, facts),
+            plan: Plan::default(),
+            findings: Vec::new(),
+            views: Vec::new(),
+            workers: Vec::new(),
+        }
     }
 
     fn run(mut self) -> (Plan, Vec<Finding>) {
@@ -144,12 +154,6 @@ impl<'a> Compiler<'a> {
 
     fn site_facts(&self, site: usize) -> SiteFacts {
         self.facts.sites.get(site).cloned().unwrap_or_default()
-    }
-
-    /// The text that tells this server's balancers and workers from those of others.
-    fn site_key(&self, site: usize) -> String {
-        let key = self.site_facts(site).key;
-        if key.is_empty() { self.draft.sites[site].name.clone() } else { key }
     }
 
     fn sections(&mut self) {
@@ -248,7 +252,7 @@ impl<'a> Compiler<'a> {
             origin: name.origin.unwrap_or_else(|| draft.origin.clone()),
         });
         self.plan.balancers.push(Balancer {
-            key: Key::of(&["balancer", &self.site_key(site), &draft.name]),
+            key: Key::of(&["balancer", &self.keys[site], &draft.name]),
             name: draft.name.clone(),
             origin: draft.origin.clone(),
             members,
@@ -270,8 +274,8 @@ impl<'a> Compiler<'a> {
     pub fn member(&mut self, site: usize, balancer: Option<&str>, draft: &MemberDraft) -> MemberId {
         let (url, settings) = (&draft.url, &draft.settings);
         let key = match balancer {
-            Some(balancer) => Key::of(&["member", &self.site_key(site), balancer, &url.name]),
-            None => Key::of(&["worker", &self.site_key(site), &url.name]),
+            Some(balancer) => Key::of(&["member", &self.keys[site], balancer, &url.name]),
+            None => Key::of(&["worker", &self.keys[site], &url.name]),
         };
         let start = if balancer.is_some() { Status::default() } else { Status::IGNORE_ERRORS };
         let letters = settings.status.as_deref().unwrap_or_default();
@@ -306,7 +310,7 @@ impl<'a> Compiler<'a> {
 
     fn pool(&self, settings: &MemberSettings) -> PoolLimits {
         PoolLimits {
-            max: settings.max.filter(|max| *max > 0).unwrap_or(self.facts.threads_per_child),
+            max: settings.max.unwrap_or(0),
             soft_max: settings.soft_max,
             min: settings.min.unwrap_or(0),
             ttl: settings.ttl,
@@ -314,6 +318,26 @@ impl<'a> Compiler<'a> {
             reuse: settings.reuse.unwrap_or(true),
         }
     }
+}
+
+/// Two servers with one key would share the state of their balancers: the later one's is numbered.
+fn site_keys(draft: &Draft, facts: &Facts) -> Vec<String> {
+    let mut seen: HashMap<&str, u32> = HashMap::new();
+    let named = draft.sites.iter().enumerate().map(|(site, known)| {
+        facts
+            .sites
+            .get(site)
+            .map(|facts| facts.key.as_str())
+            .filter(|key| !key.is_empty())
+            .unwrap_or(&known.name)
+    });
+    named
+        .map(|key| {
+            let count = seen.entry(key).or_default();
+            *count += 1;
+            if *count == 1 { key.to_owned() } else { format!("{key}\n{count}") }
+        })
+        .collect()
 }
 
 fn forward(mount: &MountDraft, worker: Worker, path: &str) -> Target {

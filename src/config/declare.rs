@@ -207,7 +207,7 @@ fn shared(
     directive: &str,
     origin: &Origin,
 ) -> Vec<Finding> {
-    let ignored: Vec<_> = pairs.iter().map(|pair| shown(&format!("{}={}", pair.key, pair.value))).collect();
+    let ignored: Vec<_> = pairs.iter().map(Pair::shown).collect();
     let ignored =
         if ignored.is_empty() { String::new() } else { format!(", and ignores {}", ignored.join(" ")) };
     let text = format!(

@@ -7,7 +7,7 @@ use super::finding::{Finding, Severity, id};
 use super::origin::Origin;
 use super::plan::{Matching, SectionId, SiteId};
 use super::proxy::{self, Reader, Surroundings};
-pub use super::section::SectionKind;
+pub use super::section::{ProxySection, SectionKind};
 use super::statement::{MountLine, Statement};
 use super::url::shown;
 use crate::base::text::{Words, quoted};
@@ -26,16 +26,6 @@ pub struct Draft {
 pub struct Place {
     pub site: SiteId,
     pub section: Option<SectionId>,
-}
-
-/// A `<Proxy>` section as httpd must match it against the target of a request.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ProxySection {
-    pub section: SectionId,
-    /// The section's URL without quotes and without a leading `proxy:`.
-    pub url: String,
-    /// True: a shell pattern over the whole target. False: a plain, case-sensitive prefix of it.
-    pub pattern: bool,
 }
 
 /// One section.
@@ -131,9 +121,16 @@ impl Draft {
         let mut reader = Reader::new(directive, &origin, section);
         let read = proxy::read(&mut reader, args);
         let remarks = reader.remarks;
-        self.findings.extend(remarks);
-        read.and_then(|statement| self.apply(statement, place, directive, &origin))
-            .inspect_err(|finding| self.findings.push(finding.clone()))
+        match read.and_then(|statement| self.apply(statement, place, directive, &origin)) {
+            Ok(()) => {
+                self.findings.extend(remarks);
+                Ok(())
+            }
+            Err(finding) => {
+                self.findings.push(finding.clone());
+                Err(finding)
+            }
+        }
     }
 
     /// Takes the opening line of `<Proxy …>`: adds the section and applies the settings behind its URL. `args` is the
@@ -150,17 +147,22 @@ impl Draft {
         let mut reader = Reader::new(Directive::ProxyContainer, &origin, None);
         let read = proxy::read_container(&mut reader, args);
         let remarks = reader.remarks;
-        self.findings.extend(remarks);
         let place = Place { site, section: None };
-        read.and_then(|container| {
+        let applied = read.and_then(|container| {
             self.apply(container.statement, place, Directive::ProxyContainer, &origin)?;
             Ok((container.url, container.pattern))
-        })
-        .map(|(url, pattern)| {
-            let section = self.section(site, SectionKind::Proxy, &url, origin);
-            ProxySection { section, url, pattern }
-        })
-        .inspect_err(|finding| self.findings.push(finding.clone()))
+        });
+        match applied {
+            Ok((url, pattern)) => {
+                self.findings.extend(remarks);
+                let section = self.section(site, SectionKind::Proxy, &url, origin);
+                Ok(ProxySection { section, url, pattern })
+            }
+            Err(finding) => {
+                self.findings.push(finding.clone());
+                Err(finding)
+            }
+        }
     }
 
     /// True if a line was refused.

@@ -65,6 +65,8 @@ impl fmt::Display for Finding {
     }
 }
 
+impl std::error::Error for Finding {}
+
 /// The stable ids of findings: 01 errors of words, 02 errors of places and references, 03 warnings, 04 notices.
 pub mod id {
     pub const UNKNOWN_PARAMETER: &str = "MGY0101";
@@ -96,6 +98,7 @@ pub mod id {
     pub const METHOD_RESET: &str = "MGY0312";
     pub const NEVER_MATCHES: &str = "MGY0313";
     pub const STICKY_NAME: &str = "MGY0314";
+    pub const QUOTED_VALUE: &str = "MGY0315";
 
     pub const NO_EFFECT: &str = "MGY0401";
 }

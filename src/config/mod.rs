@@ -24,8 +24,8 @@ mod value;
 
 pub use compile::{Facts, HandlerPlace, Outcome, SiteFacts};
 pub use directive::Directive;
-pub use draft::{Draft, Place, ProxySection};
+pub use draft::{Draft, Place};
 pub use finding::{Finding, Severity};
 pub use origin::Origin;
 pub use plan::Plan;
-pub use section::SectionKind;
+pub use section::{ProxySection, SectionKind};

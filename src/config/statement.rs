@@ -3,13 +3,30 @@
 
 use super::plan::Encoding;
 use super::setting::{BalancerSettings, MemberSettings, SiteSettings};
-use super::url::{BalancerUrl, MemberUrl};
+use super::url::{BalancerUrl, MemberUrl, shown};
+use crate::base::text::nearest;
 
 /// A `key=value` word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pair {
     pub key: String,
     pub value: String,
+}
+
+impl Pair {
+    /// The word for a message.
+    pub fn shown(&self) -> String {
+        format!("{}={}", shown(&self.key), self.shown_value())
+    }
+
+    /// The value for a message. Messages end up in logs, so secrets and nonces are not shown, even if the name is misspelt.
+    pub fn shown_value(&self) -> String {
+        if self.is_secret() { "...".to_owned() } else { shown(&self.value) }
+    }
+
+    pub fn is_secret(&self) -> bool {
+        nearest(&self.key, ["secret", "requiredsecret", "nonce"]).is_some()
+    }
 }
 
 /// What a line says.

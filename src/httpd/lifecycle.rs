@@ -94,10 +94,6 @@ unsafe fn facts(main: *mut ffi::server_rec, sites: usize) -> Facts {
             }
             server = (*server).next;
         }
-        let mut threads: c_int = 0;
-        if ffi::ap_mpm_query(ffi::AP_MPMQ_MAX_THREADS as c_int, &raw mut threads) == 0 {
-            facts.threads_per_child = u32::try_from(threads).unwrap_or(0).max(1);
-        }
         facts.handlers = tree::handler_places(main);
     }
     facts

@@ -204,7 +204,7 @@ pub(super) unsafe fn proxy_section(
         let args = pool::string(args);
         let made = pass.draft.proxy_container(conf.site, &args, origin);
         let result = made.map(|made| {
-            let name = pass.name(conf.site, "<Proxy", &args);
+            let name = pass.name(conf.site, SectionKind::Proxy.keyword(), &args);
             pass.remember((*cmd).pool, dir, made.section, name);
         });
         pass.answer(result)
@@ -253,15 +253,15 @@ impl Pass {
                 return Some(*id);
             }
             let parent = (*(*cmd).directive).parent;
-            let keyword = if parent.is_null() { String::new() } else { pool::string((*parent).directive) };
-            let argument = if parent.is_null() {
-                pool::string((*cmd).path)
+            let argument = pool::string((*cmd).path);
+            let kind = if parent.is_null() {
+                SectionKind::If
             } else {
-                pool::string((*parent).args).trim_end_matches('>').trim().to_owned()
+                kind_of(&pool::string((*parent).directive), &pool::string((*parent).args))
             };
             let at = if parent.is_null() { origin.clone() } else { self.origin(parent) };
-            let id = self.draft.section(site, kind_of(&keyword), &argument, at);
-            let name = self.name(site, &keyword, &argument);
+            let id = self.draft.section(site, kind, &argument, at);
+            let name = self.name(site, kind.keyword(), &argument);
             self.remember((*cmd).pool, dir, id, name);
             Some(id)
         }
@@ -290,7 +290,7 @@ impl Pass {
     }
 }
 
-fn kind_of(keyword: &str) -> SectionKind {
+fn kind_of(keyword: &str, args: &str) -> SectionKind {
     const KINDS: [(&str, SectionKind); 9] = [
         ("<Location", SectionKind::Location),
         ("<LocationMatch", SectionKind::LocationMatch),
@@ -303,5 +303,8 @@ fn kind_of(keyword: &str) -> SectionKind {
         ("<If", SectionKind::If),
     ];
     let known = KINDS.iter().find(|(name, _)| keyword.eq_ignore_ascii_case(name));
-    known.map_or(SectionKind::If, |(_, kind)| *kind)
+    match known.map_or(SectionKind::If, |(_, kind)| *kind) {
+        SectionKind::Location if args.trim_start().starts_with('~') => SectionKind::LocationMatch,
+        kind => kind,
+    }
 }

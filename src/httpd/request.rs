@@ -118,6 +118,18 @@ unsafe fn body_length(r: &ffi::request_rec) -> Result<BodyLength, c_int> {
     }
 }
 
+/// httpd answers 500 for a status it has no phrase for, unless it is given one.
+unsafe fn phrase_unknown_to_httpd(pool: *mut ffi::apr_pool_t, status: c_int) -> *const c_char {
+    // SAFETY: httpd's text is static, the other lies in the pool.
+    unsafe {
+        let known = pool::bytes(ffi::ap_get_status_line(status));
+        if known.starts_with(status.to_string().as_bytes()) {
+            return std::ptr::null();
+        }
+        ffi::ap_get_status_line_ex(pool, status)
+    }
+}
+
 /// The entries of one of httpd's tables.
 struct Entries<'a>(slice::Iter<'a, ffi::apr_table_entry_t>);
 
@@ -266,7 +278,10 @@ impl Exchange for HttpdRequest<'_> {
                 }
             }
             r.status = c_int::from(line.status);
-            r.status_line = reason.map_or(std::ptr::null(), |reason| reason.cast_const());
+            r.status_line = match reason {
+                Some(reason) => reason,
+                None => phrase_unknown_to_httpd(r.pool, r.status),
+            };
             if let Some(length) = line.content_length.and_then(|length| i64::try_from(length).ok()) {
                 ffi::ap_set_content_length(self.raw, length);
             }

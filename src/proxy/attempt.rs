@@ -199,7 +199,7 @@ impl Attempt<'_> {
         match receiver.fill_answer(connection, asked) {
             Ok(Received::Data) => Ok(()),
             Ok(Received::End) => Err(Failure::Backend { error: BackendError::Closed, stage: dead }),
-            Ok(Received::Stray) => Err(Failure::Backend { error: BackendError::Stray, stage: Stage::Sent }),
+            Ok(Received::Stray) => Err(Failure::Backend { error: BackendError::Stray, stage: dead }),
             Err(error) => {
                 let error = BackendError::of_io(error);
                 let stage = if matches!(error, BackendError::Timeout) { Stage::Sent } else { dead };

@@ -301,11 +301,11 @@ impl<'a> Forward<'a> {
             Level::Error,
             "MGY2005",
             format_args!(
-                "{}member {} is now {}(was {}); it is tried again after retry={}s (AH00959)",
+                "{}member {} is now \"{}\" (was \"{}\"); it is tried again after retry={}s (AH00959)",
                 judge::balancer_prefix(self.balancer),
                 member.name,
-                change.to.status,
-                change.from.status,
+                change.to.status.to_string().trim_end(),
+                change.from.status.to_string().trim_end(),
                 member.retry.as_secs(),
             ),
         );

@@ -90,11 +90,15 @@ impl Case<'_> {
         let body = if self.body_at_hand { Body::Whole } else { Body::Gone };
         let verdict = Repeat { idempotent: self.idempotent, body }.verdict(phase);
         if verdict == Verdict::SameMember {
+            let (level, id) = match error {
+                BackendError::Stray => (Level::Warning, "MGY3108"),
+                _ => (Level::Debug, "MGY3001"),
+            };
             exchange.log(
-                Level::Debug,
-                "MGY3001",
+                level,
+                id,
                 format_args!(
-                    "a kept connection to {} had ended ({error}); a new one is opened (AH00951)",
+                    "a kept connection to {} is not used: {error}; a new one is opened (AH00951)",
                     self.member.name
                 ),
             );

@@ -248,11 +248,12 @@ mod tests {
         let more = keys(&["x", "y"]);
         let error = region.bind(2, &[&many[2..], &more[..], &keys(&["z"])].concat(), &[]).unwrap_err();
         assert_eq!(error, Full { what: "members", capacity: MEMBERS, wanted: MEMBERS + 1, retiring: 2 });
-        assert!(error.to_string().contains("room for 1024 members, the configuration names 1025"));
+        let numbers = format!("room for {MEMBERS} members, the configuration names {}", MEMBERS + 1);
+        assert!(error.to_string().contains(&numbers));
         assert_eq!(region.generation(), 1);
         assert_eq!(region.find_member(more[0]), None);
 
         let error = region.bind(2, &more, &[]).unwrap_err();
-        assert!(error.to_string().contains("1024 removed ones are still in use"));
+        assert!(error.to_string().contains(&format!("{MEMBERS} removed ones are still in use")));
     }
 }

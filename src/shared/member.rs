@@ -86,12 +86,12 @@ impl State {
         (self.error_time != 0).then(|| Duration::from_millis(u64::try_from(self.age_ms(now)).unwrap_or(0)))
     }
 
-    /// Is the rest of `retry` over? Always without an error time. An error that lies further ahead than the rest is
+    /// Is the rest of `retry` over? Always without an error time, and with `retry=0`. An error that lies further ahead than the rest is
     /// long shows that the clock was set back: then waiting for it makes no sense.
     pub fn has_rested(self, now: Moment, retry: Duration) -> bool {
         let retry_ms = i64::try_from(retry.as_millis()).unwrap_or(i64::MAX);
         let age = self.age_ms(now);
-        self.error_time == 0 || age > retry_ms || -age > retry_ms
+        self.error_time == 0 || retry_ms == 0 || age > retry_ms || -age > retry_ms
     }
 
     /// Signed distance from the error to now, on the circle of 2^40 ms.
@@ -335,6 +335,11 @@ mod tests {
         assert!(!state.has_rested(later(60_000), REST));
         assert!(state.has_rested(later(60_001), REST));
         assert_eq!(state.error_age(later(5)), Some(Duration::from_millis(5)));
+    }
+
+    #[test]
+    fn without_a_retry_period_there_is_no_rest() {
+        assert!(State::fresh(Status::INIT).failed(NOW).has_rested(NOW, Duration::ZERO));
     }
 
     #[test]

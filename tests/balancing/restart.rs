@@ -43,9 +43,11 @@ fn a_plain_worker_never_enters_the_error_state() {
 
 #[test]
 fn a_configuration_too_large_for_the_region_is_refused() {
-    let members = (0..1025).map(|n| format!("M{n}")).collect::<Vec<_>>().join(",");
+    let members = (0..=margay::shared::MEMBERS).map(|n| format!("M{n}")).collect::<Vec<_>>().join(",");
     let cluster = Cluster::by_requests("A");
     let large = plan(Method::ByRequests, &members);
     let error = Bindings::attach(&large, &cluster.region, 2, cluster.now).unwrap_err();
-    assert!(error.to_string().contains("room for 1024 members, the configuration names 1025"), "{error}");
+    let room = margay::shared::MEMBERS;
+    let numbers = format!("room for {room} members, the configuration names {}", room + 1);
+    assert!(error.to_string().contains(&numbers), "{error}");
 }

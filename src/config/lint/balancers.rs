@@ -8,7 +8,7 @@ use crate::base::text::nearest;
 use crate::config::draft::Draft;
 use crate::config::finding::{Finding, id};
 use crate::config::origin::Origin;
-use crate::config::plan::{Balancer, Member, Plan, ReverseFrom, Target, Worker};
+use crate::config::plan::{Balancer, Member, Plan, ReverseFrom, Site, Target, Worker};
 use crate::config::url::{self, Url, shown};
 
 pub(super) fn check(draft: &Draft, plan: &Plan, findings: &mut Vec<Finding>) {
@@ -18,7 +18,7 @@ pub(super) fn check(draft: &Draft, plan: &Plan, findings: &mut Vec<Finding>) {
         routes(balancer, &members, findings);
         routes_twice(balancer, &members, findings);
     }
-    empty_targets(plan, findings);
+    empty_targets(draft, plan, findings);
     empty_reverse(draft, plan, findings);
 }
 
@@ -86,15 +86,18 @@ fn routes_twice(balancer: &Balancer, members: &[&Member], findings: &mut Vec<Fin
     }
 }
 
-fn empty_targets(plan: &Plan, findings: &mut Vec<Finding>) {
-    let of_sites = plan.sites.iter().flat_map(|site| site.mounts.iter());
-    let of_sections = plan.sections.iter().filter_map(|section| section.mount.as_ref());
-    for mount in of_sites.chain(of_sections) {
+fn empty_targets(draft: &Draft, plan: &Plan, findings: &mut Vec<Finding>) {
+    let of_sites = plan.sites.iter().flat_map(|site| site.mounts.iter().map(move |mount| (site, mount)));
+    let of_sections = draft.sections.iter().zip(&plan.sections).filter_map(|(section, compiled)| {
+        Some((plan.sites.get(section.site.0 as usize)?, compiled.mount.as_ref()?))
+    });
+    for (site, mount) in of_sites.chain(of_sections) {
         let Target::Forward(destination) = &mount.target else { continue };
         let Worker::Balancer(balancer) = destination.worker else { continue };
         let balancer = plan.balancer(balancer);
         if lacks_members(balancer) {
-            findings.push(empty(plan, &mount.origin, "ProxyPass", &balancer.name));
+            let directive = "ProxyPass";
+            findings.push(empty(plan, Some(site), &mount.origin, directive, &balancer.name));
         }
     }
 }
@@ -121,17 +124,18 @@ fn empty_reverse(draft: &Draft, plan: &Plan, findings: &mut Vec<Finding>) {
             _ => None,
         };
         if let Some(name) = name {
-            findings.push(empty(plan, &rule.origin, "ProxyPassReverse", &name));
+            findings.push(empty(plan, None, &rule.origin, "ProxyPassReverse", &name));
         }
     }
 }
 
-fn empty(plan: &Plan, origin: &Origin, directive: &str, name: &str) -> Finding {
+fn empty(plan: &Plan, site: Option<&Site>, origin: &Origin, directive: &str, name: &str) -> Finding {
     let consequence = match directive {
         "ProxyPass" => "its requests are answered 503",
         _ => "it rewrites nothing",
     };
-    let text = format!("{directive} names balancer://{name}, which has no members here: {consequence}");
+    let place = site.map(|site| format!(" in {}", shown(&site.name))).unwrap_or_default();
+    let text = format!("{directive} names balancer://{name}, which has no members{place}: {consequence}");
     let filled = plan.balancers.iter().filter(|balancer| !balancer.members.is_empty());
     let guess = nearest(name, filled.map(|balancer| balancer.name.as_str()).filter(|other| *other != name));
     Finding::warning(id::EMPTY_BALANCER, origin, text).cured_by(match guess {

@@ -95,7 +95,12 @@ fn set<S>(
 ) -> Result<(), Finding> {
     let taken = (known.set)(settings, &pair.value)
         .map_err(|refused| bad_value(reader, whose, pair, known.name, known.allowed, refused))?;
-    let start = format!("{} {}", reader.name(), word(pair));
+    let start = format!("{} {}", reader.name(), pair.shown());
+    if pair.value.starts_with(['"', '\'']) {
+        let cure =
+            format!("Quotes go around the whole word: \"{}={}\".", known.name, unquoted(&pair.shown_value()));
+        reader.warn(id::QUOTED_VALUE, format!("{start}: the quotes become part of the value"), cure);
+    }
     match taken {
         Taken::Whole => {}
         Taken::Number(number) => {
@@ -108,7 +113,7 @@ fn set<S>(
             reader.warn(
                 id::NUMBER_REST,
                 format!("{start}: only the whole number at the start counts, which is {number}; {ignored}"),
-                number_cure(known.name, number, rest),
+                number_cure(known.name, "=", number, rest),
             );
         }
         Taken::HttpOnly => {
@@ -121,8 +126,9 @@ fn set<S>(
     Ok(())
 }
 
-fn number_cure(name: &str, number: i64, rest: &str) -> String {
-    let in_seconds = matches!(name, "timeout" | "retry" | "ttl");
+/// What to write instead of a number with something behind it.
+pub(super) fn number_cure(name: &str, joint: &str, number: i64, rest: &str) -> String {
+    let in_seconds = matches!(name, "timeout" | "retry" | "ttl" | "ProxyTimeout");
     let other = match rest {
         "ms" if in_seconds => Some((number + 999) / 1000),
         _ if in_seconds && rest.starts_with("mi") => Some(number.saturating_mul(60)),
@@ -132,24 +138,24 @@ fn number_cure(name: &str, number: i64, rest: &str) -> String {
     };
     match other {
         Some(seconds) => format!(
-            "{name} counts whole seconds: write {name}={seconds}, or {name}={number} if {number} seconds are meant."
+            "{name} counts whole seconds: write {name}{joint}{seconds}, or {name}{joint}{number} if {number} seconds are meant."
         ),
-        None => format!("Write {name}={number}."),
+        None => format!("Write {name}{joint}{number}."),
     }
 }
 
 /// mod_proxy's text with its prefix and, where it has one, its ending.
 fn stock(reader: &Reader, whose: Whose, pair: &Pair, text: &str) -> String {
-    let (key, value, url) = (shown(&pair.key), shown(&pair.value), shown(whose.url));
+    let (word, url) = (pair.shown(), shown(whose.url));
     match reader.directive {
-        Directive::ProxySet => format!("ProxySet: {text} {key}={value}; {url}"),
-        Directive::ProxyContainer => format!("<Proxy {text} {key}={value}; {url}"),
+        Directive::ProxySet => format!("ProxySet: {text} {word}; {url}"),
+        Directive::ProxyContainer => format!("<Proxy {text} {word}; {url}"),
         _ => format!("{} {text}", reader.name()),
     }
 }
 
-fn word(pair: &Pair) -> String {
-    shown(&format!("{}={}", pair.key, pair.value))
+fn unquoted(value: &str) -> &str {
+    value.trim_matches(['"', '\''])
 }
 
 fn bad_value(
@@ -163,10 +169,18 @@ fn bad_value(
     let start = stock(reader, whose, pair, refused.stock);
     let joint = if start.ends_with('.') { "" } else { ":" };
     let why = refused.why.map(|why| format!(", {why}")).unwrap_or_default();
-    let text =
-        format!("{start}{joint} {} cannot be used{why}", quoted(&format!("{}={}", pair.key, pair.value)));
+    let word = match reader.directive {
+        // mod_proxy's own text names the word already.
+        Directive::ProxySet | Directive::ProxyContainer => "the value".to_owned(),
+        _ => quoted(&pair.shown()),
+    };
+    let text = format!("{start}{joint} {word} cannot be used{why}");
+    let bare = unquoted(&pair.value);
     let cure = match refused.guess {
         Some(guess) => format!("Did you mean {name}={guess}? Allowed: {allowed}."),
+        None if bare.len() < pair.value.len() && !pair.is_secret() => {
+            format!("Quotes go around the whole word: \"{name}={}\".", shown(bare))
+        }
         None => format!("Allowed for {name}: {allowed}."),
     };
     reader.error(id::BAD_VALUE, text).cured_by(cure)
@@ -194,11 +208,13 @@ fn unknown<S, T>(
     };
     let name = guess.split('=').next().unwrap_or(guess);
     let corrected =
-        if guess.contains('=') { guess.to_owned() } else { format!("{guess}={}", shown(&pair.value)) };
+        if guess.contains('=') { guess.to_owned() } else { format!("{guess}={}", pair.shown_value()) };
     let elsewhere = match (parameter::find(own, name).is_some(), kind) {
         (true, _) => String::new(),
-        (false, "Worker") => format!(" It belongs to the balancer: {}", write_on_balancer(whose, &corrected)),
-        (false, _) => format!(" It belongs to a member: {}", write_on_member(whose, &corrected)),
+        (false, "Worker") => {
+            format!(" It is a parameter of the balancer. {}", write_on_balancer(whose, &corrected))
+        }
+        (false, _) => format!(" It is a parameter of a member. {}", write_on_member(whose, &corrected)),
     };
     reader.error(id::UNKNOWN_PARAMETER, text).cured_by(format!("Did you mean {corrected}?{elsewhere}"))
 }
@@ -212,7 +228,7 @@ fn unknown_start(reader: &Reader, whose: Whose, pair: &Pair, kind: &str) -> Stri
 }
 
 fn no_such(pair: &Pair) -> String {
-    format!("there is no parameter of that name (value {})", quoted(&pair.value))
+    format!("there is no parameter of that name (value {})", quoted(&pair.shown_value()))
 }
 
 fn balancer_word_on_member(reader: &Reader, whose: Whose, pair: &Pair, name: &str) -> Finding {
@@ -220,7 +236,7 @@ fn balancer_word_on_member(reader: &Reader, whose: Whose, pair: &Pair, name: &st
     let text = format!("{start}: {name} is a parameter of the balancer, not of a member");
     let value = match name {
         "stickysession" if pair.value == "jsessionid" => "JSESSIONID|jsessionid".to_owned(),
-        _ => shown(&pair.value),
+        _ => pair.shown_value(),
     };
     reader
         .error(id::PARAMETER_OF_BALANCER, text)
@@ -230,7 +246,7 @@ fn balancer_word_on_member(reader: &Reader, whose: Whose, pair: &Pair, name: &st
 fn member_word_on_balancer(reader: &Reader, whose: Whose, pair: &Pair, name: &str) -> Finding {
     let start = unknown_start(reader, whose, pair, "Balancer");
     let text = format!("{start}: {name} is a parameter of a member, not of the balancer");
-    let corrected = format!("{name}={}", shown(&pair.value));
+    let corrected = format!("{name}={}", pair.shown_value());
     reader.error(id::PARAMETER_OF_MEMBER, text).cured_by(write_on_member(whose, &corrected))
 }
 

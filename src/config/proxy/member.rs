@@ -77,6 +77,16 @@ fn names_of(
 }
 
 fn extra_word(reader: &Reader, inside: bool, first: &str, extra: &str) -> Finding {
+    let stock = match inside {
+        true => "BalancerMember can not have a balancer name when defined in a location",
+        false => "Invalid BalancerMember parameter. Parameter must be in the form 'key=value'",
+    };
+    if extra.ends_with(['"', '\'']) {
+        // The word may be the end of a secret, so it is not shown.
+        let text = format!("{stock}: a quote inside a word does not keep it together");
+        let cure = "Quotes go around the whole word: \"key=value\".";
+        return reader.error(id::NOT_KEY_VALUE, text).cured_by(cure);
+    }
     let words = MEMBER.iter().map(|known| known.name).chain(BALANCER.iter().map(|known| known.name));
     let cure = match nearest(extra, words) {
         Some(known) => format!("Did you mean {known}=value?"),
@@ -85,11 +95,8 @@ fn extra_word(reader: &Reader, inside: bool, first: &str, extra: &str) -> Findin
         }
         None => "One line names one member; parameters are written key=value.".to_owned(),
     };
-    let text = match inside {
-        true => "BalancerMember can not have a balancer name when defined in a location",
-        false => "Invalid BalancerMember parameter. Parameter must be in the form 'key=value'",
-    };
-    reader.error(id::NOT_KEY_VALUE, format!("{text}: {} is one word too many", quoted(extra))).cured_by(cure)
+    let text = format!("{stock}: {} is one word too many", quoted(extra));
+    reader.error(id::NOT_KEY_VALUE, text).cured_by(cure)
 }
 
 fn no_balancer(reader: &Reader, url: &str) -> Finding {

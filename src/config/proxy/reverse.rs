@@ -24,7 +24,10 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         (None, Some(url)) if !url.eq_ignore_ascii_case("interpolate") => (Some(first), url, third),
         (None, _) => {
             let text = "ProxyPassReverse needs a path when not defined in a location";
-            let cure = format!("Write ProxyPassReverse / {}.", shown(&first));
+            let cure = match first.starts_with('/') {
+                true => format!("Write ProxyPassReverse {} balancer://name/.", shown(&first)),
+                false => format!("Write ProxyPassReverse / {}.", shown(&first)),
+            };
             return Err(reader.error(id::PATH_AND_SECTION, text).cured_by(cure));
         }
     };

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Reader;
+use super::assign::number_cure;
 use crate::base::text::{leading_integer, quoted};
 use crate::config::directive::Directive;
 use crate::config::finding::{Finding, id};
@@ -102,7 +103,7 @@ fn integer(reader: &mut Reader, word: &str) -> i64 {
             shown(word),
             quoted(rest)
         );
-        reader.warn(id::NUMBER_REST, text, format!("Write {name} {number}."));
+        reader.warn(id::NUMBER_REST, text, number_cure(name, " ", number, rest));
     }
     number
 }

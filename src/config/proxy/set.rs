@@ -4,8 +4,9 @@
 use super::{Reader, assign};
 use crate::base::text::{Words, quoted};
 use crate::config::finding::{Finding, id};
+use crate::config::parameter::{self, BALANCER};
 use crate::config::statement::{Pair, Statement};
-use crate::config::url::{self, shown};
+use crate::config::url::{self, BadUrl, shown};
 
 /// The opening line of a `<Proxy>` section.
 pub(crate) struct Container {
@@ -33,9 +34,27 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
             false => finding.cured_by(format!("Write {}=value.", shown(word))),
         }
     })?;
-    let parsed = url::parse(&url).map_err(|bad| reader.bad_url("ProxySet", bad))?;
+    let parsed = url::parse(&url).map_err(|bad| match create {
+        true => reader.bad_url("ProxySet", bad),
+        false => not_found(reader, &url, bad),
+    })?;
     let target = assign::target(reader, parsed, &url, &pairs)?;
     Ok(Statement::Set { url, target, create })
+}
+
+/// Outside a section mod_proxy looks the URL up before it reads it.
+fn not_found(reader: &Reader, url: &str, bad: BadUrl) -> Finding {
+    let kind = if url::is_balancer(url) { "Balancer" } else { "Worker" };
+    let forgotten =
+        assign::pair(url).map(|pair| (pair.shown(), parameter::find(BALANCER, &pair.key).is_some()));
+    if let Some((word, true)) = forgotten {
+        let text = format!("ProxySet can not find '{word}' {kind}.");
+        return reader.error(id::UNKNOWN_TARGET, text).cured_by(format!(
+            "Write ProxySet balancer://name {word}, or move the line into <Proxy balancer://name>."
+        ));
+    }
+    let text = format!("ProxySet can not find '{}' {kind}. {}", shown(url), bad.text);
+    reader.error(id::UNKNOWN_TARGET, text).cured_by(bad.cure)
 }
 
 pub(super) fn read_container(reader: &mut Reader, args: &str) -> Result<Container, Finding> {
