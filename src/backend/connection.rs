@@ -71,6 +71,8 @@ impl Connection {
         match socket::connect(socket.as_raw_fd(), &remote) {
             Ok(()) => {}
             Err(Errno::EINPROGRESS | Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+            // A signal (httpd's own, at a graceful restart) ends the call but not the connect.
+            Err(Errno::EINTR) => finish_connect(&socket, options.connect_timeout)?,
             Err(error) => return Err(error.into()),
         }
         socket::setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
@@ -200,6 +202,27 @@ impl Connection {
         let limit = PollTimeout::try_from(length).unwrap_or(PollTimeout::MAX);
         let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         !matches!(poll(&mut fds, limit), Ok(0))
+    }
+}
+
+/// Waits for a connect that a signal interrupted.
+fn finish_connect(socket: &OwnedFd, limit: Duration) -> io::Result<()> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+        match poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => break,
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match socket::getsockopt(socket, sockopt::SocketError)? {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 

@@ -120,10 +120,15 @@ unsafe fn body_length(r: &ffi::request_rec) -> Result<BodyLength, c_int> {
 
 /// httpd answers 500 for a status it has no phrase for, unless it is given one.
 unsafe fn phrase_unknown_to_httpd(pool: *mut ffi::apr_pool_t, status: c_int) -> *const c_char {
-    // SAFETY: httpd's text is static, the other lies in the pool.
+    const OK: c_int = 200;
+    const INTERNAL_ERROR: c_int = 500;
+    // SAFETY: httpd's texts are static, or lie in the pool.
     unsafe {
-        let known = pool::bytes(ffi::ap_get_status_line(status));
-        if known.starts_with(status.to_string().as_bytes()) {
+        // For a status without a phrase, httpd gives the line of 500.
+        if status == OK
+            || status == INTERNAL_ERROR
+            || ffi::ap_get_status_line(status) != ffi::ap_get_status_line(INTERNAL_ERROR)
+        {
             return std::ptr::null();
         }
         ffi::ap_get_status_line_ex(pool, status)

@@ -119,10 +119,10 @@ pub(super) unsafe fn translate(r: *mut ffi::request_rec) -> c_int {
         let mut room = Vec::new();
         let sections = child.runtime.sections(conf.sections(), &mut room);
         let innermost = sections.iter().rev().find_map(|id| child.runtime.plan.section(*id).mount.as_ref());
-        if let Some(mount) = innermost {
-            if let Some(rest) = mount.rest(path) {
-                return follow(r, site, mount, path, rest);
-            }
+        if let Some(mount) = innermost
+            && let Some(rest) = mount.rest(path)
+        {
+            return follow(r, site, mount, path, rest);
         }
         match mounts.lookup(path) {
             Some((mount, rest)) => follow(r, site, mount, path, rest),

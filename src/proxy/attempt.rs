@@ -131,7 +131,8 @@ impl Attempt<'_> {
             return Err(Failure::Backend { error, stage });
         }
         self.first_bytes(connection, receiver, asked, reused)?;
-        self.receive(exchange, body, text, receiver, lease)
+        let unsure = reused && !self.careful;
+        self.receive(exchange, body, text, receiver, lease, unsure)
     }
 
     /// The connection for this try: the warmest kept one that is still quiet, else a new one; with `ping`, one that
@@ -155,13 +156,13 @@ impl Attempt<'_> {
         } else {
             lease.dial(self.member, self.timeout, self.source)?;
         }
-        if let Some(limit) = self.member.ping {
-            if self.ping(lease, limit, receiver).is_err() {
-                // A kept connection may have died without a word; a new one tells whether the member has.
-                lease.discard();
-                lease.dial(self.member, self.timeout, self.source)?;
-                self.ping(lease, limit, receiver)?;
-            }
+        if let Some(limit) = self.member.ping
+            && self.ping(lease, limit, receiver).is_err()
+        {
+            // A kept connection may have died without a word; a new one tells whether the member has.
+            lease.discard();
+            lease.dial(self.member, self.timeout, self.source)?;
+            self.ping(lease, limit, receiver)?;
         }
         lease.connection().ok_or(BackendError::Closed)
     }
@@ -208,7 +209,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// Reads the answer to its end: everything that one receive brought is taken before the next.
+    /// Reads the answer to its end: everything that one receive brought is taken before the next. `unsure`: nobody looked
+    /// whether the connection was quiet before the request was sent.
     fn receive<E: Exchange>(
         &self,
         exchange: &mut E,
@@ -216,7 +218,10 @@ impl Attempt<'_> {
         text: &mut Vec<u8>,
         receiver: &mut Receiver,
         mut lease: Lease<'_>,
+        unsure: bool,
     ) -> Result<Answered, Failure> {
+        // What is no good answer may have been sent before the question.
+        let doubted = |stage| if unsure && stage == Stage::Sent { Stage::Stale } else { stage };
         let mut decoder = Decoder::new(self.member.packet_size);
         let mut relay = Relay::new(exchange.request().method == b"HEAD");
         loop {
@@ -227,9 +232,10 @@ impl Attempt<'_> {
             let mut ended = None;
             let window = receiver.window();
             while ended.is_none() && wanted.is_none() {
-                let next = decoder
-                    .next(&window[used..])
-                    .map_err(|error| Failure::Backend { error: error.into(), stage: relay.stage() })?;
+                let next = decoder.next(&window[used..]).map_err(|error| Failure::Backend {
+                    error: error.into(),
+                    stage: doubted(relay.stage()),
+                })?;
                 let Decoded::Message { message, used: taken } = next else { break };
                 used += taken;
                 match message {
@@ -245,6 +251,10 @@ impl Attempt<'_> {
             }
             if let Some(reuse) = ended {
                 let leftover = window.len() - used;
+                if leftover > 0 && doubted(relay.stage()) == Stage::Stale {
+                    // Two answers came in one piece, and the first may be the one that nobody asked for.
+                    return Err(Failure::Backend { error: BackendError::Stray, stage: Stage::Stale });
+                }
                 if leftover > 0 {
                     let member = &self.member.name;
                     exchange.log(
@@ -273,10 +283,11 @@ impl Attempt<'_> {
                     continue;
                 }
             }
-            if let Flush::Auto(wait) = self.member.flush {
-                if relay.holds_back() && !connection.wait_readable(wait) {
-                    relay.pass(&relay.begin_pass(), true, exchange)?;
-                }
+            if let Flush::Auto(wait) = self.member.flush
+                && relay.holds_back()
+                && !connection.wait_readable(wait)
+            {
+                relay.pass(&relay.begin_pass(), true, exchange)?;
             }
             match receiver.fill(connection) {
                 Ok(Received::Data) => {}

@@ -29,9 +29,9 @@ pub fn give_head<E: Exchange>(
     sections: Sections<'_>,
     scratch: &mut Vec<u8>,
 ) -> Option<u64> {
-    let content_length = content_length(head);
     // Tomcat writes the digits of the status because AJP wants a phrase; they say nothing.
     let reason = head.reason.filter(|reason| !reason.is_empty() && !reason.iter().all(u8::is_ascii_digit));
+    let content_length = head.content_length;
     exchange.response_line(ResponseLine { status: head.status, reason, content_length });
     for (name, value) in head.headers() {
         if is_framing(name) {
@@ -60,25 +60,14 @@ pub fn give_head<E: Exchange>(
 
 /// Headers about the connection between us and the member, which the server writes anew for its own (RFC 9110, 7.6.1).
 fn is_framing(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 8] = [
-        b"Content-Length",
-        b"Transfer-Encoding",
-        b"Connection",
-        b"Keep-Alive",
-        b"Proxy-Connection",
-        b"Upgrade",
-        b"Trailer",
-        b"TE",
-    ];
-    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
-}
-
-/// One number, given once; anything else counts as absent.
-fn content_length(head: &ResponseHead<'_>) -> Option<u64> {
-    let mut lengths = head.headers().filter(|(name, _)| name.eq_ignore_ascii_case(b"Content-Length"));
-    let (_, value) = lengths.next()?;
-    if lengths.next().is_some() || value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(value).ok()?.parse().ok()
+    let known: &[&[u8]] = match name.len() {
+        2 => &[b"TE"],
+        7 => &[b"Upgrade", b"Trailer"],
+        10 => &[b"Connection", b"Keep-Alive"],
+        14 => &[b"Content-Length"],
+        16 => &[b"Proxy-Connection"],
+        17 => &[b"Transfer-Encoding"],
+        _ => return false,
+    };
+    known.iter().any(|known| name.eq_ignore_ascii_case(known))
 }

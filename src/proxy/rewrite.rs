@@ -6,8 +6,14 @@ use crate::config::plan::{CookieRule, ReverseFrom, ReverseRule, Section};
 
 /// Headers that `ProxyPassReverse` looks at.
 pub fn names_a_url(header: &[u8]) -> bool {
-    const URL_HEADERS: [&str; 4] = ["Location", "Content-Location", "URI", "Destination"];
-    URL_HEADERS.iter().any(|name| header.eq_ignore_ascii_case(name.as_bytes()))
+    let known: &[u8] = match header.len() {
+        3 => b"URI",
+        8 => b"Location",
+        11 => b"Destination",
+        16 => b"Content-Location",
+        _ => return false,
+    };
+    header.eq_ignore_ascii_case(known)
 }
 
 /// Rewrites a URL header by the first rule that matches; sections outermost first. `None`: nothing matches. Otherwise
@@ -104,12 +110,11 @@ fn attribute<'v>(cookie: &'v [u8], name: &[u8]) -> Option<(usize, &'v [u8])> {
     let mut at = 0;
     for (index, part) in cookie.split(|&byte| byte == b';').enumerate() {
         let blanks = part.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        if index > 0 {
-            if let Some(text) =
+        if index > 0
+            && let Some(text) =
                 strip_prefix_any_case(&part[blanks..], name).and_then(|rest| rest.strip_prefix(b"="))
-            {
-                found = Some((at + part.len() - text.len(), text));
-            }
+        {
+            found = Some((at + part.len() - text.len(), text));
         }
         at += part.len() + 1;
     }

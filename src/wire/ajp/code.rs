@@ -100,7 +100,20 @@ const REQUEST_HEADERS: [&[u8]; 14] = [
 
 /// The code of a request header name in any letter case; `None`: it goes as text.
 pub(super) fn request_header_code(dialect: Dialect, name: &[u8]) -> Option<u16> {
-    let code = (0xA001..).zip(REQUEST_HEADERS).find(|(_, known)| name.eq_ignore_ascii_case(known))?.0;
+    // The length leaves one or two names to compare with.
+    let candidates: &[u16] = match name.len() {
+        4 => &[0xA00B],
+        6 => &[0xA009, 0xA001, 0xA00C],
+        7 => &[0xA00D, 0xA00A],
+        10 => &[0xA00E, 0xA006],
+        12 => &[0xA007],
+        13 => &[0xA005],
+        14 => &[0xA008, 0xA002],
+        15 => &[0xA003, 0xA004],
+        _ => return None,
+    };
+    let is_named = |code: &u16| name.eq_ignore_ascii_case(REQUEST_HEADERS[usize::from(code - 0xA001)]);
+    let code = *candidates.iter().find(|code| is_named(code))?;
     match (dialect, code) {
         (Dialect::ModJk, 0xA002..=0xA004) => None,
         _ => Some(code),
@@ -135,7 +148,22 @@ pub(super) fn is_token(text: &[u8]) -> bool {
 
 /// True for the bytes a token is made of.
 pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    const TOKEN: [bool; 256] = {
+        let mut table = [false; 256];
+        let marks = b"!#$%&'*+-.^_`|~";
+        let mut byte = 0;
+        while byte < 128u8 {
+            table[byte as usize] = byte.is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut mark = 0;
+        while mark < marks.len() {
+            table[marks[mark] as usize] = true;
+            mark += 1;
+        }
+        table
+    };
+    TOKEN[usize::from(byte)]
 }
 
 #[cfg(test)]

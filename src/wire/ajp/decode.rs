@@ -46,6 +46,8 @@ pub struct ResponseHead<'b> {
     pub status: u16,
     /// Without CR, LF and NUL. Tomcat sends the digits of the status. `None`: the standard phrase is meant.
     pub reason: Option<&'b [u8]>,
+    /// The Content-Length, if it was given once and is a number.
+    pub content_length: Option<u64>,
     headers: Headers<'b>,
 }
 
@@ -155,10 +157,10 @@ impl Decoder {
         if let Some(text) = reason {
             check_text(text, "reason phrase", &reader)?;
         }
-        let headers = check_headers(&mut reader)?;
+        let (headers, content_length) = check_headers(&mut reader)?;
         reader.end(HEADERS)?;
         self.state = State::Body;
-        Ok(Message::Headers(ResponseHead { status, reason, headers }))
+        Ok(Message::Headers(ResponseHead { status, reason, content_length, headers }))
     }
 
     fn chunk<'b>(&mut self, mut reader: Reader<'b>) -> Result<Message<'b>, DecodeError> {
@@ -197,19 +199,36 @@ fn get_body(mut reader: Reader<'_>) -> Result<Message<'_>, DecodeError> {
     Ok(Message::GetBody(wanted))
 }
 
-/// Reads all headers once, so that reading them again cannot fail.
-fn check_headers<'b>(reader: &mut Reader<'b>) -> Result<Headers<'b>, DecodeError> {
+/// Reads all headers once, so that reading them again cannot fail, and the one that frames the body.
+fn check_headers<'b>(reader: &mut Reader<'b>) -> Result<(Headers<'b>, Option<u64>), DecodeError> {
     let count = reader.integer("number of headers")?;
     let announced = usize::from(count);
     if announced * SMALLEST_HEADER > reader.left() {
         return Err(DecodeError::HeaderCount { announced, left: reader.left() });
     }
     let headers = Headers { reader: *reader, left: count };
+    let mut lengths = 0;
+    let mut content_length = None;
     for _ in 0..count {
-        let (_, value) = read_header(reader)?;
+        let (name, value) = read_header(reader)?;
         check_text(value, "header value", reader)?;
+        if name.eq_ignore_ascii_case(b"Content-Length") {
+            lengths += 1;
+            content_length = decimal(value);
+        }
     }
-    Ok(headers)
+    Ok((headers, content_length.filter(|_| lengths == 1)))
+}
+
+/// A number of nothing but digits.
+fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 fn read_header<'b>(reader: &mut Reader<'b>) -> Result<(&'b [u8], &'b [u8]), DecodeError> {

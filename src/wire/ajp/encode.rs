@@ -97,6 +97,7 @@ impl<'a> ForwardRequest<'a> {
         line: &RequestLine<'a>,
     ) -> Self {
         let start = buf.len();
+        buf.reserve(frame::clamp(packet_size));
         let mut request = Self {
             buf,
             start,
@@ -156,7 +157,8 @@ impl<'a> ForwardRequest<'a> {
             return self;
         }
         let code = code::request_header_code(self.dialect, name);
-        if code == Some(code::CONTENT_LENGTH) || name.eq_ignore_ascii_case(b"Transfer-Encoding") {
+        let is_coding = code.is_none() && name.eq_ignore_ascii_case(b"Transfer-Encoding");
+        if code == Some(code::CONTENT_LENGTH) || is_coding {
             self.body_header();
         } else {
             self.put_header(code, name, value);
@@ -299,24 +301,33 @@ impl<'a> ForwardRequest<'a> {
     fn put_string(&mut self, value: &[u8], part: &'static str) {
         match u16::try_from(value.len()) {
             Ok(length) if value.len() <= LONGEST_STRING => {
-                self.put(&length.to_be_bytes(), part);
-                self.put(value, part);
-                self.put(&[0], part);
+                if self.has_room(value.len() + 3, part) {
+                    self.buf.extend_from_slice(&length.to_be_bytes());
+                    self.buf.extend_from_slice(value);
+                    self.buf.push(0);
+                }
             }
             _ => self.fail(EncodeError::TooLong { part, length: value.len() }),
         }
     }
 
     fn put(&mut self, bytes: &[u8], part: &'static str) {
-        if self.error.is_some() {
-            return;
-        }
-        if bytes.len() > self.limit - self.buf.len() {
-            let packet_size = self.limit - self.start;
-            self.fail(EncodeError::TooLarge { packet_size, part });
-        } else {
+        if self.has_room(bytes.len(), part) {
             self.buf.extend_from_slice(bytes);
         }
+    }
+
+    /// May `n` more bytes be written? Not after a fault.
+    fn has_room(&mut self, n: usize, part: &'static str) -> bool {
+        if self.error.is_some() {
+            return false;
+        }
+        let fits = n <= self.limit - self.buf.len();
+        if !fits {
+            let packet_size = self.limit - self.start;
+            self.fail(EncodeError::TooLarge { packet_size, part });
+        }
+        fits
     }
 
     fn fail(&mut self, error: EncodeError) {
