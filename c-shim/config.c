@@ -56,18 +56,22 @@ static const char *proxy_container(cmd_parms *cmd, void *outer, const char *args
     char *pattern;
     void *dir;
 
+    if (margay_is_loaded("mod_proxy.c")) {
+        /* mod_proxy walks through the section; a second walk would end in an error of its own. */
+        return margay_on_proxy_section(cmd, NULL, args);
+    }
     refusal = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
     if (refusal) {
-        return refusal;
+        return margay_on_bad_section(cmd, refusal);
     }
     if (!end) {
-        return apr_pstrcat(cmd->pool, cmd->cmd->name, "> directive missing closing '>'", NULL);
+        return margay_on_bad_section(cmd, apr_pstrcat(cmd->pool, cmd->cmd->name, "> directive missing closing '>'", NULL));
     }
     args = apr_pstrmemdup(cmd->pool, args, end - args);
     words = args;
     pattern = ap_getword_conf(cmd->pool, &words);
     if (!*pattern) {
-        return "<Proxy > block must specify a path";
+        return margay_on_bad_section(cmd, "<Proxy > block must specify a path");
     }
     if (!strncasecmp(pattern, "proxy:", 6)) {
         pattern += 6;

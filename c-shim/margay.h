@@ -30,6 +30,8 @@ extern module AP_MODULE_DECLARE_DATA margay_module;
 const char *margay_on_directive(cmd_parms *cmd, void *dir, unsigned id, const char *args);
 /* The opening line of a <Proxy> section, up to its '>'; dir is the new section's configuration. */
 const char *margay_on_proxy_section(cmd_parms *cmd, void *dir, const char *args);
+/* A <Proxy> line that is wrong before its words are looked at; the text to refuse it with, or NULL at a restart. */
+const char *margay_on_bad_section(cmd_parms *cmd, const char *text);
 void *margay_on_create_server(apr_pool_t *pool, server_rec *server);
 void *margay_on_merge_server(apr_pool_t *pool, void *base, void *add);
 void *margay_on_create_dir(apr_pool_t *pool, char *path);

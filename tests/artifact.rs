@@ -51,7 +51,10 @@ fn directives_of_the_shim_are_those_of_the_catalogue() {
         .filter_map(|line| line.strip_prefix("DIRECTIVE("))
         .filter_map(|rest| rest.split(',').next())
         .collect();
-    let in_catalogue: BTreeSet<&str> =
-        margay::config::Directive::ALL.iter().map(|entry| entry.name).filter(|name| !name.starts_with('<')).collect();
+    let in_catalogue: BTreeSet<&str> = margay::config::Directive::ALL
+        .iter()
+        .map(|entry| entry.name)
+        .filter(|name| !name.starts_with('<'))
+        .collect();
     assert_eq!(in_shim, in_catalogue);
 }

@@ -364,7 +364,7 @@ fn arguments() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn no_argument_text_panics_or_breaks_the_line(
-        lines in prop::collection::vec((1u32..=18, arguments(), 0usize..4), 0..8),
+        lines in prop::collection::vec((0..Directive::ALL.len(), arguments(), 0usize..4), 0..8),
         handler in arguments(),
     ) {
         let mut draft = Draft::new();
@@ -372,13 +372,13 @@ proptest! {
         let vhost = draft.site("vhost", Some(Origin::new("t", 1)));
         let origin = Origin::new("t", 7);
         for (number, args, place) in lines {
-            let directive = Directive::from_id(number).unwrap();
+            let directive = Directive::ALL[number].directive;
             let (site, section) = match place {
                 0 => (main, None),
                 1 => (vhost, None),
                 2 => (vhost, Some(draft.section(vhost, SectionKind::Location, &args, origin.clone()))),
                 _ => match draft.proxy_container(main, &args, origin.clone()) {
-                    Ok(section) => (main, Some(section.section)),
+                    Ok(section) => (main, Some(section)),
                     Err(_) => (main, None),
                 },
             };

@@ -117,7 +117,10 @@ fn files_begin_with_their_licence_and_purpose_and_stay_readable() {
         let name = file.display();
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("// SPDX-License-Identifier: Apache-2.0"), "{name}");
-        assert!(lines.next().is_some_and(|line| line.starts_with("//! ")), "{name} does not say what it is for");
+        assert!(
+            lines.next().is_some_and(|line| line.starts_with("//! ")),
+            "{name} does not say what it is for"
+        );
         assert!(text.lines().count() <= LONGEST_FILE, "{name} has more than {LONGEST_FILE} lines");
     }
 }

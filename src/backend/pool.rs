@@ -35,13 +35,10 @@ pub struct Lease<'p> {
 }
 
 impl Pool {
-    /// `threads`: how many requests this process can carry at once.
-    pub fn new(member: &Member, threads: u32) -> Pool {
-        let most = if member.pool.max == 0 { threads } else { member.pool.max };
-        let idle = Vec::with_capacity(usize::try_from(most.min(4096)).unwrap_or(0));
+    pub fn new(member: &Member) -> Pool {
         Pool {
             limits: member.pool,
-            places: Mutex::new(Places { idle, taken: 0 }),
+            places: Mutex::new(Places { idle: Vec::new(), taken: 0 }),
             freed: Condvar::new(),
             addresses: Addresses::default(),
         }

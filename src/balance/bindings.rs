@@ -15,7 +15,7 @@ pub struct Bindings {
 }
 
 /// What a running member keeps when the configuration is read again: found out while serving, not written in a file.
-const LEARNT: Status = Status::ERROR.with(Status::HC_FAIL);
+const LEARNT: Status = Status::ERROR;
 
 impl Bindings {
     /// Gives every member and balancer of the plan its slot and puts the plan's values into force. New members start

@@ -109,11 +109,7 @@ impl<'p> Chooser<'p> {
         'p: 'a,
     {
         let balancer = self.plan.balancer(id);
-        let chosen = self.find(balancer, id, session, tried, now);
-        if chosen.is_err() {
-            self.region.balancer(self.bindings.balancer(id)).count_refused();
-        }
-        chosen
+        self.find(balancer, id, session, tried, now)
     }
 
     fn find<'a>(

@@ -315,7 +315,8 @@ impl<'a> Compiler<'a> {
             min: settings.min.unwrap_or(0),
             ttl: settings.ttl,
             acquire: settings.acquire,
-            reuse: settings.reuse.unwrap_or(true),
+            // An address that is looked up for each connection may not be kept in one.
+            reuse: settings.reuse.unwrap_or(true) && settings.address_ttl.flatten() != Some(Duration::ZERO),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::finding::{Finding, Severity, id};
 use super::origin::Origin;
 use super::plan::{Matching, SectionId, SiteId};
 use super::proxy::{self, Reader, Surroundings};
-pub use super::section::{ProxySection, SectionKind};
+pub use super::section::SectionKind;
 use super::statement::{MountLine, Statement};
 use super::url::shown;
 use crate::base::text::{Words, quoted};
@@ -143,20 +143,19 @@ impl Draft {
         site: SiteId,
         args: &str,
         origin: Origin,
-    ) -> Result<ProxySection, Finding> {
+    ) -> Result<SectionId, Finding> {
         let mut reader = Reader::new(Directive::ProxyContainer, &origin, None);
         let read = proxy::read_container(&mut reader, args);
         let remarks = reader.remarks;
         let place = Place { site, section: None };
         let applied = read.and_then(|container| {
             self.apply(container.statement, place, Directive::ProxyContainer, &origin)?;
-            Ok((container.url, container.pattern))
+            Ok(container.url)
         });
         match applied {
-            Ok((url, pattern)) => {
+            Ok(url) => {
                 self.findings.extend(remarks);
-                let section = self.section(site, SectionKind::Proxy, &url, origin);
-                Ok(ProxySection { section, url, pattern })
+                Ok(self.section(site, SectionKind::Proxy, &url, origin))
             }
             Err(finding) => {
                 self.findings.push(finding.clone());

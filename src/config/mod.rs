@@ -28,4 +28,4 @@ pub use draft::{Draft, Place};
 pub use finding::{Finding, Severity};
 pub use origin::Origin;
 pub use plan::Plan;
-pub use section::{ProxySection, SectionKind};
+pub use section::SectionKind;

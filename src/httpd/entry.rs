@@ -32,12 +32,7 @@ unsafe extern "C" fn margay_on_directive(
     args: *const c_char,
 ) -> *const c_char {
     // SAFETY: see the top of the file.
-    guard(BUG.as_ptr(), || unsafe {
-        if let Some(text) = lifecycle::stock_module_beside_us() {
-            return pool::text((*cmd).pool, &[text.as_bytes()]);
-        }
-        refusal((*cmd).pool, pass::directive(cmd, dir.cast(), id, args))
-    })
+    guard(BUG.as_ptr(), || unsafe { refusal((*cmd).pool, pass::directive(cmd, dir.cast(), id, args)) })
 }
 
 /// The opening line of a `<Proxy>` section.
@@ -48,12 +43,14 @@ unsafe extern "C" fn margay_on_proxy_section(
     args: *const c_char,
 ) -> *const c_char {
     // SAFETY: see the top of the file.
-    guard(BUG.as_ptr(), || unsafe {
-        if let Some(text) = lifecycle::stock_module_beside_us() {
-            return pool::text((*cmd).pool, &[text.as_bytes()]);
-        }
-        refusal((*cmd).pool, pass::proxy_section(cmd, dir.cast(), args))
-    })
+    guard(BUG.as_ptr(), || unsafe { refusal((*cmd).pool, pass::proxy_section(cmd, dir.cast(), args)) })
+}
+
+/// A `<Proxy>` line that is wrong before its words are looked at; a text if the line is to be refused.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn margay_on_bad_section(cmd: *mut ffi::cmd_parms, text: *const c_char) -> *const c_char {
+    // SAFETY: see the top of the file.
+    guard(BUG.as_ptr(), || unsafe { refusal((*cmd).pool, pass::bad_section(cmd, text)) })
 }
 
 /// The value of a server.
@@ -134,7 +131,8 @@ unsafe extern "C" fn margay_on_child_status(
     _slot: c_int,
     state: ffi::mpm_child_status,
 ) {
-    if state != ffi::MPM_CHILD_STARTED {
+    // A child whose slot was lost still runs; its end is told later.
+    if state == ffi::MPM_CHILD_EXITED {
         guard((), || lifecycle::child_ended(u32::try_from(pid).unwrap_or(0)));
     }
 }

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
-use super::pass::{Names, Pass, ServerConf, is_first_pass};
+use super::pass::{self, BESIDE_STOCK, Names, Pass, ServerConf, is_first_pass};
 use super::runtime::{Child, Runtime};
 use super::{ffi, log, pool, tree};
 use crate::base::clock::{Clock, SystemClock};
-use crate::config::{Facts, SiteFacts};
+use crate::config::{Facts, Finding, SiteFacts};
 use crate::shared::Region;
 
 const REFUSED: c_int = 500;
@@ -46,18 +46,26 @@ fn in_force() -> Option<Arc<Runtime>> {
 pub(super) unsafe fn check_config(main: *mut ffi::server_rec) -> c_int {
     // SAFETY: the pass is ours alone while the parent's only thread checks it.
     let pass = unsafe { ServerConf::of(main).pass() };
-    if let Some(text) = stock_module_beside_us() {
-        log::server(log::ERROR, &text);
+    if pass::beside_stock() {
+        if pass.errors.is_empty() {
+            log::server(log::ERROR, &format!("MGY0901: {BESIDE_STOCK}"));
+        }
+        report(&pass.errors);
         return refuse_or_keep(pass);
     }
     // SAFETY: as above.
-    let facts = unsafe { facts(main, pass.names.sites.len()) };
+    let facts = unsafe { facts(main, pass) };
     let outcome = pass.draft.compile(&facts);
-    for finding in &outcome.findings {
+    report(&pass.errors);
+    report(&outcome.findings);
+    pass.plan = outcome.plan.filter(|_| pass.errors.is_empty());
+    if pass.plan.is_none() { refuse_or_keep(pass) } else { ACCEPTED }
+}
+
+fn report(findings: &[Finding]) {
+    for finding in findings {
         log::server(log::of_severity(finding.severity), &format!("{}: {finding}", finding.origin));
     }
-    pass.plan = outcome.plan;
-    if pass.plan.is_none() { refuse_or_keep(pass) } else { ACCEPTED }
 }
 
 /// At a start there is nothing to fall back to.
@@ -66,27 +74,17 @@ fn refuse_or_keep(pass: &mut Pass) -> c_int {
     if is_first_pass() || in_force().is_none() { REFUSED } else { ACCEPTED }
 }
 
-/// Both would read every line. The walk through the lines comes after all modules are loaded, so their order is no matter.
-pub(super) fn stock_module_beside_us() -> Option<String> {
-    // SAFETY: a C string literal and a plain look-up.
-    let is_loaded = unsafe { ffi::margay_is_loaded(c"mod_proxy.c".as_ptr()) } != 0;
-    is_loaded.then(|| {
-        "MGY0901: mod_proxy and Margay are both loaded, and both would carry out ProxyPass and its companions. Margay does what \
-         mod_proxy, mod_proxy_balancer, mod_proxy_ajp and the mod_lbmethod_* modules do: remove their LoadModule lines \
-         (Debian: a2dismod proxy_ajp proxy_balancer proxy), or remove the one of margay_module"
-            .to_owned()
-    })
-}
-
 /// # Safety
 /// As [`check_config`].
-unsafe fn facts(main: *mut ffi::server_rec, sites: usize) -> Facts {
-    let mut facts = Facts { sites: vec![SiteFacts::default(); sites], ..Facts::default() };
+unsafe fn facts(main: *mut ffi::server_rec, pass: &mut Pass) -> Facts {
+    let mut facts = Facts { sites: vec![SiteFacts::default(); pass.site_count()], ..Facts::default() };
     let mut server = main;
     // SAFETY: httpd's list of servers and its tree live while the configuration is checked.
     unsafe {
         while !server.is_null() {
-            let index = ServerConf::of(server).site.0 as usize;
+            let id = ServerConf::of(server).site;
+            let index = id.0 as usize;
+            pass.servers.push((key_of(server), id));
             // A virtual host without a line of ours has the main server's value, and is not a site of its own.
             if let Some(site) = facts.sites.get_mut(index).filter(|_| index > 0 || server == main) {
                 let timeout = u64::try_from((*server).timeout).unwrap_or(0);
@@ -129,7 +127,7 @@ pub(super) unsafe fn post_config(main: *mut ffi::server_rec) -> c_int {
         Ok(()) => ACCEPTED,
         Err(text) => {
             log::server(log::ERROR, &text);
-            if keep_last_good(&pass.names) { ACCEPTED } else { REFUSED }
+            if keep_last_good(&pass.names()) { ACCEPTED } else { REFUSED }
         }
     }
 }
@@ -143,7 +141,7 @@ fn publish(pass: &mut Pass) -> Result<(), String> {
         return Err("MGY0903: the configuration that was read has errors (see the lines above)".to_owned());
     };
     let generation = generation();
-    let runtime = Runtime::new(plan, pass.names.clone(), region, generation, SystemClock.now())
+    let runtime = Runtime::new(plan, pass.names(), region, generation, SystemClock.now())
         .map_err(|full| format!("MGY0904: {full}"))?;
     region.retire(region.oldest_generation().unwrap_or(generation));
     *IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(runtime));
@@ -174,10 +172,7 @@ fn generation() -> u32 {
 pub(super) fn child_init() {
     super::guard::install_hook();
     let (Some(runtime), Some(region)) = (in_force(), REGION.get()) else { return };
-    let mut threads: c_int = 0;
-    // SAFETY: a plain question with room for the answer.
-    unsafe { ffi::ap_mpm_query(ffi::AP_MPMQ_MAX_THREADS as c_int, &raw mut threads) };
-    let child = Child::new(runtime, region, generation(), u32::try_from(threads).unwrap_or(0).max(1));
+    let child = Child::new(runtime, region, generation());
     if !child.is_noted() {
         log::server(
             log::NOTICE,

@@ -76,8 +76,15 @@ impl DirConf {
 #[derive(Debug, Default)]
 pub(super) struct Pass {
     pub draft: Draft,
-    /// What a site or section is called, so that one of this pass can be found again in the plan of an earlier one.
-    pub names: Names,
+    /// Sites by id: the server, so that its key can be asked for when it is known.
+    sites: usize,
+    /// Sections by id: the site, and what the section is called in it.
+    sections: Vec<(SiteId, String)>,
+    /// Errors that were found before a line could be handed to the draft.
+    pub errors: Vec<Finding>,
+    /// All servers in httpd's order, found out when everything was read: address, port and name, and the site. A virtual
+    /// host without a line of ours has the main server's site.
+    pub servers: Vec<(String, SiteId)>,
     /// File names, shared by all lines of a file.
     files: HashMap<Vec<u8>, Arc<str>>,
     /// The first pass of a start refuses at once; later ones go on, so as not to end a running server.
@@ -86,10 +93,11 @@ pub(super) struct Pass {
     pub plan: Option<Plan>,
 }
 
-/// Names of sites and sections by their ids.
+/// What servers and sections are called, so that those of one pass can be found again in the plan of another.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Names {
-    pub sites: Vec<String>,
+    pub servers: Vec<(String, SiteId)>,
+    /// By id; empty for those that nobody looks for.
     pub sections: Vec<String>,
 }
 
@@ -180,6 +188,9 @@ pub(super) unsafe fn directive(
         let Some(directive) = ffi::NAMES.get(id as usize).and_then(|name| Directive::from_name(name)) else {
             return Ok(());
         };
+        if beside_stock() {
+            return pass.refuse(id::BESIDE_STOCK, &origin, BESIDE_STOCK);
+        }
         let section = pass.section_of(cmd, dir, conf.site, &origin);
         let args = pool::string(args);
         let result = pass.draft.directive(directive, Place { site: conf.site, section }, &args, origin);
@@ -201,23 +212,80 @@ pub(super) unsafe fn proxy_section(
         let conf = ServerConf::of((*cmd).server);
         let pass = conf.pass();
         let origin = pass.origin((*cmd).directive);
+        if beside_stock() {
+            return pass.refuse(id::BESIDE_STOCK, &origin, BESIDE_STOCK);
+        }
         let args = pool::string(args);
         let made = pass.draft.proxy_container(conf.site, &args, origin);
         let result = made.map(|made| {
             let name = pass.name(conf.site, SectionKind::Proxy.keyword(), &args);
-            pass.remember((*cmd).pool, dir, made.section, name);
+            pass.remember((*cmd).pool, dir, made, conf.site, name);
         });
         pass.answer(result)
     }
 }
 
+/// A `<Proxy>` line that is wrong before its words are looked at.
+///
+/// # Safety
+/// As [`directive`].
+pub(super) unsafe fn bad_section(cmd: *mut ffi::cmd_parms, text: *const c_char) -> Result<(), Finding> {
+    // SAFETY: as in `directive`.
+    unsafe {
+        let pass = ServerConf::of((*cmd).server).pass();
+        let origin = pass.origin((*cmd).directive);
+        pass.refuse(id::BAD_SECTION, &origin, &pool::string(text))
+    }
+}
+
+/// Ids of the findings made here.
+mod id {
+    pub const BESIDE_STOCK: &str = "MGY0901";
+    pub const BAD_SECTION: &str = "MGY0908";
+}
+
+/// Both would carry out every line. The lines are read after all modules are loaded, so their order is no matter.
+pub(super) fn beside_stock() -> bool {
+    // SAFETY: a C string literal and a plain look-up.
+    unsafe { ffi::margay_is_loaded(c"mod_proxy.c".as_ptr()) != 0 }
+}
+
+pub(super) const BESIDE_STOCK: &str = "mod_proxy and Margay are both loaded, and both would carry out ProxyPass and its companions. Margay does what mod_proxy, \
+     mod_proxy_balancer, mod_proxy_ajp and the mod_lbmethod_* modules do: remove their LoadModule lines (Debian: a2dismod \
+     proxy_ajp proxy_balancer proxy), or remove the one of margay_module";
+
 impl Pass {
     fn site(&mut self, is_virtual: bool, origin: Option<Origin>) -> SiteId {
+        self.sites += 1;
         let name = if is_virtual { "virtual host" } else { "main server" };
-        // A virtual host is found again by its place in the file; there is nothing else it surely has.
-        let known = origin.as_ref().map_or_else(|| name.to_owned(), |origin| format!("{name} {origin}"));
-        self.names.sites.push(known);
         self.draft.site(name, origin.filter(|_| is_virtual))
+    }
+
+    /// How many sites there are.
+    pub fn site_count(&self) -> usize {
+        self.sites
+    }
+
+    /// The names of all servers and sections.
+    pub fn names(&self) -> Names {
+        let mut servers: Vec<(String, SiteId)> = Vec::with_capacity(self.servers.len());
+        for (key, site) in &self.servers {
+            let is_same =
+                |(name, _): &&(String, SiteId)| name.rsplit_once(" #").is_some_and(|(known, _)| known == key);
+            servers.push((format!("{key} #{}", servers.iter().filter(is_same).count()), *site));
+        }
+        let section = |(site, name): &(SiteId, String)| match servers.iter().find(|(_, of)| of == site) {
+            Some((server, _)) if !name.is_empty() => format!("{server} {name}"),
+            _ => String::new(),
+        };
+        Names { sections: self.sections.iter().map(section).collect(), servers }
+    }
+
+    /// Notes an error; the text to refuse the line with, if this pass refuses.
+    fn refuse(&mut self, id: &'static str, origin: &Origin, text: &str) -> Result<(), Finding> {
+        let finding = Finding::error(id, origin, text);
+        self.errors.push(finding.clone());
+        self.answer(Err(finding))
     }
 
     fn answer(&self, result: Result<(), Finding>) -> Result<(), Finding> {
@@ -262,15 +330,17 @@ impl Pass {
             let at = if parent.is_null() { origin.clone() } else { self.origin(parent) };
             let id = self.draft.section(site, kind, &argument, at);
             let name = self.name(site, kind.keyword(), &argument);
-            self.remember((*cmd).pool, dir, id, name);
+            self.remember((*cmd).pool, dir, id, site, name);
             Some(id)
         }
     }
 
     fn name(&self, site: SiteId, keyword: &str, argument: &str) -> String {
-        let plain = format!("{} {keyword} {argument}", self.names.sites[site.0 as usize]);
-        let same = self.names.sections.iter().filter(|name| name.starts_with(&plain)).count();
-        format!("{plain} #{same}")
+        let plain = format!("{keyword} {argument}");
+        let is_same = |(of, name): &&(SiteId, String)| {
+            *of == site && name.rsplit_once(" #").is_some_and(|(name, _)| name == plain)
+        };
+        format!("{plain} #{}", self.sections.iter().filter(is_same).count())
     }
 
     unsafe fn remember(
@@ -278,13 +348,14 @@ impl Pass {
         pool: *mut ffi::apr_pool_t,
         dir: *mut DirConf,
         id: SectionId,
+        site: SiteId,
         name: String,
     ) {
         let index = id.0 as usize;
-        if self.names.sections.len() <= index {
-            self.names.sections.resize(index + 1, String::new());
+        if self.sections.len() <= index {
+            self.sections.resize(index + 1, (SiteId(0), String::new()));
         }
-        self.names.sections[index] = name;
+        self.sections[index] = (site, name);
         // SAFETY: the pool is the configuration's; `dir` is ours and not yet shared.
         unsafe { *dir = DirConf { ids: pool::value(pool, id), count: 1 } };
     }

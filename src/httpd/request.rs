@@ -118,6 +118,12 @@ unsafe fn body_length(r: &ffi::request_rec) -> Result<BodyLength, c_int> {
     }
 }
 
+/// The three digits of a status (200 to 999).
+fn digits(status: u16) -> [u8; 3] {
+    let digit = |divisor: u16| b'0' + u8::try_from(status / divisor % 10).unwrap_or(0);
+    [digit(100), digit(10), digit(1)]
+}
+
 /// httpd answers 500 for a status it has no phrase for, unless it is given one.
 unsafe fn phrase_unknown_to_httpd(pool: *mut ffi::apr_pool_t, status: c_int) -> *const c_char {
     const OK: c_int = 200;
@@ -269,7 +275,7 @@ impl Exchange for HttpdRequest<'_> {
         self.forget_response();
         let reason = line.reason.map(|reason| {
             // SAFETY: the pool is the request's.
-            unsafe { pool::text(self.raw().pool, &[line.status.to_string().as_bytes(), b" ", reason]) }
+            unsafe { pool::text(self.raw().pool, &[&digits(line.status), b" ", reason]) }
         });
         // SAFETY: the live request. Cookies that other modules set stay; everything else is the member's to say.
         unsafe {

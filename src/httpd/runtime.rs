@@ -27,7 +27,8 @@ pub(super) struct Runtime {
 
 #[derive(Debug)]
 struct Translation {
-    sites: Vec<SiteId>,
+    /// `None`: the plan does not know the server, so nothing of it is forwarded.
+    sites: Vec<Option<SiteId>>,
     sections: Vec<SectionId>,
 }
 
@@ -69,18 +70,21 @@ impl Runtime {
         generation: u32,
         now: Moment,
     ) -> Result<Runtime, Full> {
-        let place = |list: &[String], name: &String| {
-            let index = if name.is_empty() { None } else { list.iter().position(|known| known == name) };
-            u32::try_from(index.unwrap_or(0)).unwrap_or(0)
+        let site_count = names.servers.iter().map(|(_, site)| site.0 as usize + 1).max().unwrap_or(0);
+        let mut sites = vec![None; site_count];
+        for (name, site) in &names.servers {
+            let known = self.names.servers.iter().find(|(known, _)| known == name);
+            sites[site.0 as usize] = sites[site.0 as usize].or(known.map(|(_, site)| *site));
+        }
+        if let Some(main) = sites.first_mut() {
+            // The main server is the main server, whatever it is called now.
+            *main = Some(SiteId(0));
+        }
+        let section = |name: &String| {
+            let place = self.names.sections.iter().position(|known| !name.is_empty() && known == name);
+            SectionId(place.and_then(|place| u32::try_from(place).ok()).unwrap_or(0))
         };
-        let translation = Translation {
-            sites: names.sites.iter().map(|name| SiteId(place(&self.names.sites, name))).collect(),
-            sections: names
-                .sections
-                .iter()
-                .map(|name| SectionId(place(&self.names.sections, name)))
-                .collect(),
-        };
+        let translation = Translation { sites, sections: names.sections.iter().map(section).collect() };
         Ok(Runtime {
             plan: Arc::clone(&self.plan),
             names: self.names.clone(),
@@ -90,11 +94,11 @@ impl Runtime {
         })
     }
 
-    /// The plan's id for a server of httpd's.
-    pub fn site(&self, id: SiteId) -> SiteId {
+    /// The plan's id for a server of httpd's, if the plan knows it.
+    pub fn site(&self, id: SiteId) -> Option<SiteId> {
         match &self.translation {
-            None => id,
-            Some(translation) => translation.sites.get(id.0 as usize).copied().unwrap_or_default(),
+            None => Some(id),
+            Some(translation) => translation.sites.get(id.0 as usize).copied().flatten(),
         }
     }
 
@@ -139,8 +143,8 @@ pub(super) struct Child {
 }
 
 impl Child {
-    pub fn new(runtime: Arc<Runtime>, region: &'static Region, generation: u32, threads: u32) -> Child {
-        let pools = runtime.plan.members.iter().map(|member| Pool::new(member, threads)).collect();
+    pub fn new(runtime: Arc<Runtime>, region: &'static Region, generation: u32) -> Child {
+        let pools = runtime.plan.members.iter().map(Pool::new).collect();
         let lane = region.claim_lane(std::process::id(), generation);
         Child { runtime, region, pools, lane }
     }

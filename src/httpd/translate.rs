@@ -7,7 +7,9 @@ use super::lifecycle::child;
 use super::pass::{DirConf, ServerConf};
 use super::runtime::Child;
 use super::{ffi, pool};
+use crate::config::mounts::MountTable;
 use crate::config::plan::{Destination, Encoding, Mount, SiteId, Target, Worker};
+use crate::wire::uri::ServletPath;
 
 const DECLINED: c_int = ffi::DECLINED;
 const OK: c_int = ffi::OK as c_int;
@@ -64,6 +66,49 @@ pub(super) unsafe fn dir_conf(r: *const ffi::request_rec) -> DirConf {
     }
 }
 
+/// The rules a request may fall under.
+struct Rules<'a> {
+    site: SiteId,
+    mounts: &'a MountTable,
+    /// That of the innermost section with one.
+    section: Option<&'a Mount>,
+}
+
+impl Rules<'static> {
+    /// # Safety
+    /// `r` is the live request of this thread.
+    unsafe fn of(r: *const ffi::request_rec) -> Option<Self> {
+        let runtime = &child()?.runtime;
+        // SAFETY: the caller vouches for `r`.
+        let (site, sections) = unsafe { (ServerConf::of((*r).server).site, dir_conf(r).sections()) };
+        let site = runtime.site(site)?;
+        let mounts = &runtime.plan.site(site).mounts;
+        let mut room = Vec::new();
+        let sections = runtime.sections(sections, &mut room);
+        let section = sections.iter().rev().find_map(|id| runtime.plan.section(*id).mount.as_ref());
+        if mounts.is_empty() && section.is_none() {
+            return None;
+        }
+        Some(Self { site, mounts, section })
+    }
+
+    fn has(&self, encoding: Encoding) -> bool {
+        self.mounts.has(encoding) || self.section.is_some_and(|mount| mount.encoding == encoding)
+    }
+
+    /// The rule for a path in the form of an encoding, and where the rest begins.
+    fn lookup(&self, encoding: Encoding, path: &[u8]) -> Option<(&'static Mount, usize)> {
+        let is_decoded = |encoding| matches!(encoding, Encoding::Canonical | Encoding::AsReceived);
+        let section = self
+            .section
+            .filter(|mount| mount.encoding == encoding || is_decoded(mount.encoding) && is_decoded(encoding));
+        if let Some((mount, rest)) = section.and_then(|mount| mount.rest(path).map(|rest| (mount, rest))) {
+            return Some((mount, rest));
+        }
+        self.mounts.lookup_as(encoding, path).map(|(_, mount, rest)| (mount, rest))
+    }
+}
+
 /// Rules with `mapping=`, before httpd decodes the path.
 ///
 /// # Safety
@@ -71,27 +116,28 @@ pub(super) unsafe fn dir_conf(r: *const ffi::request_rec) -> DirConf {
 pub(super) unsafe fn pre_translate(r: *mut ffi::request_rec) -> c_int {
     // SAFETY: the caller vouches for `r`.
     unsafe {
-        let Some(child) = child() else { return DECLINED };
-        let site = child.runtime.site(ServerConf::of((*r).server).site);
-        if !takes_part(r) {
+        let Some(rules) = Rules::of(r) else { return DECLINED };
+        let (encoded, servlet) = (rules.has(Encoding::Encoded), rules.has(Encoding::Servlet));
+        if !(encoded || servlet) || (*r).proxyreq != 0 || !takes_part(r) {
             return DECLINED;
         }
         let path = pool::bytes((*r).uri);
-        let mounts = &child.runtime.plan.site(site).mounts;
-        let mut room = Vec::new();
-        let sections = child.runtime.sections(dir_conf(r).sections(), &mut room);
-        let innermost = sections.iter().rev().find_map(|id| child.runtime.plan.section(*id).mount.as_ref());
-        for encoding in [Encoding::Encoded, Encoding::Servlet] {
-            let found = match innermost {
-                Some(mount) if mount.encoding == encoding => {
-                    return mount.rest(path).map_or(DECLINED, |rest| follow(r, site, mount, path, rest));
-                }
-                Some(_) => None,
-                None => mounts.has(encoding).then(|| mounts.lookup_as(encoding, path)).flatten(),
+        if encoded && let Some((mount, rest)) = rules.lookup(Encoding::Encoded, path) {
+            return follow(r, rules.site, mount, path, rest);
+        }
+        if servlet
+            && let Some(clean) = ServletPath::of(path)
+            && let Some((mount, rest)) = rules.lookup(Encoding::Servlet, clean.path())
+        {
+            let status = match &mount.target {
+                Target::Exclude => DECLINED,
+                Target::Forward(to) => forward_to(r, rules.site, to, &clean.rest(rest), Encoding::Servlet),
             };
-            if let Some((_, mount, rest)) = found {
-                return follow(r, site, mount, path, rest);
+            if status == OK {
+                // Sections are matched by what the container will see.
+                (*r).uri = pool::text((*r).pool, &[clean.path()]);
             }
+            return status;
         }
         DECLINED
     }
@@ -108,24 +154,13 @@ pub(super) unsafe fn translate(r: *mut ffi::request_rec) -> c_int {
             // Somebody has decided already.
             return OK;
         }
-        let Some(child) = child() else { return DECLINED };
-        let site = child.runtime.site(ServerConf::of((*r).server).site);
-        let mounts = &child.runtime.plan.site(site).mounts;
-        let conf = dir_conf(r);
-        if (mounts.is_empty() && conf.sections::<'_>().is_empty()) || !takes_part(r) {
+        let Some(rules) = Rules::of(r) else { return DECLINED };
+        if !takes_part(r) {
             return DECLINED;
         }
         let path = pool::bytes((*r).uri);
-        let mut room = Vec::new();
-        let sections = child.runtime.sections(conf.sections(), &mut room);
-        let innermost = sections.iter().rev().find_map(|id| child.runtime.plan.section(*id).mount.as_ref());
-        if let Some(mount) = innermost
-            && let Some(rest) = mount.rest(path)
-        {
-            return follow(r, site, mount, path, rest);
-        }
-        match mounts.lookup(path) {
-            Some((mount, rest)) => follow(r, site, mount, path, rest),
+        match rules.lookup(Encoding::Canonical, path) {
+            Some((mount, rest)) => follow(r, rules.site, mount, path, rest),
             None => DECLINED,
         }
     }

@@ -160,6 +160,7 @@ impl<'a> Forward<'a> {
             Worker::Balancer(id) => id,
         };
         let choice = self.choose_of(id).map_err(|nobody| {
+            self.world.region.balancer(self.world.bindings.balancer(id)).count_refused();
             log_no_member(exchange, &nobody);
             503u16
         })?;
@@ -211,7 +212,6 @@ impl<'a> Forward<'a> {
                 }
                 Err(failure) => failure,
             };
-            exchange.forget_response();
             let case = judge::Case {
                 member,
                 balancer: self.balancer,
@@ -219,8 +219,14 @@ impl<'a> Forward<'a> {
                 body_at_hand: self.body.can_repeat(),
             };
             match case.judge(failure, exchange) {
-                judge::Judgement::SameMemberFresh => self.fresh = true,
+                judge::Judgement::SameMemberFresh => {
+                    exchange.forget_response();
+                    self.fresh = true;
+                }
                 judge::Judgement::Next { event, next } => {
+                    if next != Next::Done {
+                        exchange.forget_response();
+                    }
                     self.fresh = false;
                     self.apply(id, event, exchange);
                     return next;
@@ -282,7 +288,7 @@ impl<'a> Forward<'a> {
                 Level::Error,
                 "MGY2004",
                 format_args!(
-                    "balancer://{}: member {} answered {status}, which failonstatus names: forced into error state (AH01174)",
+                    "balancer://{}: member {}: status {status}, which failonstatus names: forced into error state (AH01174)",
                     balancer.name,
                     self.world.plan.member(id).name,
                 ),

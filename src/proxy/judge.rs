@@ -114,7 +114,8 @@ impl Case<'_> {
             Verdict::Answer(status) => Next::Answer(status_for(error, status)),
             Verdict::SameMember | Verdict::CutOff => Next::Answer(502),
         };
-        Judgement::Next { event: self.event(error, phase, timed_out), next }
+        let event = if stage == Stage::Stale { None } else { self.event(error, phase, timed_out) };
+        Judgement::Next { event, next }
     }
 
     fn phase(&self, stage: Stage, timed_out: bool) -> Phase {

@@ -70,15 +70,18 @@ fn note_letter_case<E: Exchange>(
         Source::Cookie => ("cookie", &sticky.cookie),
         Source::Url => ("path parameter", &sticky.path),
     };
+    let actual = actual.escape_ascii();
+    let cure = match source {
+        Source::Cookie => format!("{actual}|{}", sticky.path),
+        Source::Url => format!("{}|{actual}", sticky.cookie),
+    };
     exchange.log(
         Level::Notice,
         "MGY2101",
         format_args!(
-            "balancer://{}: the session {what} is called {} but {} says stickysession={configured}; the session is used \
-             all the same, mod_proxy would lose it; write stickysession=JSESSIONID|jsessionid there",
-            balancer.name,
-            actual.escape_ascii(),
-            sticky.origin,
+            "balancer://{}: the session {what} is called {actual}, but {} says stickysession={configured}; the session is \
+             used all the same, mod_proxy would lose it; write stickysession={cure} there",
+            balancer.name, sticky.origin,
         ),
     );
 }

@@ -59,47 +59,70 @@ fn escape(byte: u8) -> [u8; 3] {
     [b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
 }
 
-/// True if a raw path or query string holds a control character or a blank and must not be forwarded.
-pub fn has_forbidden(raw: &[u8]) -> bool {
-    forbidden_at(raw).is_some()
-}
-
 /// Where the first control character or blank of `raw` stands.
 pub fn forbidden_at(raw: &[u8]) -> Option<usize> {
     raw.iter().position(|byte| byte.is_ascii_control() || *byte == b' ')
 }
 
-/// Does the prefix of a `ProxyPass` rule match a decoded path? The result is the offset in `path` of the rest, which is
-/// appended to the target as it is.
-///
-/// A run of slashes in the rule matches any run of slashes in the path. A rule that does not end in `/` matches whole
-/// segments only. A path that does not start with `/` is never matched, nor does an empty rule match anything.
-pub fn match_prefix(rule: &[u8], path: &[u8]) -> Option<usize> {
-    if rule.is_empty() || !path.starts_with(b"/") {
-        return None;
-    }
-    let (mut rule, mut rest) = (rule, path);
-    let mut is_after_slash = false;
-    while let [first, ..] = rule {
-        is_after_slash = *first == b'/';
-        if rest.first() != Some(first) {
-            return None;
-        }
-        if is_after_slash {
-            rule = skip_slashes(rule);
-            rest = skip_slashes(rest);
-        } else {
-            rule = &rule[1..];
-            rest = &rest[1..];
-        }
-    }
-    let ends_segment = is_after_slash || matches!(rest, [] | [b'/', ..]);
-    ends_segment.then_some(path.len() - rest.len())
+/// A path as a servlet container reads it: without path parameters, with dot segments resolved and slash runs made one.
+/// Each segment remembers how it was written.
+#[derive(Debug)]
+pub struct ServletPath<'a> {
+    clean: Vec<u8>,
+    /// Where each segment ends in `clean`, and its path parameters, with the leading `;`.
+    segments: Vec<(usize, &'a [u8])>,
 }
 
-fn skip_slashes(text: &[u8]) -> &[u8] {
-    let run = text.iter().take_while(|byte| **byte == b'/').count();
-    &text[run..]
+impl<'a> ServletPath<'a> {
+    /// Cleans a path that is still encoded. `None`: it does not start with a slash, or climbs above the root.
+    pub fn of(path: &'a [u8]) -> Option<Self> {
+        let mut kept: Vec<(&[u8], &[u8])> = Vec::new();
+        let mut ends_open = false;
+        for segment in path.strip_prefix(b"/")?.split(|&byte| byte == b'/') {
+            let name_end = segment.iter().position(|&byte| byte == b';').unwrap_or(segment.len());
+            let (name, parameters) = segment.split_at(name_end);
+            ends_open = name.is_empty() || name == b"." || name == b"..";
+            match name {
+                b"" | b"." => {}
+                b".." => {
+                    kept.pop()?;
+                }
+                _ => kept.push((name, parameters)),
+            }
+        }
+        let mut cleaned = ServletPath { clean: Vec::with_capacity(path.len()), segments: Vec::new() };
+        for (name, parameters) in kept {
+            cleaned.clean.push(b'/');
+            cleaned.clean.extend_from_slice(name);
+            cleaned.segments.push((cleaned.clean.len(), parameters));
+        }
+        if ends_open {
+            cleaned.clean.push(b'/');
+        }
+        Some(cleaned)
+    }
+
+    /// The path rules are compared with.
+    pub fn path(&self) -> &[u8] {
+        &self.clean
+    }
+
+    /// What follows the first `matched` bytes of [`path`](Self::path), with its parameters. Those of the last matched
+    /// segment are kept if more follows.
+    pub fn rest(&self, matched: usize) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let mut from = matched;
+        for &(end, parameters) in self.segments.iter().filter(|(end, _)| *end >= matched) {
+            if end == matched && matched == self.clean.len() {
+                break;
+            }
+            rest.extend_from_slice(&self.clean[from..end]);
+            rest.extend_from_slice(parameters);
+            from = end;
+        }
+        rest.extend_from_slice(&self.clean[from.min(self.clean.len())..]);
+        rest
+    }
 }
 
 #[cfg(test)]
@@ -113,49 +136,47 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    /// What the member gets for `request`, whose runs of slashes httpd has merged.
-    fn mapped(rule: &str, target: &str, request: &str) -> Option<String> {
-        let mut path = request.to_owned();
-        while path.contains("//") {
-            path = path.replace("//", "/");
-        }
-        match_prefix(rule.as_bytes(), path.as_bytes()).map(|rest| format!("{target}{}", &path[rest..]))
+    /// What follows `rule` in `path` by servlet rules, where `rule` is a prefix of the clean path.
+    fn servlet_rest(rule: &str, path: &str) -> Option<String> {
+        let clean = ServletPath::of(path.as_bytes())?;
+        clean.path().starts_with(rule.as_bytes()).then(|| String::from_utf8(clean.rest(rule.len())).unwrap())
     }
 
     #[test]
-    fn prefix_rules_map_as_documented() {
-        for (rule, target, request, expected) in [
-            ("/app", "http://h/back", "/app", Some("http://h/back")),
-            ("/app", "http://h/back", "/app/", Some("http://h/back/")),
-            ("/app", "http://h/back", "/app/x", Some("http://h/back/x")),
-            ("/app", "http://h/back", "//app//x", Some("http://h/back/x")),
-            ("/app", "http://h/back", "/appx", None),
-            ("/app", "http://h/back", "/APP/x", None),
-            ("/app", "http://h/back", "/app;p=1", None),
-            ("/app/", "http://h/back/", "/app", None),
-            ("/app/", "http://h/back", "/app/x", Some("http://h/backx")),
-            ("/app", "http://h/back/", "/app/x", Some("http://h/back//x")),
-            ("/app", "http://h/back/", "/app", Some("http://h/back/")),
-            ("/", "http://h:8080", "/x", Some("http://h:8080x")),
-            ("/", "balancer://c", "/x", Some("balancer://cx")),
-            ("x", "http://h/", "/x", None),
-            ("", "http://h/", "/x", None),
-            ("/app", "http://h/back", "*", None),
-            ("/app;v=1", "http://h/back", "/app;v=1/b", Some("http://h/back/b")),
+    fn a_servlet_path_has_no_parameters_dots_and_double_slashes() {
+        for (path, clean) in [
+            ("/", "/"),
+            ("/app;v=1/b", "/app/b"),
+            ("/app//a///b/", "/app/a/b/"),
+            ("/app/x/../b", "/app/b"),
+            ("/app/x;v=1/../y", "/app/y"),
+            ("/app/..;/b", "/b"),
+            ("/a/./b/.", "/a/b/"),
+            ("/a/b/..", "/a/"),
+            ("/a/;x", "/a/"),
         ] {
-            assert_eq!(mapped(rule, target, request).as_deref(), expected, "{rule} {target} on {request}");
+            let found = ServletPath::of(path.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8_lossy(found.path()), clean, "{path}");
+        }
+        for above_root in ["/..", "/a/../../b", "/..;x/b", "a"] {
+            assert!(ServletPath::of(above_root.as_bytes()).is_none(), "{above_root}");
         }
     }
 
     #[test]
-    fn runs_of_slashes_match_runs_of_any_length() {
-        assert_eq!(match_prefix(b"/app", b"//app//x"), Some(5));
-        assert_eq!(match_prefix(b"//app", b"/app/x"), Some(4));
-        assert_eq!(match_prefix(b"/a//b/", b"///a/b///c"), Some(9));
-        assert_eq!(match_prefix(b"/a/b", b"/ab"), None);
-        assert_eq!(match_prefix(b"/", b"/"), Some(1));
-        assert_eq!(match_prefix(b"/app/", b"/ap"), None);
-        assert_eq!(match_prefix(b"x", b"x"), None);
+    fn parameters_stay_with_what_follows_the_rule() {
+        for (rule, path, rest) in [
+            ("/app", "/app;x=1/y", ";x=1/y"),
+            ("/app", "/app;x=1", ""),
+            ("/app", "/app", ""),
+            ("/app", "/app/", "/"),
+            ("/app/", "/app;v=1/b", "b"),
+            ("/app/", "/app/a;b=c/d;e", "a;b=c/d;e"),
+            ("/app/", "/app/a;b=c/", "a;b=c/"),
+            ("/", "/a;b", "a;b"),
+        ] {
+            assert_eq!(servlet_rest(rule, path).as_deref(), Some(rest), "{rule} {path}");
+        }
     }
 
     #[test]
@@ -195,9 +216,9 @@ mod tests {
 
     #[test]
     fn control_characters_and_blanks_are_forbidden() {
-        assert!(!has_forbidden("/a%20b;x=1/ü~".as_bytes()));
+        assert_eq!(forbidden_at("/a%20b;x=1/ü~".as_bytes()), None);
         for byte in (0..=b' ').chain([0x7f]) {
-            assert!(has_forbidden(&[b'/', byte]), "{byte:#04x}");
+            assert_eq!(forbidden_at(&[b'/', byte]), Some(1), "{byte:#04x}");
         }
         assert_eq!(forbidden_at(b"/a b\n"), Some(2));
     }
@@ -223,7 +244,7 @@ mod tests {
         fn decoding_gives_the_path_back(path in proptest::collection::vec(any::<u8>(), 0..60)) {
             let mut out = Vec::new();
             encode_path(&path, EncodedSlashes::Decoded, &mut out);
-            prop_assert!(!has_forbidden(&out));
+            prop_assert_eq!(forbidden_at(&out), None);
             prop_assert_eq!(percent_decoded(&out), path);
         }
 
@@ -231,16 +252,17 @@ mod tests {
         fn kept_slashes_add_nothing_forbidden(path in "[/%2Ffa ]{0,20}") {
             let mut out = Vec::new();
             encode_path(path.as_bytes(), EncodedSlashes::Kept, &mut out);
-            prop_assert!(!has_forbidden(&out));
+            prop_assert_eq!(forbidden_at(&out), None);
             prop_assert_eq!(percent_decoded(&out), path.replace("%2F", "/").replace("%2f", "/").into_bytes());
         }
 
         #[test]
-        fn what_follows_a_matched_prefix_is_left_alone(rule in "/[a/]{0,6}", rest in "[a/;]{0,6}") {
-            let path = format!("{rule}{rest}");
-            if let Some(at) = match_prefix(rule.as_bytes(), path.as_bytes()) {
-                prop_assert!(at >= rule.len());
-                prop_assert!(path[rule.len()..at].bytes().all(|byte| byte == b'/'));
+        fn every_path_is_cleaned_without_panic(path in "[/a.;]{0,12}", cut in 0usize..12) {
+            if let Some(clean) = ServletPath::of(path.as_bytes()) {
+                prop_assert!(clean.path().starts_with(b"/"));
+                prop_assert!(!clean.path().contains(&b';'));
+                let rest = clean.rest(cut.min(clean.path().len()));
+                prop_assert!(rest.len() <= path.len());
             }
         }
     }

@@ -65,7 +65,7 @@ impl Walk {
             "virtualhost" => return self.add_site(args, Some(origin)),
             "proxy" => {
                 let section = self.draft.proxy_container(self.site, args, origin.clone());
-                self.section = section.ok().map(|section| (section.section, section.url, origin));
+                self.section = section.ok().map(|section| (section, args.to_owned(), origin));
                 return;
             }
             "location" => SectionKind::Location,

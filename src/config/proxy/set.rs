@@ -11,8 +11,6 @@ use crate::config::url::{self, BadUrl, shown};
 /// The opening line of a `<Proxy>` section.
 pub(crate) struct Container {
     pub url: String,
-    /// True if `*`, `?` or `[` make the URL a pattern.
-    pub pattern: bool,
     pub statement: Statement,
 }
 
@@ -80,7 +78,7 @@ pub(super) fn read_container(reader: &mut Reader, args: &str) -> Result<Containe
         reader.error(id::NOT_KEY_VALUE, text).cured_by(format!("Write {}=value.", shown(word)))
     })?;
     if pairs.is_empty() {
-        return Ok(Container { url, pattern, statement: Statement::Nothing });
+        return Ok(Container { url, statement: Statement::Nothing });
     }
     let refused = |text: &str| {
         let text = format!("{text}: {}", shown(&url));
@@ -95,7 +93,7 @@ pub(super) fn read_container(reader: &mut Reader, args: &str) -> Result<Containe
     let parsed = url::parse(&url).map_err(|bad| reader.bad_url("<Proxy", bad))?;
     let target = assign::target(reader, parsed, &url, &pairs)?;
     let statement = Statement::Set { url: url.clone(), target, create: true };
-    Ok(Container { url, pattern, statement })
+    Ok(Container { url, statement })
 }
 
 fn pairs(words: Words, wrong: impl Fn(&str) -> Finding) -> Result<Vec<Pair>, Finding> {
