@@ -156,11 +156,15 @@ impl Attempt<'_> {
             lease.dial(self.member, self.timeout, self.source)?;
         }
         if let Some(limit) = self.member.ping {
-            if self.ping(lease, limit, receiver).is_err() {
+            let is_kept = lease.connection().is_some_and(|connection| connection.is_reused());
+            match self.ping(lease, limit, receiver) {
                 // A kept connection may have died without a word; a new one tells whether the member has.
-                lease.discard();
-                lease.dial(self.member, self.timeout, self.source)?;
-                self.ping(lease, limit, receiver)?;
+                Err(_) if is_kept => {
+                    lease.discard();
+                    lease.dial(self.member, self.timeout, self.source)?;
+                    self.ping(lease, limit, receiver)?;
+                }
+                result => result?,
             }
         }
         lease.connection().ok_or(BackendError::Closed)
