@@ -90,6 +90,15 @@ impl From<ClientGone> for Failure {
 }
 
 impl Failure {
+    /// May a part of the response have gone to the client?
+    pub fn is_after_passing(&self) -> bool {
+        match self {
+            Self::Backend { stage, .. } | Self::Client { stage, .. } => *stage == Stage::Passed,
+            Self::Gone => true,
+            Self::Encode(_) => false,
+        }
+    }
+
     fn at(stage: Stage) -> impl Fn(BackendError) -> Failure {
         move |error| Failure::Backend { error, stage }
     }

@@ -211,7 +211,9 @@ impl<'a> Forward<'a> {
                 }
                 Err(failure) => failure,
             };
-            exchange.forget_response();
+            if !failure.is_after_passing() {
+                exchange.forget_response();
+            }
             let case = judge::Case {
                 member,
                 balancer: self.balancer,
