@@ -6,7 +6,7 @@ use margay::proxy::Outcome;
 use crate::ajp_peer::Peer;
 use crate::ajp_text::CPONG;
 use crate::exchange::FakeExchange;
-use crate::play::{balanced, play, solo, text_of_get};
+use crate::play::{balanced, balancer, play, solo, text_of_get};
 use crate::stage::until;
 
 #[test]
@@ -25,7 +25,7 @@ fn a_member_that_does_not_answer_its_ping_gets_no_request() {
     for method in ["GET", "POST"] {
         let (a, b) = (Peer::named("A"), Peer::named("B"));
         a.answer_cping(false);
-        let stage = balanced(&[&a, &b], "ping=50ms", "");
+        let stage = balancer(&[format!("{} ping=20ms", a.url()), format!("{} ping=30", b.url())], "");
         let mut exchange = FakeExchange::with_body(method, b"body").session("A");
         assert_eq!(play(&stage, "/x", &mut exchange), Outcome::Done);
         assert_eq!(exchange.text(), "B");
@@ -38,8 +38,8 @@ fn a_member_that_does_not_answer_its_ping_gets_no_request() {
 #[test]
 fn a_new_connection_is_pinged_once() {
     let peer = Peer::named("A");
-    peer.answer_cping(false);
-    let stage = solo(&peer, "ping=50ms");
+    peer.answer_cping_with(b"?");
+    let stage = solo(&peer, "ping=30");
     assert_eq!(play(&stage, "/x", &mut FakeExchange::get()), Outcome::Answer(503));
     assert_eq!((peer.cpings(), peer.connections()), (1, 1));
 }
@@ -74,7 +74,7 @@ fn a_dead_kept_connection_to_a_living_member_is_replaced() {
 #[test]
 fn a_kept_connection_that_fell_silent_is_replaced() {
     let peer = Peer::named("A");
-    let stage = balanced(&[&peer], "ping=50ms", "");
+    let stage = balanced(&[&peer], "ping=1", "");
     play(&stage, "/warm", &mut FakeExchange::get());
     peer.answer_cping(false);
     std::thread::scope(|scope| {
