@@ -77,6 +77,8 @@ pub enum Failure {
     },
     /// The client went away while the response was sent.
     Gone,
+    /// The member announced a body and ended its response without a byte of it: a fault of the application.
+    NoBody,
     /// The request does not fit into the protocol.
     Encode(EncodeError),
 }
@@ -93,7 +95,7 @@ impl Failure {
         match self {
             Self::Backend { stage, .. } | Self::Client { stage, .. } => *stage == Stage::Passed,
             Self::Gone => true,
-            Self::Encode(_) => false,
+            Self::NoBody | Self::Encode(_) => false,
         }
     }
 

@@ -7,7 +7,7 @@ use margay::proxy::exchange::{MAX_PIECES, Push};
 use crate::ajp_peer::Peer;
 use crate::ajp_text;
 use crate::exchange::FakeExchange;
-use crate::play::{play, response, sends, solo, text_of_get};
+use crate::play::{balanced, play, response, sends, solo, text_of_get};
 use crate::stage::{Stage, until};
 
 #[test]
@@ -82,6 +82,25 @@ fn a_response_shorter_than_announced_is_cut() {
     let exchange = on_a_connection_that_ends(response(200, &[("Content-Length", "10")], &[b"part"]));
     assert!(exchange.is_cut());
     assert_eq!((exchange.text().as_str(), exchange.logged("MGY3105")), ("part", 1));
+}
+
+#[test]
+fn a_response_without_a_byte_of_its_body_is_answered_502_and_harms_nobody() {
+    let (a, b) = (Peer::start(sends(response(200, &[("Content-Length", "10")], &[]))), Peer::named("B"));
+    let stage = balanced(&[&a, &b], "", "");
+    let mut exchange = FakeExchange::get().session("A");
+    assert_eq!(play(&stage, "/x", &mut exchange), Outcome::Answer(502));
+    assert_eq!((exchange.status(), exchange.log_ids()), (None, vec!["MGY3105"]));
+    assert!(!stage.is_in_error(0));
+    until("the connection to be closed", || a.closed() == 1);
+    assert_eq!(b.requests(), 0);
+}
+
+#[test]
+fn a_body_in_place_of_an_announced_empty_one_is_dropped() {
+    let exchange = on_a_connection_that_ends(response(200, &[("Content-Length", "0")], &[b"surprise"]));
+    assert_eq!((exchange.status(), exchange.text().as_str()), (Some(200), ""));
+    assert!(exchange.is_cut());
 }
 
 #[test]
