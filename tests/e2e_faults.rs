@@ -4,12 +4,15 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use support::ajp_peer::Peer;
 use support::client::{Client, Response};
 use support::fault::{self, Fault};
 use support::httpd::Httpd;
+use support::{PATIENCE, wait_until};
 
 /// What the client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,11 +233,15 @@ fn every_fault_ends_cleanly_for_every_kind_of_request() {
 fn stray_answer_on_an_idle_connection_reaches_nobody() {
     let site = Site::start();
     let bad = &site.bad[0];
-    bad.set_script(|conn, head| {
+    let said = Arc::new(AtomicUsize::new(0));
+    let counting = said.clone();
+    bad.set_script(move |conn, head| {
         let name = head.uri.clone();
         conn.answer(200, &[], &[name.as_bytes()])?;
         // A second, complete answer that nobody asked for.
-        conn.answer(200, &[], &[b"stolen"])
+        let after = conn.answer(200, &[], &[b"stolen"]);
+        counting.fetch_add(1, Ordering::SeqCst);
+        after
     });
     let mut mixed = Vec::new();
     for number in 0..20 {
@@ -243,6 +250,8 @@ fn stray_answer_on_an_idle_connection_reaches_nobody() {
         if text != format!("/{number}") {
             mixed.push(text);
         }
+        // Sent after the next request it could not be told from that one's answer.
+        wait_until("the second answer to be sent", PATIENCE, || said.load(Ordering::SeqCst) == number + 1);
     }
     match site.httpd.front().is_margay() {
         true => assert!(mixed.is_empty(), "answers went to the wrong request: {mixed:?}"),
