@@ -376,6 +376,11 @@ impl Conn {
         Ok(After::Keep)
     }
 
+    /// Tells the front that nothing more will come, keeping the other direction.
+    pub fn finish_sending(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
     /// Waits until the test calls [`Peer::tell`].
     pub fn wait_until_told(&self) {
         let mut told = locked(&self.state.told);
