@@ -12,9 +12,6 @@ use nix::sys::socket::{self, ControlMessageOwned, MsgFlags, SockFlag, SockType, 
 use nix::sys::time::{TimeSpec, TimeVal};
 use nix::time::{ClockId, clock_gettime};
 
-/// Below this age an idle connection is taken as it is; above, one look at the socket tells whether the member closed it.
-const FRESH: Duration = Duration::from_secs(1);
-
 /// How a connection is opened.
 #[derive(Debug, Clone, Copy)]
 pub struct DialOptions {
@@ -116,11 +113,9 @@ impl Connection {
     }
 
     /// Is the connection open with nothing to read? An idle connection that is readable was closed by the member, or
-    /// holds bytes that answer no request. `always` looks even at one that was in use a moment ago.
-    pub fn is_quiet(&self, now: Instant, always: bool) -> bool {
-        if !always && self.idle_for(now) < FRESH {
-            return true;
-        }
+    /// holds bytes that answer no request. Arrival times cannot take the place of this look: the kernel gives bytes that
+    /// it hands out together the time of the last of them, so early bytes hide behind a quick answer.
+    pub fn is_quiet(&self) -> bool {
         let mut byte = [0u8];
         let look = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
         matches!(socket::recv(self.socket.as_raw_fd(), &mut byte, look), Err(Errno::EAGAIN))
@@ -327,15 +322,15 @@ mod tests {
     #[test]
     fn a_connection_is_quiet_until_the_peer_writes_or_closes() {
         let (connection, mut peer) = pair(&OPTIONS);
-        assert!(connection.is_quiet(Instant::now(), true));
+        assert!(connection.is_quiet());
         peer.write_all(b"x").unwrap();
         until_readable(&connection);
-        assert!(!connection.is_quiet(Instant::now(), true));
+        assert!(!connection.is_quiet());
 
         let (connection, peer) = pair(&OPTIONS);
         drop(peer);
         until_readable(&connection);
-        assert!(!connection.is_quiet(Instant::now(), true));
+        assert!(!connection.is_quiet());
     }
 
     #[test]

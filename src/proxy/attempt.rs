@@ -2,7 +2,7 @@
 //! One try on one member: a connection, the request, the answer.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::exchange::{BodyError, ClientGone, Exchange, Level};
 use super::head;
@@ -36,8 +36,6 @@ pub struct Attempt<'a> {
     /// Limit for each send and receive.
     pub timeout: Duration,
     pub source: Option<IpAddr>,
-    /// The request may not be sent twice, so a kept connection is looked at before it is used.
-    pub careful: bool,
     /// Kept connections are not to be used.
     pub fresh: bool,
 }
@@ -79,6 +77,8 @@ pub enum Failure {
     },
     /// The client went away while the response was sent.
     Gone,
+    /// The member announced a body and ended its response without a byte of it: a fault of the application.
+    NoBody,
     /// The request does not fit into the protocol.
     Encode(EncodeError),
 }
@@ -90,6 +90,15 @@ impl From<ClientGone> for Failure {
 }
 
 impl Failure {
+    /// May a part of the response have gone to the client?
+    pub fn is_after_passing(&self) -> bool {
+        match self {
+            Self::Backend { stage, .. } | Self::Client { stage, .. } => *stage == Stage::Passed,
+            Self::Gone => true,
+            Self::NoBody | Self::Encode(_) => false,
+        }
+    }
+
     fn at(stage: Stage) -> impl Fn(BackendError) -> Failure {
         move |error| Failure::Backend { error, stage }
     }
@@ -142,13 +151,12 @@ impl Attempt<'_> {
         lease: &'l mut Lease<'_>,
         receiver: &mut Receiver,
     ) -> Result<&'l mut Connection, BackendError> {
-        let now = Instant::now();
         if self.fresh {
             // One kept connection has ended, and the others are as old.
             lease.discard();
             self.pool.clear();
         }
-        while lease.connection().is_some_and(|kept| !kept.is_quiet(now, self.careful)) {
+        while lease.connection().is_some_and(|kept| !kept.is_quiet()) {
             lease.take_other();
         }
         if let Some(kept) = lease.connection() {
@@ -156,13 +164,17 @@ impl Attempt<'_> {
         } else {
             lease.dial(self.member, self.timeout, self.source)?;
         }
-        if let Some(limit) = self.member.ping
-            && self.ping(lease, limit, receiver).is_err()
-        {
-            // A kept connection may have died without a word; a new one tells whether the member has.
-            lease.discard();
-            lease.dial(self.member, self.timeout, self.source)?;
-            self.ping(lease, limit, receiver)?;
+        if let Some(limit) = self.member.ping {
+            let is_kept = lease.connection().is_some_and(|connection| connection.is_reused());
+            match self.ping(lease, limit, receiver) {
+                // A kept connection may have died without a word; a new one tells whether the member has.
+                Err(_) if is_kept => {
+                    lease.discard();
+                    lease.dial(self.member, self.timeout, self.source)?;
+                    self.ping(lease, limit, receiver)?;
+                }
+                result => result?,
+            }
         }
         lease.connection().ok_or(BackendError::Closed)
     }

@@ -212,6 +212,9 @@ impl<'a> Forward<'a> {
                 }
                 Err(failure) => failure,
             };
+            if !failure.is_after_passing() {
+                exchange.forget_response();
+            }
             let case = judge::Case {
                 member,
                 balancer: self.balancer,
@@ -219,14 +222,8 @@ impl<'a> Forward<'a> {
                 body_at_hand: self.body.can_repeat(),
             };
             match case.judge(failure, exchange) {
-                judge::Judgement::SameMemberFresh => {
-                    exchange.forget_response();
-                    self.fresh = true;
-                }
+                judge::Judgement::SameMemberFresh => self.fresh = true,
                 judge::Judgement::Next { event, next } => {
-                    if next != Next::Done {
-                        exchange.forget_response();
-                    }
                     self.fresh = false;
                     self.apply(id, event, exchange);
                     return next;
@@ -252,7 +249,6 @@ impl<'a> Forward<'a> {
             session_route: self.session.and_then(|session| session.route),
             timeout: member.timeout.unwrap_or(self.job.timeout),
             source: self.job.source,
-            careful: !self.idempotent,
             fresh: self.fresh,
         };
         let connected = || {

@@ -48,6 +48,7 @@ impl Case<'_> {
         match failure {
             Failure::Backend { error, stage } => self.judge_backend(&error, stage, exchange),
             Failure::Encode(error) => Judgement::of(self.judge_encode(error, exchange)),
+            Failure::NoBody => Judgement::of(Next::Answer(502)),
             Failure::Client { error: BodyError(status), stage } => {
                 exchange.log(
                     Level::Info,

@@ -141,7 +141,7 @@ impl Relay {
     /// The response has ended: the last data and the end go out, or the cut if the member's body was not what it announced.
     ///
     /// # Errors
-    /// The client is gone, or there was no response.
+    /// The client is gone, or the member sent nothing of the body it announced.
     pub fn finish<E: Exchange>(
         mut self,
         pieces: Pieces<'_>,
@@ -157,12 +157,20 @@ impl Relay {
             Some(left) if left > 0 => ("shorter", "MGY3105"),
             _ => ("longer", "MGY3106"),
         };
+        let nothing_to_cut = !self.excess && !self.passed && pieces.is_empty();
+        let consequence = if nothing_to_cut { "it is not used" } else { "the response is cut" };
         exchange.log(
             Level::Error,
             id,
-            format_args!("{member} sent a body {what} than its Content-Length; the response is cut and the connection closed"),
+            format_args!(
+                "{member} sent a body {what} than its Content-Length; {consequence} and the connection is closed"
+            ),
         );
-        self.pass(&pieces, false, exchange)?;
+        if nothing_to_cut {
+            return Err(Failure::NoBody);
+        }
+        // A head that announced nothing is whole without data; it has to go out before the cut.
+        self.pass(&pieces, pieces.is_empty(), exchange)?;
         exchange.cut();
         Ok(answered)
     }

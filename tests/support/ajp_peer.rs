@@ -40,7 +40,7 @@ pub struct Seen {
 
 struct State {
     script: Mutex<Arc<Script>>,
-    answer_cping: AtomicBool,
+    cpong: Mutex<Vec<u8>>,
     close_on_accept: AtomicBool,
     connections: AtomicUsize,
     closed: AtomicUsize,
@@ -76,7 +76,7 @@ impl Peer {
         let address = listener.local_addr().expect("its number");
         let state = Arc::new(State {
             script: Mutex::new(Arc::new(script)),
-            answer_cping: AtomicBool::new(true),
+            cpong: Mutex::new(ajp_text::CPONG.to_vec()),
             close_on_accept: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
             closed: AtomicUsize::new(0),
@@ -116,7 +116,12 @@ impl Peer {
 
     /// Whether a CPing gets its CPong.
     pub fn answer_cping(&self, yes: bool) {
-        self.state.answer_cping.store(yes, Ordering::SeqCst);
+        self.answer_cping_with(if yes { &ajp_text::CPONG } else { b"" });
+    }
+
+    /// What a CPing gets in place of its CPong.
+    pub fn answer_cping_with(&self, bytes: &[u8]) {
+        *locked(&self.state.cpong) = bytes.to_vec();
     }
 
     /// Whether connections are closed before anything is read.
@@ -273,9 +278,8 @@ impl Conn {
         let packet = self.read_packet()?;
         if packet == ajp_text::CPING {
             self.state.cpings.fetch_add(1, Ordering::SeqCst);
-            if self.state.answer_cping.load(Ordering::SeqCst) {
-                self.send(&ajp_text::CPONG)?;
-            }
+            let answer = locked(&self.state.cpong).clone();
+            self.send(&answer)?;
             return Ok(After::Keep);
         }
         let head = ajp_text::parse_head(&packet)
@@ -370,6 +374,11 @@ impl Conn {
         bytes.extend_from_slice(&ajp_text::end_packet(true));
         self.send(&bytes)?;
         Ok(After::Keep)
+    }
+
+    /// Tells the front that nothing more will come, keeping the other direction.
+    pub fn finish_sending(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Waits until the test calls [`Peer::tell`].

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A warm request takes nothing from the heap: neither a GET nor a POST with a body.
+
+#[path = "support/ajp_peer.rs"]
+#[allow(dead_code)]
+mod ajp_peer;
+#[path = "support/ajp_text.rs"]
+#[allow(dead_code)]
+mod ajp_text;
+#[path = "support/conf.rs"]
+mod conf;
+#[path = "support/stage.rs"]
+#[allow(dead_code)]
+mod stage;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::fmt;
+use std::io::IoSlice;
+
+use ajp_peer::Peer;
+use margay::config::plan::{Encoding, SiteId, Target};
+use margay::proxy::exchange::{
+    BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls,
+};
+use margay::proxy::{Exchange, Job, Outcome, Scratch, Sections};
+use margay::wire::ajp::BodyLength;
+use margay::wire::uri::EncodedSlashes;
+use stage::Stage;
+
+struct Counting;
+
+thread_local! {
+    static TAKEN: Cell<usize> = const { Cell::new(0) };
+}
+
+fn count() {
+    TAKEN.with(|taken| taken.set(taken.get() + 1));
+}
+
+// SAFETY: hands everything on to the system's allocator; counting touches only a thread's own constant-made cell.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.realloc(block, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn taken_by(work: impl FnOnce()) -> usize {
+    let before = TAKEN.with(Cell::get);
+    work();
+    TAKEN.with(Cell::get) - before
+}
+
+/// A request that borrows all it says and only counts what it gets.
+struct Lean<'a> {
+    method: &'a [u8],
+    headers: &'a [(&'a [u8], &'a [u8])],
+    body: &'a [u8],
+    read: usize,
+    gone: usize,
+    received: usize,
+    complete: bool,
+}
+
+impl<'a> Lean<'a> {
+    fn new(method: &'a [u8], headers: &'a [(&'a [u8], &'a [u8])], body: &'a [u8]) -> Lean<'a> {
+        Lean { method, headers, body, read: 0, gone: 0, received: 0, complete: false }
+    }
+}
+
+impl Exchange for Lean<'_> {
+    fn request(&self) -> Request<'_> {
+        Request {
+            method: self.method,
+            protocol: b"HTTP/1.1",
+            query: Some(b"a=1"),
+            remote_addr: b"192.0.2.7",
+            remote_host: None,
+            remote_port: 40000,
+            local_addr: b"192.0.2.1",
+            server_name: b"www.example.test",
+            server_port: 80,
+            is_tls: false,
+            user: None,
+            auth_type: None,
+            body: match self.body.len() {
+                0 => BodyLength::None,
+                length => BodyLength::Known(length as u64),
+            },
+        }
+    }
+
+    fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.headers.iter().copied()
+    }
+
+    fn tls(&self) -> Tls<'_> {
+        Tls::default()
+    }
+
+    fn attributes(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        std::iter::empty()
+    }
+
+    fn body_read(&mut self, want: usize) -> Result<BodyRead, BodyError> {
+        let bytes = want.min(self.body.len() - self.read).min(1500);
+        self.read += bytes;
+        Ok(BodyRead { bytes, end: self.read == self.body.len() })
+    }
+
+    fn body_pieces<'a>(&'a self, limit: usize, into: &mut [IoSlice<'a>]) -> usize {
+        let kept = &self.body[self.gone..self.read];
+        let pieces = kept[..kept.len().min(limit)].chunks(1500);
+        into.iter_mut().zip(pieces).map(|(place, piece)| *place = IoSlice::new(piece)).count()
+    }
+
+    fn body_consume(&mut self, n: usize) {
+        self.gone += n;
+    }
+
+    fn chosen(&mut self, _: Chosen<'_>) {}
+
+    fn response_line(&mut self, _: ResponseLine<'_>) {}
+
+    fn response_header(&mut self, _: &[u8], _: &[u8]) {}
+
+    fn write(&mut self, pieces: &[&[u8]], push: Push) -> Result<(), ClientGone> {
+        self.received += pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        self.complete = push == Push::End;
+        Ok(())
+    }
+
+    fn cut(&mut self) {}
+
+    fn forget_response(&mut self) {}
+
+    fn own_url(&self, _: &[u8], _: &mut Vec<u8>) {}
+
+    fn log(&self, _: Level, id: &'static str, text: fmt::Arguments<'_>) {
+        panic!("{id}: {text}");
+    }
+}
+
+const HEADERS: [(&[u8], &[u8]); 4] = [
+    (b"Host", b"www.example.test"),
+    (b"User-Agent", b"tests"),
+    (b"Cookie", b"a=1; JSESSIONID=0123456789ABCDEF.A"),
+    (b"X-Own", b"value"),
+];
+
+/// What each of several warm requests to a sticky balancer takes from the heap.
+fn taken_by_warm_requests(parameters: &str, method: &[u8], body: &[u8]) -> Vec<usize> {
+    let answer = |conn: &mut ajp_peer::Conn, head: &ajp_text::Head| {
+        conn.read_body(head, 8186)?;
+        let headers = [("Content-Type", "text/html"), ("Set-Cookie", "a=1; Path=/back")];
+        conn.answer(200, &headers, &[&[b'x'; 5000][..], b"tail"])
+    };
+    let (a, b) = (Peer::start(answer), Peer::start(answer));
+    let stage = Stage::new(&format!(
+        "<Proxy balancer://c>\nBalancerMember {} route=A {parameters}\nBalancerMember {} route=B\n</Proxy>\n\
+         ProxyPass /app balancer://c/back stickysession=JSESSIONID\nProxyPassReverseCookiePath /back /app",
+        a.url(),
+        b.url()
+    ));
+    let plan = stage.plan();
+    let mount = plan.site(SiteId(0)).mounts.iter().next().expect("one rule");
+    let Target::Forward(destination) = &mount.target else { panic!("the rule forwards") };
+    let job = Job {
+        worker: destination.worker,
+        path: b"/back/some thing",
+        encoding: Encoding::Canonical,
+        slashes: EncodedSlashes::Decoded,
+        sections: Sections { plan, defaults: plan.site(SiteId(0)).defaults, inner: &[] },
+        timeout: stage.timeout,
+        source: None,
+    };
+    let mut scratch = Scratch::default();
+    let mut ask = || {
+        let mut exchange = Lean::new(method, &HEADERS, body);
+        let taken = taken_by(|| assert_eq!(stage.run(&job, &mut exchange, &mut scratch), Outcome::Done));
+        assert!(exchange.complete && exchange.received == 5004);
+        taken
+    };
+    ask();
+    let taken = (0..5).map(|_| ask()).collect();
+    assert_eq!((a.connections(), a.seen().iter().all(|seen| seen.body == body)), (1, true));
+    taken
+}
+
+#[test]
+fn counting_sees_an_allocation() {
+    assert!(taken_by(|| drop(std::hint::black_box(vec![1u8]))) > 0);
+}
+
+#[test]
+fn a_warm_get_allocates_nothing() {
+    assert_eq!(taken_by_warm_requests("", b"GET", b""), [0; 5]);
+}
+
+#[test]
+fn a_warm_get_after_a_ping_allocates_nothing() {
+    assert_eq!(taken_by_warm_requests("ping=30", b"GET", b""), [0; 5]);
+}
+
+#[test]
+fn a_warm_post_of_4_kib_allocates_nothing() {
+    assert_eq!(taken_by_warm_requests("max=4 flushpackets=on", b"POST", &[b'b'; 4096]), [0; 5]);
+}
+
+#[test]
+fn a_warm_upload_of_several_packets_allocates_nothing() {
+    assert_eq!(taken_by_warm_requests("", b"PUT", &[b'b'; 40_000]), [0; 5]);
+}

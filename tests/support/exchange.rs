@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A client and its web server in memory: what forwarding asks of them and does to them.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::IoSlice;
+
+use margay::proxy::Exchange;
+use margay::proxy::exchange::{
+    BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls,
+};
+use margay::wire::ajp::BodyLength;
+
+/// What happened to the response, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    Line { status: u16, length: Option<u64> },
+    Header(String, String),
+    Write { pieces: Vec<Vec<u8>>, push: Push },
+    Cut,
+    Forget,
+}
+
+/// The variables a choice sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Env {
+    pub member: u32,
+    pub session: Option<(String, String)>,
+    pub route_changed: bool,
+}
+
+/// How the client's body ends once all pieces were delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyEnd {
+    /// The last piece says that it is the last.
+    WithLastPiece,
+    /// A read of its own brings the end.
+    Apart,
+    /// The client fails; the request is to be answered like this.
+    Fails(i32),
+}
+
+/// Does the web server still take data? Called before each write with the number of writes so far.
+pub type OnWrite = Box<dyn FnMut(usize, Push) -> Result<(), ClientGone> + Send>;
+
+/// The web server's side of one request.
+pub struct FakeExchange {
+    pub method: Vec<u8>,
+    pub query: Option<Vec<u8>>,
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    pub length: BodyLength,
+    pub coming: VecDeque<Vec<u8>>,
+    pub end: BodyEnd,
+    pub on_write: OnWrite,
+    kept: VecDeque<Vec<u8>>,
+    /// How often the client's body was read.
+    pub reads: usize,
+    pub calls: Vec<Call>,
+    pub env: Vec<Env>,
+    log: RefCell<Vec<(Level, &'static str, String)>>,
+}
+
+impl FakeExchange {
+    pub fn new(method: &str) -> FakeExchange {
+        FakeExchange {
+            method: method.into(),
+            query: None,
+            headers: vec![(b"Host".to_vec(), b"www.example.test".to_vec())],
+            length: BodyLength::None,
+            coming: VecDeque::new(),
+            end: BodyEnd::WithLastPiece,
+            on_write: Box::new(|_, _| Ok(())),
+            kept: VecDeque::new(),
+            reads: 0,
+            calls: Vec::new(),
+            env: Vec::new(),
+            log: RefCell::default(),
+        }
+    }
+
+    pub fn get() -> FakeExchange {
+        FakeExchange::new("GET")
+    }
+
+    /// A request with a body of announced length, delivered as one piece.
+    pub fn with_body(method: &str, body: &[u8]) -> FakeExchange {
+        let mut exchange = FakeExchange::new(method);
+        exchange.length = BodyLength::Known(body.len() as u64);
+        exchange.coming.push_back(body.to_vec());
+        exchange
+    }
+
+    /// A request with a body that comes in pieces, of a length nobody tells.
+    pub fn chunked(method: &str, pieces: &[&[u8]]) -> FakeExchange {
+        let mut exchange = FakeExchange::new(method);
+        exchange.length = BodyLength::Chunked;
+        exchange.coming = pieces.iter().map(|piece| piece.to_vec()).collect();
+        exchange.end = BodyEnd::Apart;
+        exchange
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> FakeExchange {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// With the session of that route.
+    pub fn session(self, route: &str) -> FakeExchange {
+        self.header("Cookie", &format!("JSESSIONID=s.{route}"))
+    }
+
+    pub fn query(mut self, query: &str) -> FakeExchange {
+        self.query = Some(query.into());
+        self
+    }
+
+    pub fn ending(mut self, end: BodyEnd) -> FakeExchange {
+        self.end = end;
+        self
+    }
+
+    pub fn on_write(
+        mut self,
+        act: impl FnMut(usize, Push) -> Result<(), ClientGone> + Send + 'static,
+    ) -> FakeExchange {
+        self.on_write = Box::new(act);
+        self
+    }
+
+    /// The calls since the last forgotten response.
+    fn last_response(&self) -> &[Call] {
+        let start = self.calls.iter().rposition(|call| *call == Call::Forget).map_or(0, |at| at + 1);
+        &self.calls[start..]
+    }
+
+    pub fn status(&self) -> Option<u16> {
+        self.last_response().iter().find_map(|call| match call {
+            Call::Line { status, .. } => Some(*status),
+            _ => None,
+        })
+    }
+
+    pub fn content_length(&self) -> Option<u64> {
+        self.last_response().iter().find_map(|call| match call {
+            Call::Line { length, .. } => *length,
+            _ => None,
+        })
+    }
+
+    pub fn response_header(&self, wanted: &str) -> Option<&str> {
+        self.last_response().iter().find_map(|call| match call {
+            Call::Header(name, value) if name.eq_ignore_ascii_case(wanted) => Some(value.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Each write as its pieces and push.
+    pub fn writes(&self) -> impl Iterator<Item = (&[Vec<u8>], Push)> {
+        self.calls.iter().filter_map(|call| match call {
+            Call::Write { pieces, push } => Some((&pieces[..], *push)),
+            _ => None,
+        })
+    }
+
+    /// What the client got of the body.
+    pub fn body(&self) -> Vec<u8> {
+        self.writes().flat_map(|(pieces, _)| pieces.concat()).collect()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body()).into_owned()
+    }
+
+    /// Can the client tell that it got all?
+    pub fn is_complete(&self) -> bool {
+        matches!(self.calls.last(), Some(Call::Write { push: Push::End, .. }))
+    }
+
+    pub fn is_cut(&self) -> bool {
+        self.calls.last() == Some(&Call::Cut)
+    }
+
+    pub fn lines(&self) -> Vec<(Level, &'static str, String)> {
+        self.log.borrow().clone()
+    }
+
+    /// How many lines with this id were logged.
+    pub fn logged(&self, id: &str) -> usize {
+        self.log.borrow().iter().filter(|line| line.1 == id).count()
+    }
+
+    /// The ids of all lines, in order.
+    pub fn log_ids(&self) -> Vec<&'static str> {
+        self.log.borrow().iter().map(|line| line.1).collect()
+    }
+
+    /// The server's rules for a response: the head once and first, nothing after its end or its cut, and nothing is
+    /// forgotten that went out.
+    ///
+    /// # Panics
+    /// With all calls, if one is out of order.
+    pub fn assert_orderly(&self) {
+        let (mut head, mut written, mut over) = (false, false, false);
+        for call in &self.calls {
+            assert!(!over, "something follows the end: {:?}", self.calls);
+            match call {
+                Call::Line { .. } => {
+                    assert!(!head, "a second head: {:?}", self.calls);
+                    head = true;
+                }
+                Call::Header(..) => assert!(head && !written, "a header out of place: {:?}", self.calls),
+                Call::Write { push, .. } => {
+                    assert!(head, "data without a head: {:?}", self.calls);
+                    written = true;
+                    over = *push == Push::End;
+                }
+                Call::Cut => {
+                    assert!(written, "a response that has not begun is cut: {:?}", self.calls);
+                    over = true;
+                }
+                Call::Forget => {
+                    assert!(!written, "what went out cannot be forgotten: {:?}", self.calls);
+                    head = false;
+                }
+            }
+        }
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Exchange for FakeExchange {
+    fn request(&self) -> Request<'_> {
+        Request {
+            method: &self.method,
+            protocol: b"HTTP/1.1",
+            query: self.query.as_deref(),
+            remote_addr: b"192.0.2.7",
+            remote_host: None,
+            remote_port: 40000,
+            local_addr: b"192.0.2.1",
+            server_name: b"www.example.test",
+            server_port: 80,
+            is_tls: false,
+            user: None,
+            auth_type: None,
+            body: self.length,
+        }
+    }
+
+    fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.headers.iter().map(|(name, value)| (&name[..], &value[..]))
+    }
+
+    fn tls(&self) -> Tls<'_> {
+        panic!("asked for TLS on a plain connection")
+    }
+
+    fn attributes(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        std::iter::empty()
+    }
+
+    fn body_read(&mut self, want: usize) -> Result<BodyRead, BodyError> {
+        assert!(want > 0, "a read of nothing would block for ever");
+        self.reads += 1;
+        let Some(mut piece) = self.coming.pop_front() else {
+            return match self.end {
+                BodyEnd::Fails(status) => Err(BodyError(status)),
+                _ => Ok(BodyRead { bytes: 0, end: true }),
+            };
+        };
+        if piece.len() > want {
+            self.coming.push_front(piece.split_off(want));
+        }
+        let bytes = piece.len();
+        self.kept.push_back(piece);
+        Ok(BodyRead { bytes, end: self.coming.is_empty() && self.end == BodyEnd::WithLastPiece })
+    }
+
+    fn body_pieces<'a>(&'a self, limit: usize, into: &mut [IoSlice<'a>]) -> usize {
+        let (mut left, mut count) = (limit, 0);
+        let pieces = self.kept.iter().filter(|piece| !piece.is_empty());
+        for (place, piece) in into.iter_mut().zip(pieces) {
+            if left == 0 {
+                break;
+            }
+            let part = &piece[..piece.len().min(left)];
+            *place = IoSlice::new(part);
+            left -= part.len();
+            count += 1;
+        }
+        count
+    }
+
+    fn body_consume(&mut self, mut n: usize) {
+        while n > 0 {
+            let first = self.kept.front_mut().expect("only what is kept can be let go");
+            if first.len() > n {
+                first.drain(..n);
+                return;
+            }
+            n -= first.len();
+            self.kept.pop_front();
+        }
+    }
+
+    fn chosen(&mut self, chosen: Chosen<'_>) {
+        let session = chosen.session_name.zip(chosen.session_route);
+        self.env.push(Env {
+            member: chosen.member.0,
+            session: session.map(|(name, route)| (name.to_owned(), lossy(route))),
+            route_changed: chosen.route_changed,
+        });
+    }
+
+    fn response_line(&mut self, line: ResponseLine<'_>) {
+        self.calls.push(Call::Line { status: line.status, length: line.content_length });
+    }
+
+    fn response_header(&mut self, name: &[u8], value: &[u8]) {
+        self.calls.push(Call::Header(lossy(name), lossy(value)));
+    }
+
+    fn write(&mut self, pieces: &[&[u8]], push: Push) -> Result<(), ClientGone> {
+        let before = self.writes().count();
+        (self.on_write)(before, push)?;
+        let pieces = pieces.iter().map(|piece| piece.to_vec()).collect();
+        self.calls.push(Call::Write { pieces, push });
+        Ok(())
+    }
+
+    fn cut(&mut self) {
+        self.calls.push(Call::Cut);
+    }
+
+    fn forget_response(&mut self) {
+        self.calls.push(Call::Forget);
+    }
+
+    fn own_url(&self, path: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(b"http://www.example.test");
+        out.extend_from_slice(path);
+    }
+
+    fn log(&self, level: Level, id: &'static str, text: fmt::Arguments<'_>) {
+        self.log.borrow_mut().push((level, id, text.to_string()));
+    }
+}
