@@ -12,6 +12,9 @@ use nix::sys::socket::{self, ControlMessageOwned, MsgFlags, SockFlag, SockType, 
 use nix::sys::time::{TimeSpec, TimeVal};
 use nix::time::{ClockId, clock_gettime};
 
+/// Below this age an idle connection is taken as it is; above, one look at the socket tells whether the member closed it.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// How a connection is opened.
 #[derive(Debug, Clone, Copy)]
 pub struct DialOptions {
@@ -113,9 +116,11 @@ impl Connection {
     }
 
     /// Is the connection open with nothing to read? An idle connection that is readable was closed by the member, or
-    /// holds bytes that answer no request. Arrival times cannot take the place of this look: the kernel gives bytes that
-    /// it hands out together the time of the last of them, so early bytes hide behind a quick answer.
-    pub fn is_quiet(&self) -> bool {
+    /// holds bytes that answer no request. `always` looks even at one that was in use a moment ago.
+    pub fn is_quiet(&self, now: Instant, always: bool) -> bool {
+        if !always && self.idle_for(now) < FRESH {
+            return true;
+        }
         let mut byte = [0u8];
         let look = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
         matches!(socket::recv(self.socket.as_raw_fd(), &mut byte, look), Err(Errno::EAGAIN))
@@ -322,15 +327,15 @@ mod tests {
     #[test]
     fn a_connection_is_quiet_until_the_peer_writes_or_closes() {
         let (connection, mut peer) = pair(&OPTIONS);
-        assert!(connection.is_quiet());
+        assert!(connection.is_quiet(Instant::now(), true));
         peer.write_all(b"x").unwrap();
         until_readable(&connection);
-        assert!(!connection.is_quiet());
+        assert!(!connection.is_quiet(Instant::now(), true));
 
         let (connection, peer) = pair(&OPTIONS);
         drop(peer);
         until_readable(&connection);
-        assert!(!connection.is_quiet());
+        assert!(!connection.is_quiet(Instant::now(), true));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! One try on one member: a connection, the request, the answer.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::exchange::{BodyError, ClientGone, Exchange, Level};
 use super::head;
@@ -36,6 +36,8 @@ pub struct Attempt<'a> {
     /// Limit for each send and receive.
     pub timeout: Duration,
     pub source: Option<IpAddr>,
+    /// The request may not be sent twice, so a kept connection is looked at before it is used.
+    pub careful: bool,
     /// Kept connections are not to be used.
     pub fresh: bool,
 }
@@ -151,12 +153,13 @@ impl Attempt<'_> {
         lease: &'l mut Lease<'_>,
         receiver: &mut Receiver,
     ) -> Result<&'l mut Connection, BackendError> {
+        let now = Instant::now();
         if self.fresh {
             // One kept connection has ended, and the others are as old.
             lease.discard();
             self.pool.clear();
         }
-        while lease.connection().is_some_and(|kept| !kept.is_quiet()) {
+        while lease.connection().is_some_and(|kept| !kept.is_quiet(now, self.careful)) {
             lease.take_other();
         }
         if let Some(kept) = lease.connection() {

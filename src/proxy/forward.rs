@@ -249,6 +249,7 @@ impl<'a> Forward<'a> {
             session_route: self.session.and_then(|session| session.route),
             timeout: member.timeout.unwrap_or(self.job.timeout),
             source: self.job.source,
+            careful: !self.idempotent,
             fresh: self.fresh,
         };
         let connected = || {
