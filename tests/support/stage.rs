@@ -37,7 +37,7 @@ impl Stage {
         let region: &'static Region = Box::leak(Box::new(Region::private().expect("shared memory")));
         let clock = ManualClock::at(SystemClock.now().0);
         let bindings = Bindings::attach(&plan, region, 1, clock.now()).expect("room for all members");
-        let pools = plan.members.iter().map(|member| Pool::new(member, 25)).collect();
+        let pools = plan.members.iter().map(Pool::new).collect();
         let lane = region.claim_lane(std::process::id(), 1);
         Stage { plan, region, bindings, pools, lane, clock, timeout: Duration::from_secs(30) }
     }
