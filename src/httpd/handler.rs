@@ -37,11 +37,22 @@ pub(super) unsafe fn handle(r: *mut ffi::request_rec) -> c_int {
         if let Err(status) = check(r, child, &route) {
             return status;
         }
+        #[cfg(debug_assertions)]
+        panic_on_purpose(r);
         let mut scratch = SCRATCH.take().unwrap_or_default();
         let status = forward_with(r, child, &route, &mut scratch);
         SCRATCH.set(Some(scratch));
         status
     }
+}
+
+/// Lets a test see what a bug would cost: in builds for testing, the variable `margay-panic` makes one.
+#[cfg(debug_assertions)]
+unsafe fn panic_on_purpose(r: *mut ffi::request_rec) {
+    // SAFETY: the caller vouches for `r`.
+    let is_asked_for =
+        unsafe { !ffi::apr_table_get((*r).subprocess_env, c"margay-panic".as_ptr()).is_null() };
+    assert!(!is_asked_for, "on purpose");
 }
 
 unsafe fn forward_with(
