@@ -27,7 +27,7 @@ fn sticky_case(balancer: &Balancer, findings: &mut Vec<Finding>) {
     let Some(sticky) = &balancer.sticky else { return };
     if sticky.cookie.eq_ignore_ascii_case(TOMCAT) && sticky.cookie != TOMCAT {
         let text = format!(
-            "balancer://{}: stickysession={} is not the name of Tomcat's cookie: letter case counts, the cookie is {TOMCAT} and only the URL parameter is jsessionid",
+            "balancer://{}: stickysession={} is not the name of Tomcat's cookie: the cookie is {TOMCAT}, only the URL parameter is jsessionid; Margay finds the session all the same, mod_proxy would lose it",
             balancer.name, sticky.cookie
         );
         findings.push(

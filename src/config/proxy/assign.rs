@@ -121,6 +121,9 @@ fn set<S>(
         }
         Taken::Health => reader
             .note(format!("{start} has no effect in this version; health checks come with a later version")),
+        Taken::Manager => reader.note(format!(
+            "{start} has no effect in this version; balancer-manager comes with a later version"
+        )),
         Taken::NoEffect => reader.note(format!("{start} has no effect on ajp:// members")),
     }
     Ok(())
