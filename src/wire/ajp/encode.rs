@@ -97,7 +97,9 @@ impl<'a> ForwardRequest<'a> {
         line: &RequestLine<'a>,
     ) -> Self {
         let start = buf.len();
-        buf.reserve(frame::clamp(packet_size));
+        if start == 0 {
+            buf.reserve(frame::clamp(packet_size));
+        }
         let mut request = Self {
             buf,
             start,
