@@ -15,7 +15,7 @@ mod httpd {
     use std::path::PathBuf;
     use std::process::Command;
 
-    const SHIM: [&str; 4] = ["mod_margay.c", "config.c", "request.c", "log.c"];
+    const SHIM: [&str; 5] = ["mod_margay.c", "config.c", "standin.c", "request.c", "log.c"];
 
     pub fn build() {
         println!("cargo:rerun-if-changed=c-shim");

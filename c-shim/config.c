@@ -152,11 +152,6 @@ int margay_map_to_storage(request_rec *r)
     return OK;
 }
 
-int margay_is_loaded(const char *module_name)
-{
-    return ap_find_linked_module(module_name) != NULL;
-}
-
 #define SERVER RSRC_CONF
 #define ANYWHERE (RSRC_CONF | ACCESS_CONF)
 

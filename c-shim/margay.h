@@ -24,6 +24,13 @@
 
 extern module AP_MODULE_DECLARE_DATA margay_module;
 
+/* ---- Within the shim -------------------------------------------------------------------------------------------- */
+
+/* standin.c: links the records that stand in for mod_proxy and its companions; called by register_hooks. */
+void margay_stand_in(apr_pool_t *pool);
+/* standin.c: under which module's name a line of this level is written, or -1 if it is not. */
+int margay_log_index(const request_rec *r, int level);
+
 /* ---- C calls Rust: src/httpd/entry.rs ------------------------------------------------------------------------- */
 
 /* A line of the configuration; the text to refuse it with, or NULL. */
@@ -82,7 +89,7 @@ int margay_answer_locally(request_rec *r);
 /* 1 if AllowEncodedSlashes is NoDecode for this request: %2F is left in r->uri. */
 int margay_keeps_encoded_slashes(const request_rec *r);
 
-/* config.c */
+/* standin.c */
 /* True if a module of this name (mod_proxy.c) is loaded that is not ours. */
 int margay_is_loaded(const char *module_name);
 
