@@ -96,7 +96,7 @@ pub(super) struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    fn new(draft: &'a Draft, facts: &'a Facts) -> Self {
+    pub fn new(draft: &'a Draft, facts: &'a Facts) -> Self {
         Self {
             draft,
             facts,
@@ -108,7 +108,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn run(mut self) -> (Plan, Vec<Finding>) {
+    pub fn run(mut self) -> (Plan, Vec<Finding>) {
         for site in 0..self.draft.sites.len() {
             let workers = self.draft.sites[site].workers.iter();
             let ids = workers.map(|worker| self.member(site, None, worker)).collect();
@@ -149,7 +149,15 @@ impl<'a> Compiler<'a> {
             timeout: settings.timeout.unwrap_or(self.site_facts(site).timeout),
             source_address: settings.source_address,
             balancers,
+            workers: self.workers_of(site),
         }
+    }
+
+    /// The plain workers a server can name: its own, and the main server's like its balancers.
+    fn workers_of(&self, site: usize) -> Vec<MemberId> {
+        let inherited = site != 0 && inherit::takes_workers(self.draft, site);
+        let outer = self.workers[0].iter().filter(|_| inherited);
+        self.workers[site].iter().chain(outer).copied().collect()
     }
 
     fn site_facts(&self, site: usize) -> SiteFacts {

@@ -105,7 +105,7 @@ impl SiteDraft {
     }
 
     /// The worker of this URL, made if missing; true if it was there.
-    fn worker(&mut self, url: MemberUrl, settings: &MemberSettings, origin: &Origin) -> (usize, bool) {
+    pub fn worker(&mut self, url: MemberUrl, settings: &MemberSettings, origin: &Origin) -> (usize, bool) {
         if let Some(known) = longest(&self.workers, &url) {
             return (known, true);
         }

@@ -13,6 +13,7 @@ mod inherit;
 mod lint;
 pub mod mounts;
 pub mod origin;
+pub mod outside;
 mod parameter;
 pub mod plan;
 mod proxy;

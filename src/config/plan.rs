@@ -58,6 +58,8 @@ pub struct Site {
     pub source_address: Option<IpAddr>,
     /// Balancers this server can name, by lower-case name without the scheme.
     pub balancers: Vec<(String, BalancerId)>,
+    /// Plain workers this server can name, its own first.
+    pub workers: Vec<MemberId>,
 }
 
 /// `ProxyVia`.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The rule a request belongs to: that of the innermost `<Location>` with one, else the server's, first match.
 
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int};
+use std::ptr;
 
 use super::lifecycle::child;
 use super::pass::{DirConf, ServerConf};
-use super::runtime::Child;
 use super::{ffi, pool};
 use crate::config::mounts::MountTable;
 use crate::config::plan::{Destination, Encoding, Mount, SiteId, Target, Worker};
@@ -13,8 +13,6 @@ use crate::wire::uri::ServletPath;
 
 const DECLINED: c_int = ffi::DECLINED;
 const OK: c_int = ffi::OK as c_int;
-const NOT_FOUND: c_int = 404;
-const INTERNAL_ERROR: c_int = 500;
 
 /// What translation found out, kept in the request until it is handled.
 #[derive(Debug, Clone, Copy)]
@@ -25,11 +23,26 @@ pub(super) struct Route {
     pub site: SiteId,
     path: *const u8,
     length: usize,
+    /// The file name that translation gave to the request.
+    filename: *const c_char,
     /// The target names no known worker; the request is answered 500.
     pub unknown: bool,
 }
 
 impl Route {
+    /// A route that no rule made. `path` lies in memory of the request.
+    pub fn new(worker: Worker, encoding: Encoding, site: SiteId, path: &[u8]) -> Route {
+        Route {
+            worker,
+            encoding,
+            site,
+            path: path.as_ptr(),
+            length: path.len(),
+            filename: ptr::null(),
+            unknown: false,
+        }
+    }
+
     /// Path part for the worker.
     ///
     /// # Safety
@@ -39,7 +52,7 @@ impl Route {
         unsafe { std::slice::from_raw_parts(self.path, self.length) }
     }
 
-    /// The route of a request, if translation made one.
+    /// The route of a request, if translation made one and nobody has named another target since.
     ///
     /// # Safety
     /// `r` is a live request.
@@ -48,7 +61,10 @@ impl Route {
         unsafe {
             let route: *const Route =
                 ffi::ap_get_module_config((*r).request_config, &raw const ffi::margay_module).cast();
-            route.as_ref().copied()
+            let route = route.as_ref().copied()?;
+            let filename = (*r).filename.cast_const();
+            (filename == route.filename || pool::bytes(filename) == pool::bytes(route.filename))
+                .then_some(route)
         }
     }
 }
@@ -224,6 +240,7 @@ unsafe fn forward_to(
             site,
             path: path.0.cast(),
             length: path.1,
+            filename: filename.cast_const(),
             unknown: destination.open_authority && !matches!(rest.first(), None | Some(b'/')),
         };
         let route = pool::value((*r).pool, route);
@@ -232,20 +249,5 @@ unsafe fn forward_to(
         (*r).handler = c"proxy-server".as_ptr();
         (*r).proxyreq = ffi::PROXYREQ_REVERSE as c_int;
         OK
-    }
-}
-
-/// The child and route of a request that is ours to handle.
-///
-/// # Safety
-/// `r` is the live request of this thread.
-pub(super) unsafe fn ours(r: *const ffi::request_rec) -> Result<(&'static Child, Route), c_int> {
-    // SAFETY: the caller vouches for `r`.
-    unsafe {
-        if (*r).proxyreq == 0 || !pool::bytes((*r).filename).starts_with(b"proxy:") {
-            return Err(DECLINED);
-        }
-        let child = child().ok_or(INTERNAL_ERROR)?;
-        Route::of(r).map(|route| (child, route)).ok_or(NOT_FOUND)
     }
 }
