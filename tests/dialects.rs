@@ -110,7 +110,7 @@ fn plan(input: &str) -> Plan {
 fn destination(plan: &Plan, site: usize, rule: usize) -> &margay::config::plan::Destination {
     match &plan.sites[site].mounts.iter().nth(rule).unwrap().target {
         Target::Forward(destination) => destination,
-        Target::Exclude => panic!("an exclusion"),
+        Target::Exclude | Target::Named(_) => panic!("nobody the plan knows"),
     }
 }
 

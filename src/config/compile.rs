@@ -109,6 +109,7 @@ impl<'a> Compiler<'a> {
     }
 
     pub fn run(mut self) -> (Plan, Vec<Finding>) {
+        self.plan.expressions.clone_from(&self.draft.expressions);
         for site in 0..self.draft.sites.len() {
             let workers = self.draft.sites[site].workers.iter();
             let ids = workers.map(|worker| self.member(site, None, worker)).collect();
@@ -210,6 +211,7 @@ impl<'a> Compiler<'a> {
     fn mount(&mut self, site: usize, owner: usize, mount: &MountDraft) -> Mount {
         let target = match &mount.target {
             TargetDraft::Exclude => Target::Exclude,
+            TargetDraft::Named => Target::Named(mount.url.clone()),
             TargetDraft::Balancer(balancer) => {
                 let id = match self.views[site].get(&balancer.name) {
                     Some(id) => *id,

@@ -3,6 +3,7 @@
 
 use super::directive::Directive;
 use super::draft::DirectoryDraft;
+use super::expression::names_groups;
 use super::finding::{Finding, id};
 use super::origin::Origin;
 use super::plan::{Encoding, Matching};
@@ -40,6 +41,8 @@ pub(crate) enum TargetDraft {
     Balancer(BalancerUrl),
     /// Index into the workers of the site that wrote the rule, and the path of the target.
     Worker(usize, String),
+    /// Found by the finished URL.
+    Named,
 }
 
 #[derive(Debug)]
@@ -119,6 +122,7 @@ impl SiteDraft {
         &mut self,
         target: TargetLine,
         pairs: &[Pair],
+        is_named: bool,
         origin: &Origin,
     ) -> (TargetDraft, Vec<Finding>) {
         match target {
@@ -126,8 +130,12 @@ impl SiteDraft {
                 self.balancer(&url.name, origin).settings.replace_by(&settings);
                 (TargetDraft::Balancer(url), Vec::new())
             }
-            TargetLine::Member(url, settings) => {
+            TargetLine::Member(url, mut settings) => {
                 let path = url.path.clone();
+                if names_groups(&path) || is_named {
+                    // mod_proxy's default for a worker that stands for many URLs.
+                    settings.reuse.get_or_insert(false);
+                }
                 let (worker, known) = self.worker(url.clone(), &settings, origin);
                 let findings = match known && !pairs.is_empty() {
                     true => shared(&self.workers[worker], &url, pairs, "ProxyPass", origin),

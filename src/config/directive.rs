@@ -89,7 +89,7 @@ const CATALOGUE: [Entry; 18] = {
             "ProxyPassMatch",
             Location,
             Raw,
-            "a regular expression and a URL (not in this version)",
+            "a regular expression and the URL its matches are forwarded to, or !",
             "",
         ),
         entry(

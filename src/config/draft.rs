@@ -3,6 +3,7 @@
 
 use super::declare::{MountDraft, SiteDraft, TargetDraft};
 use super::directive::Directive;
+use super::expression::{Expression, ExpressionId, names_groups};
 use super::finding::{Finding, Severity, id};
 use super::origin::Origin;
 use super::plan::{Matching, SectionId, SiteId};
@@ -18,6 +19,7 @@ pub struct Draft {
     pub(crate) sites: Vec<SiteDraft>,
     /// 0 is the empty section.
     pub(crate) sections: Vec<SectionDraft>,
+    pub(crate) expressions: Vec<Expression>,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -73,7 +75,7 @@ impl Draft {
             mount: None,
             says: DirectoryDraft::default(),
         };
-        Self { sites: Vec::new(), sections: vec![empty], findings: Vec::new() }
+        Self { sites: Vec::new(), sections: vec![empty], expressions: Vec::new(), findings: Vec::new() }
     }
 
     /// Adds a server; the first is the main server. `name` is for messages; `origin` is the line of `<VirtualHost>`.
@@ -223,11 +225,12 @@ impl Draft {
     }
 
     fn mount(&mut self, line: MountLine, place: Place, origin: &Origin) -> Result<(), Finding> {
+        let path = line.path.clone().unwrap_or_else(|| self.argument(place));
         let matching = match place.section {
-            Some(section) => self.section_matching(section, &line, origin)?,
+            _ if line.is_expression => self.expression(&path, origin),
+            Some(section) => self.section_matching(section, &line, origin),
             None => Matching::Prefix,
         };
-        let path = line.path.unwrap_or_else(|| self.argument(place));
         if matching == Matching::Prefix && !path.starts_with('/') {
             let text = format!(
                 "ProxyPass {}: a request path begins with a slash, so this rule never matches",
@@ -243,8 +246,9 @@ impl Draft {
         let site = &mut self.sites[place.site.0 as usize];
         let (target, findings) = match line.target {
             None => (TargetDraft::Exclude, Vec::new()),
-            Some(target) => site.rule_target(target, &line.pairs, origin),
+            Some(target) => site.rule_target(target, &line.pairs, line.is_named, origin),
         };
+        let target = if line.is_named { TargetDraft::Named } else { target };
         self.findings.extend(findings);
         let mount = MountDraft {
             origin: origin.clone(),
@@ -261,29 +265,24 @@ impl Draft {
         Ok(())
     }
 
-    /// A pattern as argument has been matched by httpd before the rule is asked; mod_proxy appends the whole path then.
-    /// Without such characters the argument is a plain prefix, even in `<LocationMatch>`.
-    fn section_matching(
-        &self,
-        section: SectionId,
-        line: &MountLine,
-        origin: &Origin,
-    ) -> Result<Matching, Finding> {
+    /// A pattern as argument has been matched by httpd before the rule is asked; mod_proxy appends the whole path then,
+    /// unless the target names groups. Without such characters the argument is a plain prefix, even in
+    /// `<LocationMatch>`.
+    fn section_matching(&mut self, section: SectionId, line: &MountLine, origin: &Origin) -> Matching {
         let section = self.surroundings(section);
         if section.kind.is_proxy() || !section.argument.contains(['*', '?', '[', '\\']) {
-            return Ok(Matching::Prefix);
+            return Matching::Prefix;
         }
-        let bytes = line.url.as_bytes();
-        if bytes.windows(2).any(|pair| pair[0] == b'$' && pair[1].is_ascii_digit()) {
-            let text = format!(
-                "ProxyPass {}: this version does not put groups of a regular expression into the target",
-                shown(&line.url)
-            );
-            return Err(Finding::error(id::LATER_VERSION, origin, text).cured_by(
-                "Leave $0 to $9 out: the whole request path is appended to the target; or use <Location /path>.",
-            ));
+        if names_groups(&line.url) {
+            let pattern = section.argument.to_owned();
+            return self.expression(&pattern, origin);
         }
-        Ok(Matching::Section)
+        Matching::Section
+    }
+
+    fn expression(&mut self, pattern: &str, origin: &Origin) -> Matching {
+        self.expressions.push(Expression { origin: origin.clone(), pattern: pattern.to_owned() });
+        Matching::Expression(ExpressionId(index(self.expressions.len() - 1)))
     }
 }
 

@@ -8,6 +8,7 @@ pub mod compile;
 mod declare;
 pub mod directive;
 pub mod draft;
+pub mod expression;
 pub mod finding;
 mod inherit;
 mod lint;

@@ -71,10 +71,14 @@ pub(crate) struct MountLine {
     pub path: Option<String>,
     /// The target as written.
     pub url: String,
-    /// `None`: `!`.
+    /// `None`: `!`, or a back end that only the groups of the expression name.
     pub target: Option<TargetLine>,
     pub encoding: Encoding,
     pub pairs: Vec<Pair>,
+    /// `ProxyPassMatch`, `ProxyPass ~`.
+    pub is_expression: bool,
+    /// Groups of the expression are part of the back end's name.
+    pub is_named: bool,
 }
 
 /// A target with what the same line sets on it.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Requests that others marked for a back end: mod_rewrite's `[P]`, and `SetHandler "proxy:URL"`.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 
 use once_cell::sync::OnceCell;
 
@@ -91,10 +91,13 @@ pub(super) unsafe fn route(
         };
         let path = &url[found.path_at..];
         // Flag NE of mod_rewrite: the path is not to be touched, and the query string has been appended to it.
-        let as_written = !ffi::apr_table_get((*r).notes, c"proxy-nocanon".as_ptr()).is_null();
-        let (path, encoding) = match as_written {
-            true => (path.split(|&byte| byte == b'?').next().unwrap_or_default(), Encoding::AsReceived),
-            false => (path, Encoding::Canonical),
+        let is_noted = |note: &CStr| !ffi::apr_table_get((*r).notes, note.as_ptr()).is_null();
+        let (path, encoding) = if is_noted(c"proxy-nocanon") {
+            (path.split(|&byte| byte == b'?').next().unwrap_or_default(), Encoding::AsReceived)
+        } else if is_noted(c"proxy-noencode") {
+            (path, Encoding::Encoded)
+        } else {
+            (path, Encoding::Canonical)
         };
         let path = if path.is_empty() { b"/" } else { path };
         Ok((child, Route::new(worker, encoding, site, path), stranger))

@@ -12,6 +12,7 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use super::pattern::Pattern;
 use super::{ffi, pool};
 use crate::config::plan::{SectionId, SiteId};
 use crate::config::{Directive, Draft, Finding, Origin, Place, Plan, SectionKind};
@@ -91,6 +92,8 @@ pub(super) struct Pass {
     refuses: bool,
     /// What [`super::lifecycle`] made of it.
     pub plan: Option<Plan>,
+    /// The expressions of the plan, in its order.
+    pub patterns: Vec<Pattern>,
 }
 
 /// What servers and sections are called, so that those of one pass can be found again in the plan of another.

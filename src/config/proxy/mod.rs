@@ -23,8 +23,7 @@ pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
     use Directive as D;
     reader.check_place()?;
     match reader.directive {
-        D::ProxyPass => pass::read(reader, args),
-        D::ProxyPassMatch => Err(pass::no_expressions(reader)),
+        D::ProxyPass | D::ProxyPassMatch => pass::read(reader, args),
         D::ProxyPassReverse => reverse::read(reader, args),
         D::ProxyPassReverseCookieDomain | D::ProxyPassReverseCookiePath => reverse::read_cookie(reader, args),
         D::BalancerMember => member::read(reader, args),
