@@ -35,8 +35,9 @@ int margay_log_index(const request_rec *r, int level);
 
 /* A line of the configuration; the text to refuse it with, or NULL. */
 const char *margay_on_directive(cmd_parms *cmd, void *dir, unsigned id, const char *args);
-/* The opening line of a <Proxy> section, up to its '>'; dir is the new section's configuration. */
-const char *margay_on_proxy_section(cmd_parms *cmd, void *dir, const char *args);
+/* The opening line of a <Proxy> section, up to its '>', or the expression of a <ProxyMatch>; dir is the new section's
+ * configuration. */
+const char *margay_on_proxy_section(cmd_parms *cmd, void *dir, const char *args, int is_expression);
 /* A <Proxy> line that is wrong before its words are looked at; the text to refuse it with, or NULL at a restart. */
 const char *margay_on_bad_section(cmd_parms *cmd, const char *text);
 void *margay_on_create_server(apr_pool_t *pool, server_rec *server);

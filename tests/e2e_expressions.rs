@@ -6,7 +6,7 @@ mod support;
 
 use support::ajp_peer::Peer;
 use support::client::Client;
-use support::httpd::{Builder, Httpd};
+use support::httpd::{Builder, Front, Httpd};
 
 /// A back end that answers with its name and the path it got.
 fn echo(name: &'static str) -> Peer {
@@ -139,17 +139,56 @@ fn workers_of_targets_with_groups_keep_connections_only_if_told() {
 }
 
 #[test]
+fn sections_about_back_ends_take_expressions_and_name_their_groups() {
+    let a = echo("A");
+    // Stock takes the tilde, and then refuses what stands behind it.
+    let tilde = match Front::chosen() {
+        Front::Margay => "<Proxy ~ \"/tilde$\">\nRequire all denied\n</Proxy>",
+        Front::Stock => "<ProxyMatch \"/tilde$\">\nRequire all denied\n</ProxyMatch>",
+    };
+    let httpd = builder("proxymatch", &a)
+        .module("authz_host")
+        .line("ProxyPass / balancer://c/")
+        .line("<ProxyMatch \"^balancer://c/(?<part>[a-z]+)/secret\">\nRequire all denied\n</ProxyMatch>")
+        .line(tilde)
+        .line("<proxymatch \"c/(?<first>[a-z]+)/(?<second>[a-z]+)?\">\nProxyPreserveHost On\n</proxymatch>")
+        .line("LogFormat \"%U first=%{MATCH_FIRST}e second=%{MATCH_SECOND}e\" names")
+        .line("CustomLog names.log names")
+        .start();
+    answers(
+        &httpd,
+        &[
+            ("/shop/secret", "403"),
+            ("/shop/open", "A /shop/open"),
+            ("/1/secret", "A /1/secret"),
+            ("/x/tilde", "403"),
+            ("/x/tilde/y", "A /x/tilde/y"),
+        ],
+    );
+    let named = || std::fs::read_to_string(httpd.prefix().join("names.log")).unwrap_or_default();
+    support::wait_until("the access log", support::PATIENCE, || named().lines().count() == 5);
+    for line in
+        ["/shop/open first=shop second=open", "/1/secret first=- second=-", "/x/tilde/y first=x second=tilde"]
+    {
+        assert!(named().lines().any(|logged| logged == line), "{line}: {}", named());
+    }
+    for _ in 0..3 {
+        httpd.graceful();
+        answers(&httpd, &[("/shop/secret", "403"), ("/shop/open", "A /shop/open")]);
+    }
+    httpd.assert_no_crash();
+}
+
+#[test]
 fn a_wrong_expression_is_refused_with_its_place() {
     let a = echo("A");
-    for line in ["ProxyPassMatch ^/(x balancer://c/", "ProxyPass ~ \"[\" !"] {
+    for line in
+        ["ProxyPassMatch ^/(x balancer://c/", "ProxyPass ~ \"[\" !", "<ProxyMatch \"(\">\n</ProxyMatch>"]
+    {
         let builder = builder("wrong", &a).line(line);
         let verdict = builder.check();
-        assert!(
-            !verdict.ok && verdict.text.contains("Regular expression could not be compiled."),
-            "{line}: {}",
-            verdict.text
-        );
-        if support::httpd::Front::chosen().is_margay() {
+        assert!(!verdict.ok && verdict.text.contains("could not be compiled"), "{line}: {}", verdict.text);
+        if Front::chosen().is_margay() {
             assert!(verdict.text.contains("httpd.conf:"), "{}", verdict.text);
         }
     }
@@ -158,10 +197,8 @@ fn a_wrong_expression_is_refused_with_its_place() {
 #[test]
 fn a_wrong_expression_at_a_reload_keeps_the_rules() {
     let a = echo("A");
-    let httpd = builder("reload", &a)
-        .front(support::httpd::Front::Margay)
-        .line("ProxyPassMatch ^/x/(.*)$ balancer://c/$1")
-        .start();
+    let httpd =
+        builder("reload", &a).front(Front::Margay).line("ProxyPassMatch ^/x/(.*)$ balancer://c/$1").start();
     answers(&httpd, &[("/x/1", "A /1")]);
     httpd.rewrite(|lines| lines.push("ProxyPassMatch ^/(y !".to_owned()));
     httpd.graceful();

@@ -166,6 +166,29 @@ impl Draft {
         }
     }
 
+    /// Takes the opening line of `<ProxyMatch …>` or `<Proxy ~ …>`. `args` is the expression.
+    ///
+    /// # Errors
+    /// As [`directive`](Self::directive).
+    pub fn proxy_expression(
+        &mut self,
+        site: SiteId,
+        args: &str,
+        origin: Origin,
+    ) -> Result<SectionId, Finding> {
+        let mut words = Words::new(args);
+        let pattern = words.next().unwrap_or_default();
+        if words.next().is_some() {
+            let text = "Multiple <ProxyMatch> arguments not (yet) supported.";
+            let finding = Finding::error(id::ARGUMENTS, &origin, text).cured_by(
+                "Write parameters with ProxySet into <Proxy url>; put an expression with blanks into quotes.",
+            );
+            self.findings.push(finding.clone());
+            return Err(finding);
+        }
+        Ok(self.section(site, SectionKind::ProxyMatch, &pattern, origin))
+    }
+
     /// True if a line was refused.
     pub fn has_errors(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)

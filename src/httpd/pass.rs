@@ -209,6 +209,7 @@ pub(super) unsafe fn proxy_section(
     cmd: *mut ffi::cmd_parms,
     dir: *mut DirConf,
     args: *const c_char,
+    is_expression: bool,
 ) -> Result<(), Finding> {
     // SAFETY: as in `directive`.
     unsafe {
@@ -219,9 +220,13 @@ pub(super) unsafe fn proxy_section(
             return pass.refuse(id::BESIDE_STOCK, &origin, BESIDE_STOCK);
         }
         let args = pool::string(args);
-        let made = pass.draft.proxy_container(conf.site, &args, origin);
+        let (made, kind) = if is_expression {
+            (pass.draft.proxy_expression(conf.site, &args, origin), SectionKind::ProxyMatch)
+        } else {
+            (pass.draft.proxy_container(conf.site, &args, origin), SectionKind::Proxy)
+        };
         let result = made.map(|made| {
-            let name = pass.name(conf.site, SectionKind::Proxy.keyword(), &args);
+            let name = pass.name(conf.site, kind.keyword(), &args);
             pass.remember((*cmd).pool, dir, made, conf.site, name);
         });
         pass.answer(result)
