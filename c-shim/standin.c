@@ -26,7 +26,6 @@ static module records[] = {
     STAND_IN("mod_lbmethod_byrequests.c"),
     STAND_IN("mod_lbmethod_bytraffic.c"),
     STAND_IN("mod_lbmethod_bybusyness.c"),
-    STAND_IN("mod_lbmethod_heartbeat.c"),
 };
 
 static const char *const symbols[] = {
@@ -38,7 +37,6 @@ static const char *const symbols[] = {
     "lbmethod_byrequests_module",
     "lbmethod_bytraffic_module",
     "lbmethod_bybusyness_module",
-    "lbmethod_heartbeat_module",
 };
 
 #define COUNT ((int)(sizeof(records) / sizeof(records[0])))

@@ -73,6 +73,11 @@ fn broken_rules_say_what_is_wrong() {
 }
 
 #[test]
+fn directives_that_do_not_act_yet_say_so() {
+    check("later.cases");
+}
+
+#[test]
 fn broken_members_and_settings_say_what_is_wrong() {
     check("member.cases");
 }

@@ -23,6 +23,15 @@ pub enum Directive {
     ProxySourceAddress = 16,
     ProxyPassInherit = 17,
     BalancerInherit = 18,
+    BalancerGrowth = 19,
+    BalancerPersist = 20,
+    ProxyRemote = 21,
+    ProxyRemoteMatch = 22,
+    NoProxy = 23,
+    ProxyBlock = 24,
+    ProxyDomain = 25,
+    ProxyPassInterpolateEnv = 26,
+    HeartbeatStorage = 27,
 }
 
 /// How the arguments are written.
@@ -78,7 +87,7 @@ const fn entry(
     Entry { directive, name, places, form, help, default }
 }
 
-const CATALOGUE: [Entry; 18] = {
+const CATALOGUE: [Entry; 27] = {
     use Directive as D;
     use Form::{Container, Flag, One, OneToThree, Raw, TwoOrThree};
     use Places::{Location, Section, Server};
@@ -213,6 +222,64 @@ const CATALOGUE: [Entry; 18] = {
             "off (with ProxyPassInherit Off) to keep the main server's balancers out of a virtual host",
             "On",
         ),
+        entry(
+            D::BalancerGrowth,
+            "BalancerGrowth",
+            Server,
+            One,
+            "number of spare places for members of each balancer",
+            "5",
+        ),
+        entry(
+            D::BalancerPersist,
+            "BalancerPersist",
+            Server,
+            Flag,
+            "on to keep the state of members over a stop",
+            "Off",
+        ),
+        entry(
+            D::ProxyRemote,
+            "ProxyRemote",
+            Server,
+            Raw,
+            "a URL and the proxy that requests for it go through",
+            "",
+        ),
+        entry(
+            D::ProxyRemoteMatch,
+            "ProxyRemoteMatch",
+            Server,
+            Raw,
+            "a regular expression and the proxy that matching requests go through",
+            "",
+        ),
+        entry(D::NoProxy, "NoProxy", Server, Raw, "hosts that are not asked through ProxyRemote", ""),
+        entry(
+            D::ProxyBlock,
+            "ProxyBlock",
+            Server,
+            Raw,
+            "words in names of back ends that are not forwarded to",
+            "",
+        ),
+        entry(
+            D::ProxyDomain,
+            "ProxyDomain",
+            Server,
+            Raw,
+            "the domain of host names without a dot, for forward proxies",
+            "",
+        ),
+        entry(
+            D::ProxyPassInterpolateEnv,
+            "ProxyPassInterpolateEnv",
+            Section,
+            Flag,
+            "on to put variables into rules marked with interpolate",
+            "Off",
+        ),
+        entry(D::HeartbeatStorage, "HeartbeatStorage", Server, Raw, "the file lbmethod=heartbeat reads", ""),
     ]
 };
 

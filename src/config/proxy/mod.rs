@@ -4,6 +4,7 @@
 //! A reader looks at one line and its section, never at other lines.
 
 mod assign;
+mod later;
 mod member;
 mod pass;
 mod reader;
@@ -30,6 +31,15 @@ pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         D::ProxySet => set::read(reader, args),
         D::ProxyContainer => set::read_container(reader, args).map(|container| container.statement),
         D::ProxyPreserveHost => reader.flag(args).map(Statement::PreserveHost),
+        D::BalancerGrowth
+        | D::BalancerPersist
+        | D::ProxyRemote
+        | D::ProxyRemoteMatch
+        | D::NoProxy
+        | D::ProxyBlock
+        | D::ProxyDomain
+        | D::ProxyPassInterpolateEnv
+        | D::HeartbeatStorage => later::read(reader, args),
         _ => server::read(reader, args),
     }
 }
