@@ -18,10 +18,10 @@ impl Addresses {
     /// # Errors
     /// The resolver's; also when a name has no address.
     pub fn get(&self, host: &str, port: u16, ttl: Option<Duration>) -> io::Result<Arc<[SocketAddr]>> {
-        if let Some((addresses, at)) = &*self.lock() {
-            if ttl.is_none_or(|ttl| at.elapsed() < ttl) {
-                return Ok(Arc::clone(addresses));
-            }
+        if let Some((addresses, at)) = &*self.lock()
+            && ttl.is_none_or(|ttl| at.elapsed() < ttl)
+        {
+            return Ok(Arc::clone(addresses));
         }
         self.refresh(host, port)
     }

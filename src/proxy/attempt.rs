@@ -285,10 +285,11 @@ impl Attempt<'_> {
                     continue;
                 }
             }
-            if let Flush::Auto(wait) = self.member.flush {
-                if relay.holds_back() && !connection.wait_readable(wait) {
-                    relay.pass(&relay.begin_pass(), true, exchange)?;
-                }
+            if let Flush::Auto(wait) = self.member.flush
+                && relay.holds_back()
+                && !connection.wait_readable(wait)
+            {
+                relay.pass(&relay.begin_pass(), true, exchange)?;
             }
             match receiver.fill(connection) {
                 Ok(Received::Data) => {}

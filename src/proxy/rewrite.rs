@@ -104,12 +104,11 @@ fn attribute<'v>(cookie: &'v [u8], name: &[u8]) -> Option<(usize, &'v [u8])> {
     let mut at = 0;
     for (index, part) in cookie.split(|&byte| byte == b';').enumerate() {
         let blanks = part.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        if index > 0 {
-            if let Some(text) =
+        if index > 0
+            && let Some(text) =
                 strip_prefix_any_case(&part[blanks..], name).and_then(|rest| rest.strip_prefix(b"="))
-            {
-                found = Some((at + part.len() - text.len(), text));
-            }
+        {
+            found = Some((at + part.len() - text.len(), text));
         }
         at += part.len() + 1;
     }
