@@ -160,9 +160,15 @@ impl Client {
         }
     }
 
-    /// Waits for an interim response, as a client does that announced its body with Expect.
-    pub fn read_interim(&mut self) -> io::Result<u16> {
-        Ok(self.read_head()?.0)
+    /// Waits for the interim response that invites the client to send its body.
+    ///
+    /// # Errors
+    /// The connection's; `InvalidData` for any other response.
+    pub fn read_continue(&mut self) -> io::Result<()> {
+        match self.read_head()?.0 {
+            100 => Ok(()),
+            other => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{other} in place of 100"))),
+        }
     }
 
     /// Reads the response to a request of that method.
