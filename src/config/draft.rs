@@ -270,7 +270,7 @@ impl Draft {
         origin: &Origin,
     ) -> Result<Matching, Finding> {
         let section = self.surroundings(section);
-        if section.kind.is_proxy() || !is_pattern(&section.argument) {
+        if section.kind.is_proxy() || !is_pattern(section.argument) {
             return Ok(Matching::Prefix);
         }
         let bytes = line.url.as_bytes();

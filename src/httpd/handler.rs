@@ -136,7 +136,8 @@ unsafe fn max_forwards(r: *mut ffi::request_rec, child: &Child, route: &Route) -
             Some(text) => {
                 let text = std::str::from_utf8(text).unwrap_or("-").trim();
                 let digits = if text.is_empty() { "0" } else { text };
-                let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<i64>().ok());
+                let number =
+                    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<i64>().ok());
                 let number = number.flatten();
                 match number {
                     Some(0) => return Err(answer_locally(r)),

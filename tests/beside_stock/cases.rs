@@ -114,7 +114,11 @@ impl Case {
             let (responses, bytes) = rest.split_once(' ')?;
             let bytes = bytes.replace("\\r", "\r").replace("\\n", "\n").into_bytes();
             self.steps.push(Step::Raw { bytes, responses: responses.parse().ok()? });
-        } else if line.split(' ').next().is_some_and(|word| !word.contains(':') && word.to_uppercase() == word) {
+        } else if line
+            .split(' ')
+            .next()
+            .is_some_and(|word| !word.contains(':') && word.to_uppercase() == word)
+        {
             self.steps.push(Step::Request { request: Request::begin(line)?, times: 1 });
         } else {
             let Step::Request { request, times } = self.steps.last_mut()? else { return None };

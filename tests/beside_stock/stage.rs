@@ -38,7 +38,8 @@ const ONE_PROCESS: &str = "StartServers 1\nServerLimit 1\nThreadsPerChild 16\nMa
 const MEMBERS: [&str; 5] = ["A", "B", "C", "D", "E"];
 
 /// Where nobody listens: a case has up to three dead members.
-const DEAD: [(&str, &str); 3] = [("{X}", "ajp://127.0.0.1:1"), ("{Y}", "ajp://127.0.0.1:2"), ("{Z}", "ajp://127.0.0.1:3")];
+const DEAD: [(&str, &str); 3] =
+    [("{X}", "ajp://127.0.0.1:1"), ("{Y}", "ajp://127.0.0.1:2"), ("{Z}", "ajp://127.0.0.1:3")];
 
 /// What the members saw, in the order of arrival.
 type Seen = Arc<Mutex<Vec<(&'static str, Head, Vec<u8>, bool)>>>;
@@ -104,7 +105,9 @@ impl Stage {
         for (order, (member, head, body, complete)) in locked(&self.seen).iter().enumerate() {
             lines.extend(head_lines(&format!("member {order} {member}"), head, body, *complete));
         }
-        let ports = [(httpd.address().port(), "FRONT")].into_iter().chain(client_ports.into_iter().map(|port| (port, "CLIENT")));
+        let ports = [(httpd.address().port(), "FRONT")]
+            .into_iter()
+            .chain(client_ports.into_iter().map(|port| (port, "CLIENT")));
         let ports: Vec<(String, &str)> = ports.map(|(port, name)| (port.to_string(), name)).collect();
         lines.iter().map(|line| with_names(line, &ports)).collect()
     }
@@ -248,4 +251,3 @@ fn head_lines(who: &str, head: &Head, body: &[u8], complete: bool) -> Vec<String
 fn sum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(7, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)))
 }
-
