@@ -12,7 +12,7 @@ use crate::support::client::{Client, Response};
 use crate::support::httpd::{Front, Httpd};
 use crate::support::{PATIENCE, source_dir, wait_until};
 
-const MODULES: [&str; 16] = [
+const MODULES: [&str; 17] = [
     "setenvif",
     "env",
     "headers",
@@ -29,6 +29,7 @@ const MODULES: [&str; 16] = [
     "include",
     "expires",
     "remoteip",
+    "access_compat",
 ];
 
 /// One process: the order of members and the number of connections do not depend on who takes a request.
@@ -144,6 +145,7 @@ fn placed(line: &str, peers: &[Peer]) -> String {
     let mut line = line.to_string();
     for (name, peer) in MEMBERS.iter().zip(peers) {
         line = line.replace(&format!("{{{name}}}"), &peer.url());
+        line = line.replace(&format!("{{{name}.port}}"), &peer.port().to_string());
     }
     for (mark, url) in DEAD {
         line = line.replace(mark, url);

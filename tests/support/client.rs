@@ -38,6 +38,9 @@ impl Response {
     }
 }
 
+/// Status, reason and headers.
+type Head = (u16, String, Vec<(String, String)>);
+
 /// Keeps the connection open between requests, and cookies if told to.
 pub struct Client {
     address: SocketAddr,
@@ -217,7 +220,7 @@ impl Client {
         }
     }
 
-    fn read_head(&mut self) -> io::Result<(u16, String, Vec<(String, String)>)> {
+    fn read_head(&mut self) -> io::Result<Head> {
         let end = loop {
             if let Some(at) = self.pending.windows(4).position(|w| w == b"\r\n\r\n") {
                 break at;
