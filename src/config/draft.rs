@@ -293,7 +293,7 @@ impl Draft {
     /// `<LocationMatch>`.
     fn section_matching(&mut self, section: SectionId, line: &MountLine, origin: &Origin) -> Matching {
         let section = self.surroundings(section);
-        if section.kind.is_proxy() || !section.argument.contains(['*', '?', '[', '\\']) {
+        if section.kind.is_proxy() || !is_pattern(section.argument) {
             return Matching::Prefix;
         }
         if names_groups(&line.url) {
@@ -307,6 +307,24 @@ impl Draft {
         self.expressions.push(Expression { origin: origin.clone(), pattern: pattern.to_owned() });
         Matching::Expression(ExpressionId(index(self.expressions.len() - 1)))
     }
+}
+
+/// Does httpd take the text for a shell pattern? A backslash protects what follows it; brackets count in pairs.
+pub(crate) fn is_pattern(text: &str) -> bool {
+    let mut open = false;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '*' | '?' => return true,
+            ']' if open => return true,
+            '[' => open = true,
+            '\\' => {
+                chars.next();
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Ids are 32 bits wide; no configuration has more servers or sections than that.

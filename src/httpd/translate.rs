@@ -15,6 +15,7 @@ use crate::wire::uri::ServletPath;
 
 const DECLINED: c_int = ffi::DECLINED;
 const OK: c_int = ffi::OK as c_int;
+const DONE: c_int = ffi::DONE;
 
 /// What translation found out, kept in the request until it is handled.
 #[derive(Debug, Clone, Copy)]
@@ -143,7 +144,8 @@ impl Rules<'static> {
     }
 }
 
-/// Rules with `mapping=`, before httpd decodes the path.
+/// Rules with `mapping=`, before httpd decodes the path. `DONE` keeps it from doing so: what the rule was compared with
+/// stays the path, and `%2F` and `%00` are no errors there.
 ///
 /// # Safety
 /// `r` is the live request of this thread.
@@ -157,23 +159,27 @@ pub(super) unsafe fn pre_translate(r: *mut ffi::request_rec) -> c_int {
         }
         let path = pool::bytes((*r).uri);
         if encoded && let Some(found) = rules.lookup(Encoding::Encoded, path, path) {
-            return rules.follow(r, path, found);
+            return done(rules.follow(r, path, found));
         }
         if servlet
             && let Some(clean) = ServletPath::of(path)
             && let Some(found) = rules.lookup(Encoding::Servlet, clean.path(), path)
         {
-            let Found::Prefix(mount, rest) = found else { return rules.follow(r, path, found) };
+            let Found::Prefix(mount, rest) = found else { return done(rules.follow(r, path, found)) };
             let Target::Forward(to) = &mount.target else { return DECLINED };
             let status = forward_to(r, rules.site, to, &clean.rest(rest), Encoding::Servlet);
             if status == OK {
                 // Sections are matched by what the container will see.
                 (*r).uri = pool::text((*r).pool, &[clean.path()]);
             }
-            return status;
+            return done(status);
         }
         DECLINED
     }
+}
+
+const fn done(status: c_int) -> c_int {
+    if status == OK { DONE } else { status }
 }
 
 /// Finds the rule for a decoded path.

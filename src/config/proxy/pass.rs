@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `ProxyPass` and `ProxyPassMatch`.
 
-use super::{Reader, Surroundings, assign};
+use super::{Reader, assign};
 use crate::base::text::{Words, nearest, quoted};
 use crate::config::directive::Directive;
+use crate::config::draft::is_pattern;
 use crate::config::finding::{Finding, id};
 use crate::config::plan::Encoding;
 use crate::config::statement::{MountLine, Pair, Statement, TargetLine};
@@ -54,8 +55,7 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
 
 /// In a section whose argument is a pattern, `$1` is a group of that.
 fn takes_groups(reader: &Reader, is_expression: bool) -> bool {
-    let is_pattern = |section: Surroundings| section.argument.contains(['*', '?', '[', '\\']);
-    is_expression || reader.section.is_some_and(is_pattern)
+    is_expression || reader.section.is_some_and(|section| is_pattern(section.argument))
 }
 
 /// A back end that is put together for each request: the protocol must be known all the same. In `ajp://host:port$1` the
