@@ -45,7 +45,7 @@ fn expressions_lead_where_their_groups_say() {
         .line("ProxyPass ~ ^/tilde/(.*)$ balancer://c/t/$1")
         .line("ProxyPassMatch \\.gif$ balancer://c/img")
         .line(format!("ProxyPassMatch ^/host(/.*)$ {}$1", b.url()))
-        .line(format!("ProxyPassMatch ^/port/(\\d+)(/.*)$ ajp://127.0.0.1:$1$2"))
+        .line("ProxyPassMatch ^/port/(\\d+)(/.*)$ ajp://127.0.0.1:$1$2")
         .line("ProxyPassMatch ^/name/(\\w+)(/.*)$ balancer://$1/by-name$2")
         .line("ProxyPassMatch (?i)^/ANY/ balancer://c")
         .line("ProxyPassMatch ^/amp/(.*)$ balancer://c/&/$1")
@@ -99,6 +99,21 @@ fn the_first_rule_in_the_file_wins_whatever_its_kind() {
             ("/two/x", "404"),
             ("/two/y", "A /two/y"),
         ],
+    );
+}
+
+#[test]
+fn what_the_administrator_keeps_out_is_not_matched() {
+    let a = echo("A");
+    let httpd = builder("no-proxy", &a)
+        .module("setenvif")
+        .line("SetEnvIf Request_URI /local/ no-proxy")
+        .line("ProxyPassMatch ^/x(/.*)$ balancer://c$1")
+        .line("<LocationMatch \"^/y/[a-z]+\">\nProxyPass balancer://c/y/$0\n</LocationMatch>")
+        .start();
+    answers(
+        &httpd,
+        &[("/x/a", "A /a"), ("/x/local/a", "404"), ("/y/a", "A /y//y/a"), ("/y/a/local/b", "404")],
     );
 }
 

@@ -153,6 +153,20 @@ fn restarts_link_and_unlink_the_names_whatever_is_loaded_beside() {
 }
 
 #[test]
+fn modules_that_list_others_can_look_at_the_names() {
+    let httpd = margay("listed")
+        .module("info")
+        .module("status")
+        .line("<Location /info>\nSetHandler server-info\n</Location>")
+        .line("<Location /status>\nSetHandler server-status\n</Location>")
+        .start();
+    for page in ["/info", "/info?mod_proxy.c", "/info?mod_proxy_balancer.c", "/info?hooks", "/status"] {
+        assert_eq!(status(&httpd, page), 200, "{page}");
+    }
+    httpd.assert_no_crash();
+}
+
+#[test]
 fn the_real_module_is_refused_before_and_after_ours() {
     let rule = "ProxyPass /a/ ajp://127.0.0.1:1/";
     let before = margay("real-before").module("proxy").line(rule).check();
