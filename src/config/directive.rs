@@ -23,6 +23,9 @@ pub enum Directive {
     ProxySourceAddress = 16,
     ProxyPassInherit = 17,
     BalancerInherit = 18,
+    ProxyHCTemplate = 19,
+    ProxyHCExpr = 20,
+    ProxyHCTPsize = 21,
 }
 
 /// How the arguments are written.
@@ -78,7 +81,7 @@ const fn entry(
     Entry { directive, name, places, form, help, default }
 }
 
-const CATALOGUE: [Entry; 18] = {
+const CATALOGUE: [Entry; 21] = {
     use Directive as D;
     use Form::{Container, Flag, One, OneToThree, Raw, TwoOrThree};
     use Places::{Location, Section, Server};
@@ -212,6 +215,30 @@ const CATALOGUE: [Entry; 18] = {
             Flag,
             "off (with ProxyPassInherit Off) to keep the main server's balancers out of a virtual host",
             "On",
+        ),
+        entry(
+            D::ProxyHCTemplate,
+            "ProxyHCTemplate",
+            Section,
+            Raw,
+            "a name and the hc parameters that hctemplate=name stands for",
+            "",
+        ),
+        entry(
+            D::ProxyHCExpr,
+            "ProxyHCExpr",
+            Section,
+            Raw,
+            "a name and the condition that hcexpr=name stands for",
+            "",
+        ),
+        entry(
+            D::ProxyHCTPsize,
+            "ProxyHCTPsize",
+            Server,
+            One,
+            "threads for health checks; 0 for one check after the other",
+            "16",
         ),
     ]
 };

@@ -19,6 +19,8 @@ pub struct Draft {
     /// 0 is the empty section.
     pub(crate) sections: Vec<SectionDraft>,
     pub(crate) findings: Vec<Finding>,
+    /// `ProxyHCTPsize`.
+    pub(crate) check_threads: Option<u32>,
 }
 
 /// Where a line stands: in a section, or (`None`) at server level.
@@ -73,7 +75,7 @@ impl Draft {
             mount: None,
             says: DirectoryDraft::default(),
         };
-        Self { sites: Vec::new(), sections: vec![empty], findings: Vec::new() }
+        Self { sites: Vec::new(), sections: vec![empty], findings: Vec::new(), check_threads: None }
     }
 
     /// Adds a server; the first is the main server. `name` is for messages; `origin` is the line of `<VirtualHost>`.
@@ -119,6 +121,7 @@ impl Draft {
     ) -> Result<(), Finding> {
         let section = place.section.map(|section| self.surroundings(section));
         let mut reader = Reader::new(directive, &origin, section);
+        reader.health = self.sites.get(place.site.0 as usize).map(|site| &site.health);
         let read = proxy::read(&mut reader, args);
         let remarks = reader.remarks;
         match read.and_then(|statement| self.apply(statement, place, directive, &origin)) {
@@ -145,6 +148,7 @@ impl Draft {
         origin: Origin,
     ) -> Result<SectionId, Finding> {
         let mut reader = Reader::new(Directive::ProxyContainer, &origin, None);
+        reader.health = self.sites.get(site.0 as usize).map(|site| &site.health);
         let read = proxy::read_container(&mut reader, args);
         let remarks = reader.remarks;
         let place = Place { site, section: None };
@@ -206,6 +210,18 @@ impl Draft {
                 self.says(place).cookie_domain.push(rule);
             }
             Statement::PreserveHost(on) => self.says(place).preserve_host = Some(on),
+            Statement::HealthTemplate { name, settings } => {
+                self.sites[site].health.templates.push((name, *settings));
+            }
+            Statement::HealthExpression(expression) => {
+                self.sites[site].health.expressions.push(expression.into());
+            }
+            Statement::CheckThreads(_) if site > 0 => {
+                let text = "ProxyHCTPsize cannot occur within <VirtualHost> section";
+                return Err(Finding::error(id::PLACE, origin, text)
+                    .cured_by("Move the line out of the virtual host: all members share the threads."));
+            }
+            Statement::CheckThreads(count) => self.check_threads = Some(count),
             Statement::Nothing => {}
         }
         Ok(())

@@ -9,6 +9,7 @@ mod declare;
 pub mod directive;
 pub mod draft;
 pub mod finding;
+pub mod health;
 mod inherit;
 mod lint;
 pub mod mounts;

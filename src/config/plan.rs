@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::health::HealthCheck;
 use super::mounts::{self, MountTable};
 use super::origin::Origin;
 use crate::base::key::Key;
@@ -37,6 +38,8 @@ pub struct Plan {
     pub balancers: Vec<Balancer>,
     /// Members of balancers and plain workers alike.
     pub members: Vec<Member>,
+    /// `ProxyHCTPsize`: threads for health checks; 0 = one check after the other.
+    pub check_threads: u32,
 }
 
 /// One server (main or `<VirtualHost>`).
@@ -294,6 +297,8 @@ pub struct Member {
     pub receive_buffer: usize,
     pub flush: Flush,
     pub secret: String,
+    /// How the member's health is checked. Never for a plain worker.
+    pub health: Option<HealthCheck>,
 }
 
 /// `flushpackets`, `flushwait`.
