@@ -222,7 +222,10 @@ fn health_method(settings: &mut MemberSettings, value: &str) -> Result<Taken, Re
 fn health_uri(settings: &mut MemberSettings, value: &str) -> Result<Taken, Refused> {
     const STOCK: &str = "Health check uri length must be < 64 characters";
     if value.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
-        return Err(Refused::because(STOCK, "a blank or control character would end the request line".into()));
+        return Err(Refused::because(
+            STOCK,
+            "a blank or control character would end the request line".into(),
+        ));
     }
     short_text(&mut settings.hc_uri, value, 63, STOCK)
 }

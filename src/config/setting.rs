@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::origin::Origin;
 use super::health::{CheckMethod, Expression};
+use super::origin::Origin;
 use super::plan::Method;
 
 /// Declares a struct of optional settings with the two ways of layering them.

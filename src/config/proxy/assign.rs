@@ -191,7 +191,9 @@ fn bad_value(
     let why = refused.why.map(|why| format!(", {why}")).unwrap_or_default();
     let word = match reader.directive {
         // mod_proxy's own text names the word already.
-        Directive::ProxySet | Directive::ProxyContainer | Directive::ProxyHCTemplate => "the value".to_owned(),
+        Directive::ProxySet | Directive::ProxyContainer | Directive::ProxyHCTemplate => {
+            "the value".to_owned()
+        }
         _ => quoted(&pair.shown()),
     };
     let text = format!("{start}{joint} {word} cannot be used{why}");

@@ -44,10 +44,8 @@ pub(super) fn is_of_checks(key: &str) -> bool {
 }
 
 fn foreign_key(reader: &Reader, name: &str, pair: &Pair) -> Finding {
-    let text =
-        format!("ProxyHCTemplate: unknown Worker hcheck param {}; {}", pair.shown(), shown(name));
-    let known: Vec<_> =
-        MEMBER.iter().map(|known| known.name).filter(|name| name.starts_with("hc")).collect();
+    let text = format!("ProxyHCTemplate: unknown Worker hcheck param {}; {}", pair.shown(), shown(name));
+    let known: Vec<_> = MEMBER.iter().map(|known| known.name).filter(|name| name.starts_with("hc")).collect();
     let finding = reader.error(id::UNKNOWN_PARAMETER, text);
     match nearest(&pair.key, known.iter().copied()) {
         Some(guess) => finding.cured_by(format!("Did you mean {guess}={}?", pair.shown_value())),
@@ -101,7 +99,9 @@ fn unknown_name(reader: &Reader, whose: Whose, pair: &Pair, directive: &str) -> 
 pub(super) fn read_expression(reader: &mut Reader, args: &str) -> Result<Statement, Finding> {
     let mut words = Words::new(args);
     let refused = |text: String| {
-        Err(reader.error(id::ARGUMENTS, text).cured_by("Write ProxyHCExpr name {%{REQUEST_STATUS} =~ /^[234]/}."))
+        Err(reader
+            .error(id::ARGUMENTS, text)
+            .cured_by("Write ProxyHCExpr name {%{REQUEST_STATUS} =~ /^[234]/}."))
     };
     let Some(name) = words.next().filter(|name| !name.is_empty()) else {
         return refused("Missing expression name for ProxyHCExpr".into());
