@@ -4,6 +4,7 @@
 use super::declare::{MountDraft, SiteDraft, TargetDraft};
 use super::directive::Directive;
 use super::finding::{Finding, Severity, id};
+use super::health::Expression;
 use super::origin::Origin;
 use super::plan::{Matching, SectionId, SiteId};
 use super::proxy::{self, Reader, Surroundings};
@@ -166,6 +167,12 @@ impl Draft {
                 Err(finding)
             }
         }
+    }
+
+    /// The condition that the last `ProxyHCExpr` of this server defined. The server whose syntax it is has to be asked
+    /// whether it is one.
+    pub fn last_expression(&self, site: SiteId) -> Option<&Expression> {
+        self.sites.get(site.0 as usize)?.health.expressions.last().map(AsRef::as_ref)
     }
 
     /// True if a line was refused.

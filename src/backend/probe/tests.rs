@@ -117,6 +117,7 @@ fn a_member_that_accepts_and_does_not_answer_fails_after_its_limit() {
 fn a_member_that_drips_does_not_keep_a_check_alive() {
     let (port, thread) = member(|stream| {
         request_of(stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
         while stream.write_all(b"H").is_ok() {
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -120,8 +120,25 @@ pub(super) fn read_expression(reader: &mut Reader, args: &str) -> Result<Stateme
     if let Some(extra) = Words::new(rest).next() {
         return refused(format!("error: extra parameter(s): {}", quoted(&extra)));
     }
+    if let Some(test) = lookup_test(&text) {
+        return refused(format!(
+            "Could not parse expression \"{}\": {test} asks for the access to a URL within a request, and a check has none",
+            shown(&text)
+        ));
+    }
     let origin = reader.origin.clone();
     Ok(Statement::HealthExpression(Expression { name, text, origin }))
+}
+
+/// The tests of httpd's expressions that start a subrequest.
+fn lookup_test(text: &str) -> Option<&'static str> {
+    let is_edge = |c: char| c.is_whitespace() || matches!(c, '(' | '!' | '\'' | '"' | '%');
+    ["-U", "-F"].into_iter().find(|test| {
+        text.match_indices(test).any(|(at, _)| {
+            text[..at].chars().next_back().is_none_or(is_edge)
+                && text[at + test.len()..].chars().next().is_none_or(is_edge)
+        })
+    })
 }
 
 /// A word that may also stand in braces, which may hold further pairs of braces, and what follows it.
@@ -159,7 +176,17 @@ pub(super) fn read_threads(reader: &mut Reader, args: &str) -> Result<Statement,
 
 #[cfg(test)]
 mod tests {
-    use super::braced;
+    use super::{braced, lookup_test};
+
+    #[test]
+    fn tests_that_start_a_subrequest_are_found() {
+        for text in ["-U '/x'", "!-F /x", "true && (-U '/x')"] {
+            assert!(lookup_test(text).is_some(), "{text}");
+        }
+        for text in ["%{REQUEST_STATUS} =~ /^[234]/", "hc('body') =~ /a-Ux/", "-f '/run/x'"] {
+            assert!(lookup_test(text).is_none(), "{text}");
+        }
+    }
 
     #[test]
     fn braces_keep_an_expression_together() {
