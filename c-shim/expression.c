@@ -87,7 +87,8 @@ static request_rec *made_up_request(apr_pool_t *pool)
     r->request_config = ap_create_request_config(pool);
     r->per_dir_config = ap_server_conf->lookup_defaults;
     r->proxyreq = PROXYREQ_RESPONSE;
-    r->method = r->protocol = r->hostname = "";
+    r->method = r->hostname = "";
+    r->protocol = apr_pstrdup(pool, "");
     r->uri = r->unparsed_uri = apr_pstrdup(pool, "/");
     return r;
 }

@@ -77,7 +77,7 @@ impl Host for Httpd {
             Weight::Info => ffi::APLOG_INFO,
         };
         let text = report.to_string();
-        self.gate.pass(|| log::server(level, &text));
+        self.gate.pass(|| log::main_server(level, &text));
     }
 
     fn is_true(&self, expression: &Expression, answer: &HttpAnswer) -> Result<bool, String> {
