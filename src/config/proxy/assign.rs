@@ -49,14 +49,8 @@ pub(super) fn member(reader: &mut Reader, whose: Whose, pairs: &[Pair]) -> Resul
     let mut settings = MemberSettings::default();
     for pair in pairs {
         one(reader, whose, pair, &mut settings)?;
-        if whose.balancer.is_none() && health::is_of_checks(&pair.key) {
-            reader.note(format!(
-                "{} {} has no effect: only members of balancers are checked",
-                reader.name(),
-                pair.shown()
-            ));
-        }
     }
+    health::remark(reader, whose, pairs, &settings);
     Ok(settings)
 }
 

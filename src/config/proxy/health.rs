@@ -7,7 +7,7 @@ use super::assign::{self, Whose};
 use super::{Reader, server};
 use crate::base::text::{Words, leading_integer, nearest, quoted};
 use crate::config::finding::{Finding, id};
-use crate::config::health::{Expression, copy_template};
+use crate::config::health::{CheckMethod, Expression, copy_template};
 use crate::config::parameter::{self, MEMBER};
 use crate::config::setting::MemberSettings;
 use crate::config::statement::{Pair, Statement};
@@ -73,6 +73,22 @@ pub(super) fn refer(
         _ => {}
     }
     Ok(())
+}
+
+/// Words about checks that change nothing where they stand.
+pub(super) fn remark(reader: &mut Reader, whose: Whose, pairs: &[Pair], settings: &MemberSettings) {
+    for pair in pairs.iter().filter(|pair| is_of_checks(&pair.key)) {
+        let is_for_http = ["hcuri", "hcexpr"].iter().any(|name| name.eq_ignore_ascii_case(&pair.key));
+        let why = match settings.hc_method {
+            _ if whose.balancer.is_none() => "only members of balancers are checked",
+            None => "without hcmethod the member is not checked",
+            Some(Some(CheckMethod::Tcp | CheckMethod::Cping)) if is_for_http => {
+                "hcmethod=TCP and CPING send no HTTP request"
+            }
+            _ => continue,
+        };
+        reader.note(format!("{} {} has no effect: {why}", reader.name(), pair.shown()));
+    }
 }
 
 fn unknown_name(reader: &Reader, whose: Whose, pair: &Pair, directive: &str) -> Finding {
