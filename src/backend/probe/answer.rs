@@ -234,7 +234,7 @@ fn framing(answer: &HttpAnswer) -> Result<Framing, BackendError> {
     };
     let mut lengths = values("Content-Length");
     let length = lengths.next();
-    if let Some(coding) = values("Transfer-Encoding").last() {
+    if let Some(coding) = values("Transfer-Encoding").next_back() {
         if length.is_some() {
             return Err(BackendError::NotHttp("it has both Content-Length and Transfer-Encoding"));
         }
