@@ -85,6 +85,7 @@ static request_rec *made_up_request(apr_pool_t *pool)
     r->subprocess_env = apr_table_make(pool, 1);
     r->notes = apr_table_make(pool, 1);
     r->request_config = ap_create_request_config(pool);
+    ap_set_core_module_config(r->request_config, apr_pcalloc(pool, sizeof(core_request_config)));
     r->per_dir_config = ap_server_conf->lookup_defaults;
     r->proxyreq = PROXYREQ_RESPONSE;
     r->method = r->hostname = "";

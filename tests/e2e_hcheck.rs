@@ -12,8 +12,9 @@ use nix::sys::signal::Signal;
 use support::ajp_peer::{After, Peer};
 use support::black_hole::BlackHole;
 use support::client::Client;
-use support::httpd::{Builder, Front, Httpd, Mpm};
-use support::{PATIENCE, process, wait_until};
+use support::httpd::{Builder, Front, Httpd, Mpm, free_port};
+use support::tomcat::Tomcat;
+use support::{PATIENCE, process, scratch_dir, wait_until};
 
 /// What checks say at `warn` or worse.
 const OUT: &str = "MGY3301";
@@ -68,7 +69,7 @@ fn checkers(httpd: &Httpd) -> Vec<u32> {
 
 #[test]
 fn a_dead_member_is_out_and_back_without_a_request() {
-    for mpm in MPMS {
+    for mpm in Mpm::ALL {
         for method in ["TCP", "CPING"] {
             let (a, b) = (Peer::named("A"), Peer::named("B"));
             let httpd =
@@ -111,6 +112,24 @@ fn a_member_that_accepts_and_does_not_answer_is_out_and_delays_nobody_else() {
     assert!(a.connections() - a.closed() <= 1, "two checks of A at once");
     a.answer_cping(true);
     wait_said(&httpd, BACK, &a.url(), 1);
+    httpd.assert_no_unexpected(&[OUT]);
+}
+
+/// A Tomcat whose process stands still takes connections, because the kernel does.
+#[test]
+fn a_tomcat_that_stands_still_is_out_until_it_goes_on() {
+    let mut tomcat = Tomcat::launch(scratch_dir("hc-tomcat"), "A", free_port());
+    tomcat.wait_ready(|_| {});
+    let b = Peer::named("B");
+    let check = "hcmethod=CPING hcinterval=200ms ping=500ms";
+    let httpd = balancer("hc-stands", &tomcat.url(), &b.url(), check).start();
+    wait_until("checks", PATIENCE, || b.cpings() >= 3);
+    assert_eq!(said(&httpd, OUT, &tomcat.url()), 0);
+    process::signal(tomcat.pid(), Signal::SIGSTOP);
+    wait_said(&httpd, OUT, &tomcat.url(), 1);
+    assert_eq!(seen_by_a(&httpd), "B");
+    process::signal(tomcat.pid(), Signal::SIGCONT);
+    wait_said(&httpd, BACK, &tomcat.url(), 1);
     httpd.assert_no_unexpected(&[OUT]);
 }
 
@@ -369,10 +388,14 @@ fn what_conditions_ask_of_a_request_is_empty_and_crashes_nothing() {
         SCRIPT_FILENAME SCRIPT_USER SCRIPT_GROUP LAST_MODIFIED PATH_INFO QUERY_STRING \
         IS_SUBREQ THE_REQUEST AUTH_TYPE CONTENT_TYPE HANDLER HTTPS IPV6 CONN_LOG_ID \
         CONN_REMOTE_ADDR CONTEXT_PREFIX CONTEXT_DOCUMENT_ROOT TIME API_VERSION HTTP_HOST \
-        HTTP_COOKIE HC_BODY";
+        HTTP_COOKIE HC_BODY SSL_PROTOCOL SSL_CLIENT_S_DN HTTP2 H2_STREAM_ID";
     let joined: Vec<String> = asked.split(' ').map(|name| format!("%{{{name}}}")).collect();
     let httpd = Httpd::builder("hc-odd")
         .front(Front::Margay)
+        .module("socache_shmcb")
+        .module("ssl")
+        .module("http2")
+        .module("remoteip")
         .line("LogLevel warn margay:info")
         .line(format!("ProxyHCExpr odd {{'x{}' =~ /^x/ && ! -R '10.0.0.0/8' && -T '1' && req('Host') == '' && env('x') == ''}}", joined.join("")))
         .line("<Proxy balancer://c>")
