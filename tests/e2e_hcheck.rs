@@ -299,6 +299,10 @@ fn a_check_that_hangs_delays_no_stop_and_no_restart() {
         wait_until("the old processes to end", PATIENCE, || {
             old.iter().all(|pid| !httpd.children().contains(pid))
         });
+        // Whoever follows a process that has ended does not wait for the check it had under way.
+        wait_until("a check by a new process", PATIENCE, || b.cpings() == 2);
+        process::signal(httpd.pid(), Signal::SIGHUP);
+        wait_until("a check after a restart", PATIENCE, || b.cpings() == 3);
         assert!(httpd.stop(), "{mpm:?}: httpd did not stop in time");
         httpd.assert_no_crash();
         httpd.assert_no_unexpected(&[]);
