@@ -92,6 +92,20 @@ int margay_answer_locally(request_rec *r);
 /* 1 if AllowEncodedSlashes is NoDecode for this request: %2F is left in r->uri. */
 int margay_keeps_encoded_slashes(const request_rec *r);
 
+/* expression.c: conditions of health checks. */
+typedef struct {
+    const char *name;
+    apr_size_t name_length;
+    const char *value;
+    apr_size_t value_length;
+} margay_header;
+void margay_register_expressions(void);
+/* The expression, which refers to `text`; NULL with *error set if it is none. */
+const void *margay_expression_parse(apr_pool_t *pool, const char *text, const char **error);
+/* 1 or 0; -1 with a text in `why` if it cannot be evaluated. Any thread may ask. */
+int margay_expression_true(const void *expression, int status, const margay_header *headers, apr_size_t count,
+                           const char *body, apr_size_t n, char *why, apr_size_t room);
+
 /* standin.c */
 /* True if a module of this name (mod_proxy.c) is loaded that is not ours. */
 int margay_is_loaded(const char *module_name);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::declare::{BalancerDraft, MemberDraft, MountDraft, TargetDraft};
 use super::draft::{DirectoryDraft, Draft, ReverseDraft, index};
 use super::finding::{Finding, Severity};
+use super::health::{self, HealthCheck};
 use super::inherit::{self, View};
 use super::lint;
 use super::mounts::MountTable;
@@ -117,6 +118,7 @@ impl<'a> Compiler<'a> {
             let view = inherit::balancers(&mut self, site);
             self.views.push(view);
         }
+        self.plan.check_threads = self.draft.check_threads.unwrap_or(health::DEFAULT_THREADS);
         self.sections();
         for site in 0..self.draft.sites.len() {
             let compiled = self.site(site);
@@ -314,8 +316,15 @@ impl<'a> Compiler<'a> {
             receive_buffer: settings.receive_buffer.unwrap_or(0) as usize,
             flush: flush(settings),
             secret: settings.secret.clone().unwrap_or_default(),
+            health: balancer.and_then(|_| self.health(site, settings)),
         });
         MemberId(index(self.plan.members.len() - 1))
+    }
+
+    fn health(&self, site: usize, settings: &MemberSettings) -> Option<HealthCheck> {
+        let server = inherit::settings(self.draft, site);
+        let timeout = server.timeout.unwrap_or(self.site_facts(site).timeout);
+        HealthCheck::of(settings, timeout, server.source_address)
     }
 
     fn pool(&self, settings: &MemberSettings) -> PoolLimits {

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::expression::{Expression, ExpressionId};
+use super::health::HealthCheck;
 use super::mounts::{self, MountTable};
 use super::origin::Origin;
 use crate::base::key::Key;
@@ -40,6 +41,8 @@ pub struct Plan {
     pub members: Vec<Member>,
     /// Regular expressions of rules, for the adapter to compile and ask.
     pub expressions: Vec<Expression>,
+    /// `ProxyHCTPsize`: threads for health checks; 0 = one check after the other.
+    pub check_threads: u32,
 }
 
 /// One server (main or `<VirtualHost>`).
@@ -306,6 +309,8 @@ pub struct Member {
     pub receive_buffer: usize,
     pub flush: Flush,
     pub secret: String,
+    /// How the member's health is checked. Never for a plain worker.
+    pub health: Option<HealthCheck>,
 }
 
 /// `flushpackets`, `flushwait`.

@@ -16,8 +16,6 @@ pub(crate) enum Taken {
     HttpOnly,
     /// Nothing: balancer-manager is not there yet.
     Manager,
-    /// Nothing: health checks are not there yet.
-    Health,
     /// Nothing: no member of ours uses it.
     NoEffect,
 }

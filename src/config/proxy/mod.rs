@@ -4,6 +4,7 @@
 //! A reader looks at one line and its section, never at other lines.
 
 mod assign;
+mod health;
 mod later;
 mod member;
 mod pass;
@@ -30,6 +31,9 @@ pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         D::BalancerMember => member::read(reader, args),
         D::ProxySet => set::read(reader, args),
         D::ProxyContainer => set::read_container(reader, args).map(|container| container.statement),
+        D::ProxyHCTemplate => health::read_template(reader, args),
+        D::ProxyHCExpr => health::read_expression(reader, args),
+        D::ProxyHCTPsize => health::read_threads(reader, args),
         D::ProxyPreserveHost => reader.flag(args).map(Statement::PreserveHost),
         D::BalancerGrowth
         | D::BalancerPersist
