@@ -23,6 +23,10 @@ pub enum Directive {
     ProxySourceAddress = 16,
     ProxyPassInherit = 17,
     BalancerInherit = 18,
+    ProxyAddHeaders = 19,
+    Proxy100Continue = 20,
+    ProxyErrorOverride = 21,
+    ProxyBadHeader = 22,
 }
 
 /// How the arguments are written.
@@ -78,7 +82,7 @@ const fn entry(
     Entry { directive, name, places, form, help, default }
 }
 
-const CATALOGUE: [Entry; 18] = {
+const CATALOGUE: [Entry; 22] = {
     use Directive as D;
     use Form::{Container, Flag, One, OneToThree, Raw, TwoOrThree};
     use Places::{Location, Section, Server};
@@ -212,6 +216,38 @@ const CATALOGUE: [Entry; 18] = {
             Flag,
             "off (with ProxyPassInherit Off) to keep the main server's balancers out of a virtual host",
             "On",
+        ),
+        entry(
+            D::ProxyAddHeaders,
+            "ProxyAddHeaders",
+            Section,
+            Flag,
+            "off to send http members no X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Server",
+            "On",
+        ),
+        entry(
+            D::Proxy100Continue,
+            "Proxy100Continue",
+            Section,
+            Flag,
+            "off to answer a client's Expect: 100-continue at once instead of asking the http member",
+            "On",
+        ),
+        entry(
+            D::ProxyErrorOverride,
+            "ProxyErrorOverride",
+            Section,
+            Raw,
+            "on to answer a member's errors with the server's own pages; codes may follow",
+            "Off",
+        ),
+        entry(
+            D::ProxyBadHeader,
+            "ProxyBadHeader",
+            Server,
+            One,
+            "what to do with a line without a colon in the head of an http member: IsError, Ignore or StartBody",
+            "IsError",
         ),
     ]
 };

@@ -5,7 +5,7 @@ use super::declare::{MountDraft, SiteDraft, TargetDraft};
 use super::directive::Directive;
 use super::finding::{Finding, Severity, id};
 use super::origin::Origin;
-use super::plan::{Matching, SectionId, SiteId};
+use super::plan::{ErrorOverride, Matching, SectionId, SiteId};
 use super::proxy::{self, Reader, Surroundings};
 pub use super::section::SectionKind;
 use super::statement::{MountLine, Statement};
@@ -46,6 +46,22 @@ pub(crate) struct DirectoryDraft {
     pub cookie_path: Vec<CookieDraft>,
     pub cookie_domain: Vec<CookieDraft>,
     pub preserve_host: Option<bool>,
+    pub add_headers: Option<bool>,
+    pub pass_continue: Option<bool>,
+    pub error_override: Option<ErrorOverride>,
+}
+
+impl DirectoryDraft {
+    /// `ProxyErrorOverride`: codes of several lines add up.
+    fn override_errors(&mut self, with: ErrorOverride) {
+        self.error_override = Some(match (self.error_override.take(), with) {
+            (Some(ErrorOverride::Codes(mut known)), ErrorOverride::Codes(more)) => {
+                known.extend(more);
+                ErrorOverride::Codes(known)
+            }
+            (_, with) => with,
+        });
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -206,6 +222,9 @@ impl Draft {
                 self.says(place).cookie_domain.push(rule);
             }
             Statement::PreserveHost(on) => self.says(place).preserve_host = Some(on),
+            Statement::AddHeaders(on) => self.says(place).add_headers = Some(on),
+            Statement::PassContinue(on) => self.says(place).pass_continue = Some(on),
+            Statement::ErrorOverride(codes) => self.says(place).override_errors(codes),
             Statement::Nothing => {}
         }
         Ok(())

@@ -56,6 +56,8 @@ settings! {
         flush: FlushMode,
         flush_wait: Duration,
         secret: String,
+        response_field_size: u32,
+        upgrade: String,
     }
 }
 
@@ -88,6 +90,7 @@ settings! {
         io_buffer: u32,
         receive_buffer: u32,
         source_address: std::net::IpAddr,
+        bad_header: crate::wire::http1::BadHeader,
         pass_inherit: bool,
         balancer_inherit: bool,
     }

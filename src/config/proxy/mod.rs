@@ -5,6 +5,7 @@
 
 mod assign;
 mod member;
+mod override_errors;
 mod pass;
 mod reader;
 mod reverse;
@@ -31,6 +32,9 @@ pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         D::ProxySet => set::read(reader, args),
         D::ProxyContainer => set::read_container(reader, args).map(|container| container.statement),
         D::ProxyPreserveHost => reader.flag(args).map(Statement::PreserveHost),
+        D::ProxyAddHeaders => reader.flag(args).map(Statement::AddHeaders),
+        D::Proxy100Continue => reader.flag(args).map(Statement::PassContinue),
+        D::ProxyErrorOverride => override_errors::read(reader, args),
         _ => server::read(reader, args),
     }
 }
