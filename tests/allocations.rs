@@ -15,13 +15,16 @@ mod stage;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::ffi::CStr;
 use std::fmt;
 use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use ajp_peer::Peer;
 use margay::config::plan::{Encoding, SiteId, Target};
 use margay::proxy::exchange::{
-    BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls,
+    BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls, TunnelRead,
 };
 use margay::proxy::{Exchange, Job, Outcome, Scratch, Sections};
 use margay::wire::ajp::BodyLength;
