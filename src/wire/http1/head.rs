@@ -58,16 +58,12 @@ pub fn lists(value: &[u8], word: &[u8]) -> bool {
     tokens(value).any(|token| token.eq_ignore_ascii_case(word))
 }
 
-/// Writes a value that goes on over several lines as one line: each line break with the blanks around it becomes one
-/// blank (RFC 9112, 5.2).
+/// Writes a value that goes on over several lines as one line: the line breaks go, the blanks behind them stay
+/// (RFC 9112, 5.2).
 pub fn unfold(value: &[u8], out: &mut Vec<u8>) {
     out.clear();
     for line in value.split(|byte| *byte == b'\n') {
-        let line = line.trim_ascii();
-        if !out.is_empty() && !line.is_empty() {
-            out.push(b' ');
-        }
-        out.extend_from_slice(line);
+        out.extend_from_slice(line.trim_ascii_end());
     }
 }
 
@@ -86,7 +82,7 @@ mod tests {
     #[test]
     fn continued_lines_become_one() {
         let mut out = Vec::new();
-        unfold(b"a b \r\n\t c\r\n  d", &mut out);
-        assert_eq!(out, b"a b c d");
+        unfold(b"a b \r\n\tc\r\n  d", &mut out);
+        assert_eq!(out, b"a b\tc  d");
     }
 }
