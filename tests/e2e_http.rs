@@ -277,7 +277,7 @@ fn look(front: Front, peer: &Peer, lines: &[&str]) -> Vec<(String, String)> {
             }
             Err(error) => format!("{:?}", error.kind()),
         };
-        let requests: Vec<String> = peer.seen()[before..]
+        let mut requests: Vec<String> = peer.seen()[before..]
             .iter()
             .map(|request| {
                 let mut headers: Vec<_> =
@@ -286,6 +286,8 @@ fn look(front: Front, peer: &Peer, lines: &[&str]) -> Vec<(String, String)> {
                 format!("{} {headers:?} {:?}", request.head.line, String::from_utf8_lossy(&request.body))
             })
             .collect();
+        // Garbage on a kept connection may answer nothing that was asked: ours asks once more on a new one.
+        requests.dedup();
         seen.push((what.to_owned(), clean(format!("{requests:#?}\n{answer}"))));
     };
     for (what, bytes) in REQUESTS {

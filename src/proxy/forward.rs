@@ -172,7 +172,6 @@ impl<'a> Forward<'a> {
             Worker::Balancer(id) => id,
         };
         let choice = self.choose_of(id).map_err(|nobody| {
-            self.world.region.balancer(self.world.bindings.balancer(id)).count_refused();
             log_no_member(exchange, &nobody);
             503u16
         })?;
@@ -190,8 +189,12 @@ impl<'a> Forward<'a> {
     fn choose_of(&self, id: BalancerId) -> Result<crate::balance::Choice<'_>, NoMember<'_>> {
         let chooser = self.world.chooser();
         let deadline = self.world.plan.balancer(id).wait.map(|wait| (Instant::now() + wait, wait / 100));
+        let mut counted = false;
         loop {
             let chosen = chooser.choose(id, self.session.as_ref(), &self.tried, self.world.clock.now());
+            if chosen.is_err() && !std::mem::replace(&mut counted, true) {
+                self.world.region.balancer(self.world.bindings.balancer(id)).count_refused();
+            }
             match (chosen, deadline) {
                 (Err(nobody), Some((end, pause))) if nobody.may_pass() && Instant::now() < end => {
                     std::thread::sleep(pause.max(Duration::from_millis(1)));
