@@ -99,6 +99,7 @@ impl Exchange for Lean<'_> {
             local_addr: b"192.0.2.1",
             server_name: b"www.example.test",
             own_name: b"www.example.test",
+            own_port: 80,
             server_port: 80,
             is_tls: false,
             user: None,
@@ -149,6 +150,8 @@ impl Exchange for Lean<'_> {
     fn response_line(&mut self, _: ResponseLine<'_>) {}
 
     fn response_header(&mut self, _: &[u8], _: &[u8]) {}
+
+    fn error_reason(&mut self, _: u16, _: &[u8]) {}
 
     fn error_header(&mut self, _: &[u8], _: &[u8]) {}
 

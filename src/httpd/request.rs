@@ -60,6 +60,7 @@ impl<'r> HttpdRequest<'r> {
                 local_addr: pool::bytes(connection.local_ip),
                 server_name: pool::bytes(ffi::ap_get_server_name(raw)),
                 own_name: pool::bytes((*r.server).server_hostname),
+                own_port: ffi::ap_get_server_port(raw),
                 server_port: port_of(connection.local_addr),
                 is_tls: ffi::margay_is_ssl(raw) != 0,
                 user: pool::some_bytes(r.user),
@@ -347,6 +348,11 @@ impl Exchange for HttpdRequest<'_> {
                 ffi::apr_table_addn(self.raw().headers_out, name, value);
             }
         }
+    }
+
+    fn error_reason(&mut self, status: u16, reason: &[u8]) {
+        // SAFETY: the live request and its pool.
+        unsafe { (*self.raw).status_line = pool::text(self.raw().pool, &[&digits(status), b" ", reason]) }
     }
 
     fn error_header(&mut self, name: &[u8], value: &[u8]) {

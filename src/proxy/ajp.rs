@@ -8,7 +8,7 @@ use super::exchange::{Exchange, Level, ResponseLine};
 use super::head;
 use super::relay::Relay;
 use super::request_body::{BodyFailure, RequestBody};
-use super::response::{give_head, keep_challenge};
+use super::response::{give_head, keep_for_own_page};
 use crate::backend::buffer::Received;
 use crate::backend::{BackendError, Connection, Lease, Receiver, SendTime};
 use crate::config::plan::Flush;
@@ -124,15 +124,15 @@ impl Talk<'_> {
                 used += taken;
                 match message {
                     Message::Headers(head) => {
+                        let line = ResponseLine {
+                            status: head.status,
+                            reason: head.reason,
+                            content_length: head.content_length,
+                        };
                         if self.attempt.sections.overrides(head.status) {
                             relay.replace();
-                            keep_challenge(exchange, head.status, head.headers());
+                            keep_for_own_page(exchange, line, head.headers());
                         } else {
-                            let line = ResponseLine {
-                                status: head.status,
-                                reason: head.reason,
-                                content_length: head.content_length,
-                            };
                             give_head(exchange, line, head.headers(), self.attempt.sections, text);
                         }
                         relay.head(head.status, head.content_length);

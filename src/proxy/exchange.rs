@@ -31,6 +31,8 @@ pub struct Request<'a> {
     pub server_name: &'a [u8],
     /// The server's own name (`ServerName`).
     pub own_name: &'a [u8],
+    /// Port that belongs to `own_name`, as `UseCanonicalName` and `UseCanonicalPhysicalPort` have it.
+    pub own_port: u16,
     pub server_port: u16,
     pub is_tls: bool,
     pub user: Option<&'a [u8]>,
@@ -161,6 +163,9 @@ pub trait Exchange {
 
     /// Takes one header of the response.
     fn response_header(&mut self, name: &[u8], value: &[u8]);
+
+    /// Takes the reason phrase for the error page that the server makes in place of the response.
+    fn error_reason(&mut self, status: u16, reason: &[u8]);
 
     /// Takes one header for the error page that the server makes in place of the response.
     fn error_header(&mut self, name: &[u8], value: &[u8]);

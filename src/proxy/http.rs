@@ -7,7 +7,7 @@ use super::http_body::BodyFraming;
 use super::http_head::{self, Manner, client_header};
 use super::relay::Relay;
 use super::request_body::{BodyFailure, RequestBody};
-use super::response::{Sections, give_header, keep_challenge};
+use super::response::{Sections, give_header, keep_for_own_page};
 use super::tunnel;
 use crate::backend::buffer::{RECEIVE_BUFFER, Received};
 use crate::backend::{BackendError, Connection, Lease, Receiver, SendTime};
@@ -360,16 +360,14 @@ impl Talk<'_> {
             give_header(exchange, name, value, self.attempt.sections, self.text);
         }
         if matches!(self.attempt.http.via, Via::On | Via::Full) && head.status >= 200 {
-            self.give_via(exchange, head.minor);
+            self.give_via(exchange);
         }
     }
 
-    fn give_via<E: Exchange>(&mut self, exchange: &mut E, minor: u8) {
+    fn give_via<E: Exchange>(&mut self, exchange: &mut E) {
         let (via, software) = (self.attempt.http.via, self.attempt.http.software);
         self.text.clear();
-        let protocol: &[u8] = if minor == 0 { b"HTTP/1.0" } else { b"HTTP/1.1" };
         let request = exchange.request();
-        let request = super::exchange::Request { protocol, ..request };
         for part in http_head::via_parts(&request, via, software, &mut [0; 20]) {
             self.text.extend_from_slice(part);
         }
@@ -387,7 +385,10 @@ impl Talk<'_> {
         let mut relay = Relay::new(is_head);
         if self.attempt.sections.overrides(head.status) {
             relay.replace();
-            keep_challenge(exchange, head.status, head.fields(self.receiver.window()));
+            let window = self.receiver.window();
+            let line =
+                ResponseLine { status: head.status, reason: head.reason(window), content_length: None };
+            keep_for_own_page(exchange, line, head.fields(window));
         } else {
             self.give_head(exchange, head);
         }

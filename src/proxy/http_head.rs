@@ -216,7 +216,7 @@ pub(super) fn via_parts<'w>(
 ) -> [&'w [u8]; VIA_PARTS] {
     let version = request.protocol.strip_prefix(b"HTTP/").unwrap_or(b"1.1");
     let usual = if request.is_tls { 443 } else { 80 };
-    let (colon, port): (&[u8], &[u8]) = match request.server_port {
+    let (colon, port): (&[u8], &[u8]) = match request.own_port {
         port if port == usual => (b"", b""),
         port => (b":", decimal(u64::from(port), digits)),
     };

@@ -43,8 +43,7 @@ pub fn give_head<'h, E: Exchange>(
     sections: Sections<'_>,
     scratch: &mut Vec<u8>,
 ) {
-    // Tomcat writes the digits of the status because AJP wants a phrase; they say nothing.
-    let reason = line.reason.filter(|reason| !reason.is_empty() && !reason.iter().all(u8::is_ascii_digit));
+    let reason = line.reason.filter(|reason| says_something(reason));
     exchange.response_line(ResponseLine { reason, ..line });
     for (name, value) in headers.filter(|(name, _)| !is_hop_by_hop(name)) {
         give_header(exchange, name, value, sections, scratch);
@@ -78,15 +77,23 @@ pub fn give_header<E: Exchange>(
     }
 }
 
-/// What the server's own page for 401 has to say in the member's place.
-pub fn keep_challenge<'h, E: Exchange>(
+/// What the server's own page takes over from the member's: the phrase, and on 401 how to log in.
+pub fn keep_for_own_page<'h, E: Exchange>(
     exchange: &mut E,
-    status: u16,
+    line: ResponseLine<'_>,
     headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
 ) {
-    if status == 401 {
+    if let Some(reason) = line.reason.filter(|reason| says_something(reason)) {
+        exchange.error_reason(line.status, reason);
+    }
+    if line.status == 401 {
         for (name, value) in headers.filter(|(name, _)| name.eq_ignore_ascii_case(b"WWW-Authenticate")) {
             exchange.error_header(name, value);
         }
     }
+}
+
+/// Tomcat writes the digits of the status because AJP wants a phrase; they say nothing.
+fn says_something(reason: &[u8]) -> bool {
+    !reason.is_empty() && !reason.iter().all(u8::is_ascii_digit)
 }

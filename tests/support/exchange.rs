@@ -286,6 +286,7 @@ impl Exchange for FakeExchange {
             local_addr: b"192.0.2.1",
             server_name: b"www.example.test",
             own_name: b"www.example.test",
+            own_port: 80,
             server_port: 80,
             is_tls: false,
             user: self.user.as_deref(),
@@ -373,6 +374,8 @@ impl Exchange for FakeExchange {
     fn response_header(&mut self, name: &[u8], value: &[u8]) {
         self.calls.push(Call::Header(lossy(name), lossy(value)));
     }
+
+    fn error_reason(&mut self, _: u16, _: &[u8]) {}
 
     fn error_header(&mut self, name: &[u8], value: &[u8]) {
         self.calls.push(Call::ErrorHeader(lossy(name), lossy(value)));
