@@ -97,7 +97,7 @@ static const char *proxy_container(cmd_parms *cmd, void *outer, const char *args
 
     config = ap_create_per_dir_config(cmd->pool);
     cmd->path = pattern;
-    cmd->override = OR_ALL | ACCESS_CONF;
+    cmd->override = OR_ALL | ACCESS_CONF | PROXY_CONF;
     dir = ap_set_config_vectors(cmd->server, config, pattern, &margay_module, cmd->pool);
     refusal = margay_on_proxy_section(cmd, dir, args, is_expression);
     if (!refusal) {
@@ -122,6 +122,24 @@ static const char *proxy_container(cmd_parms *cmd, void *outer, const char *args
     }
     section->config = config;
     return NULL;
+}
+
+int margay_announce_sections(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *server)
+{
+    for (; server; server = server->next) {
+        const apr_array_header_t *sections = sections_of(server, NULL);
+        int i;
+
+        for (i = 0; sections && i < sections->nelts; ++i) {
+            const int result = margay_announce_section(pconf, plog, ptemp, server,
+                                                       APR_ARRAY_IDX(sections, i, proxy_section).config);
+
+            if (result != OK && result != DECLINED) {
+                return result;
+            }
+        }
+    }
+    return OK;
 }
 
 /* An expression also sets what its named groups have matched. */

@@ -28,6 +28,11 @@ extern module AP_MODULE_DECLARE_DATA margay_module;
 
 /* standin.c: links the records that stand in for mod_proxy and its companions; called by register_hooks. */
 void margay_stand_in(apr_pool_t *pool);
+/* outgoing.c: tells the modules that want to know of a <Proxy> section; OK, or what refuses the configuration. */
+int margay_announce_section(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *server,
+                            ap_conf_vector_t *section);
+/* config.c: does so for all sections of all servers. */
+int margay_announce_sections(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *server);
 /* standin.c: under which module's name a line of this level is written, or -1 if it is not. */
 int margay_log_index(const request_rec *r, int level);
 
@@ -101,6 +106,35 @@ int margay_tunnel_write(request_rec *r, apr_bucket_brigade *out, const char *dat
 void margay_tunnel_end(request_rec *r, apr_bucket_brigade *out);
 /* Timeout of the server, in microseconds. */
 apr_interval_time_t margay_client_timeout(const request_rec *r);
+
+/* outgoing.c: connections to members through the server's own TLS. One belongs to the thread that has it. */
+typedef struct margay_outgoing margay_outgoing;
+#define MARGAY_OUTGOING_READY 0
+/* No module offers TLS to members. */
+#define MARGAY_OUTGOING_NO_TLS 1
+/* SSLProxyEngine is not On where the request is handled. */
+#define MARGAY_OUTGOING_OFF 2
+/* The handshake failed, or took too long. */
+#define MARGAY_OUTGOING_REFUSED 3
+#define MARGAY_OUTGOING_SLOW 4
+#define MARGAY_OUTGOING_FAILED 5
+#define MARGAY_OUTGOING_NOTHING 6
+#define MARGAY_OUTGOING_END 7
+/* Makes the handshake over a connected socket, as the configuration of the request says. `name` is asked for and checked.
+ * The descriptor is taken over whatever the answer is. */
+int margay_outgoing_open(request_rec *r, int fd, const char *name, apr_interval_time_t limit, margay_outgoing **opened);
+void margay_outgoing_close(margay_outgoing *o);
+int margay_outgoing_fd(const margay_outgoing *o);
+/* From now on the configuration of this request acts; 0 if it does not allow TLS. */
+int margay_outgoing_bind(margay_outgoing *o, request_rec *r);
+/* The request is over: nothing of it is referred to any more. */
+void margay_outgoing_rest(margay_outgoing *o);
+/* Limit of each wait, in microseconds. */
+void margay_outgoing_limit(margay_outgoing *o, apr_interval_time_t limit);
+/* Sends all pieces at once: READY, SLOW or FAILED. */
+int margay_outgoing_send(margay_outgoing *o, const struct iovec *pieces, apr_size_t count);
+/* Receives what is there, or waits for something: READY with some bytes, END, SLOW or FAILED; NOTHING if it may not wait. */
+int margay_outgoing_recv(margay_outgoing *o, char *into, apr_size_t room, int wait, apr_size_t *got);
 
 /* request.c: answers only the core's private data gives. */
 /* 0, or the status with which TRACE is refused (TraceEnable). */

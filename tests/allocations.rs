@@ -18,10 +18,11 @@ use std::cell::Cell;
 use std::ffi::CStr;
 use std::fmt;
 use std::io::IoSlice;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use ajp_peer::Peer;
+use margay::backend::{NotSecure, Transport};
 use margay::config::plan::{Encoding, SiteId, Target};
 use margay::proxy::exchange::{
     BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls, TunnelRead,
@@ -127,6 +128,14 @@ impl Exchange for Lean<'_> {
 
     fn variable(&self, _: &'static CStr) -> Option<&[u8]> {
         None
+    }
+
+    fn secure(&self, _: OwnedFd, _: &[u8], _: Duration) -> Result<Box<dyn Transport>, NotSecure> {
+        Err(NotSecure::Missing)
+    }
+
+    fn secure_again(&self, _: &dyn Transport) -> bool {
+        false
     }
 
     fn body_read(&mut self, want: usize) -> Result<BodyRead, BodyError> {

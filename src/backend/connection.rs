@@ -6,8 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use super::transport::{NotSecure, Transport, Wrap};
 use nix::cmsg_space;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrStorage, sockopt};
 use nix::sys::time::{TimeSpec, TimeVal};
 use nix::time::{ClockId, clock_gettime};
@@ -33,7 +35,7 @@ pub struct DialOptions {
 /// An open connection to a member.
 #[derive(Debug)]
 pub struct Connection {
-    socket: OwnedFd,
+    line: Line,
     timeout: Duration,
     last_used: Instant,
     /// False until the connection has gone back to its pool once.
@@ -41,6 +43,17 @@ pub struct Connection {
     /// Room for the arrival time that the kernel adds to received data.
     ancillary: Vec<u8>,
 }
+
+/// How bytes go out.
+#[derive(Debug)]
+enum Line {
+    /// As they are.
+    Plain(OwnedFd),
+    Wrapped(Box<dyn Transport>),
+}
+
+/// So much goes into a wrapped connection at once where nobody may wait: a socket that can be written has room for it.
+const SMALL: usize = 4096;
 
 /// When a request was sent, on the clock the kernel stamps arrivals with.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +120,7 @@ impl Connection {
         // Without arrival times the connection works all the same, so a refusal is no error.
         let _ = socket::setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
         let mut connection = Connection {
-            socket,
+            line: Line::Plain(socket),
             timeout: Duration::ZERO,
             last_used: Instant::now(),
             reused: false,
@@ -123,12 +136,40 @@ impl Connection {
     /// The system's.
     pub fn limit(&mut self, timeout: Duration) -> io::Result<()> {
         if timeout != self.timeout {
-            let value = time_val(timeout);
-            socket::setsockopt(&self.socket, sockopt::SendTimeout, &value)?;
-            socket::setsockopt(&self.socket, sockopt::ReceiveTimeout, &value)?;
+            match &self.line {
+                Line::Plain(socket) => {
+                    let value = time_val(timeout);
+                    socket::setsockopt(socket, sockopt::SendTimeout, &value)?;
+                    socket::setsockopt(socket, sockopt::ReceiveTimeout, &value)?;
+                }
+                Line::Wrapped(transport) => transport.limit(timeout),
+            }
             self.timeout = timeout;
         }
         Ok(())
+    }
+
+    /// Puts a transport between this connection and its socket.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub(super) fn wrapped(self, wrap: Wrap<'_>) -> Result<Connection, NotSecure> {
+        match self.line {
+            Line::Plain(socket) => Ok(Connection { line: Line::Wrapped(wrap(socket)?), ..self }),
+            Line::Wrapped(_) => Ok(self),
+        }
+    }
+
+    /// What stands between this connection and its socket, if anything does.
+    pub fn transport(&self) -> Option<&dyn Transport> {
+        match &self.line {
+            Line::Plain(_) => None,
+            Line::Wrapped(transport) => Some(&**transport),
+        }
+    }
+
+    fn raw_fd(&self) -> std::os::fd::RawFd {
+        self.as_fd().as_raw_fd()
     }
 
     /// Has this connection carried a request before?
@@ -147,12 +188,19 @@ impl Connection {
             return true;
         }
         let mut byte = [0u8];
+        if let Line::Wrapped(transport) = &self.line {
+            // What TLS has to say of its own (tickets, the end) is taken in by this; it is no reason to close.
+            return matches!(transport.recv_now(&mut byte), Ok(None));
+        }
         let look = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        matches!(socket::recv(self.socket.as_raw_fd(), &mut byte, look), Err(Errno::EAGAIN))
+        matches!(socket::recv(self.raw_fd(), &mut byte, look), Err(Errno::EAGAIN))
     }
 
     /// Marks the end of an exchange, before the connection goes back to its pool.
     pub(super) fn rest(&mut self) {
+        if let Line::Wrapped(transport) = &self.line {
+            transport.rest();
+        }
         self.last_used = Instant::now();
         self.reused = true;
     }
@@ -162,8 +210,13 @@ impl Connection {
     /// # Errors
     /// The system's; `TimedOut` when the member took nothing for longer than the limit.
     pub fn send(&self, mut pieces: &mut [IoSlice<'_>], sent: &mut usize) -> io::Result<()> {
+        if let Line::Wrapped(transport) = &self.line {
+            // Of a failure nobody knows how far it came, so all may have arrived.
+            *sent += pieces.iter().map(|piece| piece.len()).sum::<usize>();
+            return transport.send(pieces);
+        }
+        let fd = self.raw_fd();
         while !pieces.is_empty() {
-            let fd = self.socket.as_raw_fd();
             let result = match &*pieces {
                 [one] => socket::send(fd, one, MsgFlags::MSG_NOSIGNAL),
                 many => socket::sendmsg::<()>(fd, many, &[], MsgFlags::MSG_NOSIGNAL, None),
@@ -185,8 +238,11 @@ impl Connection {
     /// # Errors
     /// The system's; `TimedOut` when nothing came for longer than the limit.
     pub fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
+        if let Line::Wrapped(transport) = &self.line {
+            return transport.recv(into);
+        }
         loop {
-            match socket::recv(self.socket.as_raw_fd(), into, MsgFlags::empty()) {
+            match socket::recv(self.raw_fd(), into, MsgFlags::empty()) {
                 Ok(n) => return Ok(n),
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(timed(error)),
@@ -199,8 +255,11 @@ impl Connection {
     /// # Errors
     /// As [`Connection::recv`].
     pub fn recv_now(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        if let Line::Wrapped(transport) = &self.line {
+            return transport.recv_now(into);
+        }
         loop {
-            match socket::recv(self.socket.as_raw_fd(), into, MsgFlags::MSG_DONTWAIT) {
+            match socket::recv(self.raw_fd(), into, MsgFlags::MSG_DONTWAIT) {
                 Ok(n) => return Ok(Some(n)),
                 Err(Errno::EAGAIN) => return Ok(None),
                 Err(Errno::EINTR) => {}
@@ -214,9 +273,16 @@ impl Connection {
     /// # Errors
     /// The system's.
     pub fn send_now(&self, data: &[u8]) -> io::Result<Option<usize>> {
+        if let Line::Wrapped(transport) = &self.line {
+            if !self.is_ready(PollFlags::POLLOUT, Duration::ZERO) {
+                return Ok(None);
+            }
+            let part = &data[..data.len().min(SMALL)];
+            return transport.send(&[IoSlice::new(part)]).map(|()| Some(part.len()));
+        }
         loop {
             let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-            match socket::send(self.socket.as_raw_fd(), data, flags) {
+            match socket::send(self.raw_fd(), data, flags) {
                 Ok(n) => return Ok(Some(n)),
                 Err(Errno::EAGAIN) => return Ok(None),
                 Err(Errno::EINTR) => {}
@@ -228,7 +294,7 @@ impl Connection {
     /// Tells the member that nothing more will be sent.
     pub fn end_sending(&self) {
         // A connection that has ended already needs no end.
-        let _ = socket::shutdown(self.socket.as_raw_fd(), socket::Shutdown::Write);
+        let _ = socket::shutdown(self.raw_fd(), socket::Shutdown::Write);
     }
 
     /// Receives the first bytes of an answer. `Ok(None)`: the bytes had arrived before the request was sent, so they
@@ -237,15 +303,15 @@ impl Connection {
     /// # Errors
     /// As [`Connection::recv`].
     pub fn recv_answer(&mut self, into: &mut [u8], asked: SendTime) -> io::Result<Option<usize>> {
+        if let Line::Wrapped(transport) = &self.line {
+            // Nobody says when the bytes arrived: the connection was looked at before the request was sent.
+            return transport.recv(into).map(Some);
+        }
+        let fd = self.raw_fd();
         let (n, arrival) = loop {
             let mut buffers = [IoSliceMut::new(into)];
             let flags = MsgFlags::empty();
-            match socket::recvmsg::<()>(
-                self.socket.as_raw_fd(),
-                &mut buffers,
-                Some(&mut self.ancillary),
-                flags,
-            ) {
+            match socket::recvmsg::<()>(fd, &mut buffers, Some(&mut self.ancillary), flags) {
                 Ok(message) => break (message.bytes, arrival_of(&message)),
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(timed(error)),
@@ -259,22 +325,27 @@ impl Connection {
 
     /// Waits until data is there or `length` is over; true if there is some.
     pub fn wait_readable(&self, length: Duration) -> bool {
-        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        self.is_ready(PollFlags::POLLIN, length)
+    }
+
+    fn is_ready(&self, what: PollFlags, length: Duration) -> bool {
         let limit = PollTimeout::try_from(length).unwrap_or(PollTimeout::MAX);
-        let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        let mut fds = [PollFd::new(self.as_fd(), what)];
         !matches!(poll(&mut fds, limit), Ok(0))
     }
 }
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        match &self.line {
+            Line::Plain(socket) => socket.as_fd(),
+            Line::Wrapped(transport) => transport.as_fd(),
+        }
     }
 }
 
 /// Waits for a connect that a signal interrupted.
 fn finish_connect(socket: &OwnedFd, limit: Duration) -> io::Result<()> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let deadline = Instant::now() + limit;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::transport::NotSecure;
 use crate::wire::ajp::DecodeError;
 use crate::wire::http1;
 
@@ -20,6 +21,8 @@ pub enum BackendError {
     Connect { address: SocketAddr, cause: io::Error },
     /// No connection to a UNIX socket.
     ConnectSocket { path: String, cause: io::Error },
+    /// No TLS to the member.
+    Secure(NotSecure),
     /// A CPing was not answered by a CPong.
     Ping { cause: String },
     /// The connection ended before or within the answer.
@@ -74,6 +77,7 @@ impl fmt::Display for BackendError {
             }
             Self::Connect { address, cause } => write!(f, "no connection to {address}: {cause}"),
             Self::ConnectSocket { path, cause } => write!(f, "no connection to {path}: {cause}"),
+            Self::Secure(why) => write!(f, "{why}"),
             Self::Ping { cause } => write!(f, "CPing was not answered by CPong: {cause}"),
             Self::Closed => f.write_str("the member closed the connection"),
             Self::Timeout => f.write_str("the member was silent for longer than timeout= allows"),

@@ -10,8 +10,10 @@ pub mod connection;
 pub mod error;
 pub mod pool;
 pub mod probe;
+pub mod transport;
 
 pub use buffer::Receiver;
 pub use connection::{Connection, SendTime};
 pub use error::BackendError;
 pub use pool::{Lease, Pool};
+pub use transport::{NotSecure, Transport};

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::address::Addresses;
 use super::connection::{Connection, DialOptions};
 use super::error::BackendError;
+use super::transport::Wrap;
 use crate::config::plan::{Member, PoolLimits};
 
 /// The pool of one member in this process.
@@ -149,6 +150,15 @@ impl Lease<'_> {
             }
         }
         Err(failure)
+    }
+
+    /// Has the connection, just dialled, carry its bytes through what `wrap` makes.
+    ///
+    /// # Errors
+    /// [`BackendError::Secure`]; the connection is gone.
+    pub fn wrap(&mut self, wrap: Wrap<'_>) -> Result<&mut Connection, BackendError> {
+        let plain = self.connection.take().ok_or(BackendError::Closed)?;
+        Ok(self.connection.insert(plain.wrapped(wrap).map_err(BackendError::Secure)?))
     }
 
     fn dial_any(

@@ -397,7 +397,7 @@ fn field_size(asked: Option<u32>) -> usize {
 fn upgrade(scheme: Scheme, settings: &MemberSettings) -> String {
     match (&settings.upgrade, scheme) {
         (Some(protocols), _) if !protocols.is_empty() => protocols.clone(),
-        (_, Scheme::Ws) => "WebSocket".to_owned(),
+        (_, Scheme::Ws | Scheme::Wss) => "WebSocket".to_owned(),
         _ => String::new(),
     }
 }

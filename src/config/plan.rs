@@ -298,6 +298,10 @@ pub enum Scheme {
     Http,
     /// HTTP whose requests may become WebSocket tunnels.
     Ws,
+    /// HTTP over TLS.
+    Https,
+    /// [`Scheme::Ws`] over TLS.
+    Wss,
 }
 
 impl Scheme {
@@ -306,7 +310,21 @@ impl Scheme {
             Self::Ajp => "ajp",
             Self::Http => "http",
             Self::Ws => "ws",
+            Self::Https => "https",
+            Self::Wss => "wss",
         }
+    }
+
+    /// The scheme of this name in lower case, if members may have it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Ajp, Self::Http, Self::Ws, Self::Https, Self::Wss]
+            .into_iter()
+            .find(|known| known.name() == name)
+    }
+
+    /// Do bytes go out encrypted?
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Https | Self::Wss)
     }
 
     /// The port of a URL that names none.
@@ -314,6 +332,7 @@ impl Scheme {
         match self {
             Self::Ajp => 8009,
             Self::Http | Self::Ws => 80,
+            Self::Https | Self::Wss => 443,
         }
     }
 }

@@ -13,7 +13,7 @@ pub(crate) struct BalancerUrl {
     pub path: String,
 }
 
-/// `ajp://host:port/path`, `http://…`, `ws://…`, or one of them behind `unix:/socket|`.
+/// `ajp://host:port/path`, `http://…`, `https://…`, `ws://…`, `wss://…`, or one of them behind `unix:/socket|`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MemberUrl {
     /// Lower-case scheme and host, no default port, the path as written.
@@ -57,7 +57,7 @@ impl BadUrl {
     }
 }
 
-const OTHER_SCHEMES: [&str; 8] = ["https", "wss", "h2", "h2c", "fcgi", "scgi", "uwsgi", "ftp"];
+const OTHER_SCHEMES: [&str; 6] = ["h2", "h2c", "fcgi", "scgi", "uwsgi", "ftp"];
 const EXAMPLE: &str = "Write it like ajp://127.0.0.1:8009, http://127.0.0.1:8080 or balancer://name/.";
 const SOCKET_EXAMPLE: &str = "Write it like unix:/run/app.sock|http://localhost/.";
 
@@ -74,11 +74,11 @@ pub(crate) fn parse(url: &str) -> Result<Url, BadUrl> {
     };
     match scheme.to_ascii_lowercase().as_str() {
         "balancer" => balancer(url, rest).map(Url::Balancer),
-        "ajp" => member(url, Scheme::Ajp, rest, None).map(Url::Member),
-        "http" => member(url, Scheme::Http, rest, None).map(Url::Member),
-        "ws" => member(url, Scheme::Ws, rest, None).map(Url::Member),
         "unix" => behind_socket(url, rest).map(Url::Member),
-        other => Err(unknown_scheme(url, other)),
+        other => match Scheme::from_name(other) {
+            Some(scheme) => member(url, scheme, rest, None).map(Url::Member),
+            None => Err(unknown_scheme(url, other)),
+        },
     }
 }
 
@@ -109,18 +109,16 @@ fn split_scheme(url: &str) -> Option<(&str, &str)> {
 
 fn unknown_scheme(url: &str, scheme: &str) -> BadUrl {
     let known = OTHER_SCHEMES.contains(&scheme);
-    let guess = if known { None } else { nearest(scheme, ["ajp", "http", "ws", "balancer"]) };
+    let guess = if known { None } else { nearest(scheme, ["ajp", "http", "https", "ws", "wss", "balancer"]) };
     let cure = match guess {
         Some(guess) => format!("Did you mean {guess}://?"),
-        None if matches!(scheme, "https" | "wss") => {
-            "Write http://host:8080 or ajp://host:8009 for a member in a trusted network; TLS to members comes with a later version.".into()
-        }
-        None => "Write ajp://host:port or http://host:port for a member, or balancer://name/ for a balancer.".into(),
+        None => "Write ajp://host:port or http://host:port for a member, or balancer://name/ for a balancer."
+            .into(),
     };
     let reason = if known { "this version cannot speak" } else { "there is no protocol" };
     BadUrl {
         text: format!(
-            "URL {}: {reason} {}, only ajp://, http://, ws:// and balancer:// work",
+            "URL {}: {reason} {}, only ajp://, http://, https://, ws://, wss:// and balancer:// work",
             shown(url),
             shown(scheme)
         ),
@@ -161,12 +159,8 @@ fn behind_socket(url: &str, rest: &str) -> Result<MemberUrl, BadUrl> {
         ));
     }
     let (scheme, rest) = split_scheme(behind).ok_or_else(|| invalid("there is no URL behind the |"))?;
-    let scheme = match scheme.to_ascii_lowercase().as_str() {
-        "ajp" => Scheme::Ajp,
-        "http" => Scheme::Http,
-        "ws" => Scheme::Ws,
-        other => return Err(unknown_scheme(url, other)),
-    };
+    let word = scheme.to_ascii_lowercase();
+    let scheme = Scheme::from_name(&word).ok_or_else(|| unknown_scheme(url, &word))?;
     let rest = match rest.strip_prefix("//") {
         None if rest.is_empty() => "//localhost".to_owned(),
         Some(path) if path.is_empty() || path.starts_with('/') => format!("//localhost{path}"),
@@ -270,6 +264,9 @@ mod tests {
         assert_eq!(name_of("HTTP://Host:80/App"), "http://host/App");
         assert_eq!(name_of("http://[::1]:8080/"), "http://[::1]:8080/");
         assert_eq!(name_of("ws://h"), "ws://h");
+        assert_eq!(name_of("HTTPS://H:443/x"), "https://h/x");
+        assert_eq!(name_of("wss://h:80"), "wss://h:80");
+        assert_eq!(name_of("unix:/run/a.sock|https://h/"), "unix:/run/a.sock|https://h/");
         assert_eq!(name_of("unix:/run/A.sock|HTTP://H/x"), "unix:/run/A.sock|http://h/x");
         assert_eq!(name_of("unix:/run/a.sock|http:"), "unix:/run/a.sock|http://localhost");
     }
@@ -296,9 +293,9 @@ mod tests {
             assert_eq!(parse(url).unwrap_err().text, text);
         }
         assert!(parse("apj://h").unwrap_err().cure.contains("ajp"));
-        for url in ["https://h/", "wss://h/", "unix:/p|https://h/"] {
+        for url in ["h2://h/", "fcgi://h/", "unix:/p|scgi://h/"] {
             let bad = parse(url).unwrap_err();
-            assert!(bad.text.contains("cannot speak") && bad.cure.contains("TLS"), "{bad:?}");
+            assert!(bad.text.contains("cannot speak") && bad.scheme, "{bad:?}");
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! `entry` is what httpd calls. `pass` collects a configuration while it is read, `lifecycle` puts it into force,
 //! `translate` and `matched` find the rule for a request, `outside` takes over what others marked, `handler` has it
-//! forwarded, `request` is the request as the core sees it, `checks` has members checked.
+//! forwarded, `request` is the request as the core sees it, `outgoing` is TLS to members, `checks` has members checked.
 
 mod checks;
 mod entry;
@@ -13,6 +13,7 @@ mod handler;
 mod lifecycle;
 mod log;
 mod matched;
+mod outgoing;
 mod outside;
 mod pass;
 mod pattern;

@@ -4,12 +4,13 @@
 use std::ffi::{CStr, c_char, c_int};
 use std::fmt;
 use std::io::IoSlice;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::slice;
 use std::time::Duration;
 
 use super::runtime::Child;
-use super::{ffi, log, pool};
+use super::{ffi, log, outgoing, pool};
+use crate::backend::{NotSecure, Transport};
 use crate::proxy::Exchange;
 use crate::proxy::exchange::{
     BodyError, BodyRead, Chosen, ClientGone, Level, MAX_PIECES, Push, Request, ResponseLine, Tls, TunnelRead,
@@ -237,6 +238,16 @@ impl Exchange for HttpdRequest<'_> {
     fn variable(&self, name: &'static CStr) -> Option<&[u8]> {
         // SAFETY: the request's own table; its text lives as long as the request.
         unsafe { pool::some_bytes(ffi::apr_table_get(self.raw().subprocess_env, name.as_ptr())) }
+    }
+
+    fn secure(&self, socket: OwnedFd, name: &[u8], limit: Duration) -> Result<Box<dyn Transport>, NotSecure> {
+        // SAFETY: the live request.
+        unsafe { outgoing::open(self.raw, socket, name, limit) }
+    }
+
+    fn secure_again(&self, transport: &dyn Transport) -> bool {
+        // SAFETY: the live request.
+        unsafe { outgoing::bind(self.raw, transport) }
     }
 
     fn body_read(&mut self, want: usize) -> Result<BodyRead, BodyError> {

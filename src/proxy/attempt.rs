@@ -133,7 +133,9 @@ impl Attempt<'_> {
     ) -> Result<Answered, Failure> {
         match self.member.scheme {
             Scheme::Ajp => ajp::run(self, exchange, body, buffers, connected),
-            Scheme::Http | Scheme::Ws => http::run(self, exchange, body, buffers, connected),
+            Scheme::Http | Scheme::Ws | Scheme::Https | Scheme::Wss => {
+                http::run(self, exchange, body, buffers, connected)
+            }
         }
     }
 

@@ -6,9 +6,10 @@
 use std::ffi::CStr;
 use std::fmt;
 use std::io::IoSlice;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use crate::backend::{NotSecure, Transport};
 use crate::config::plan::{BalancerId, MemberId};
 use crate::wire::ajp::BodyLength;
 
@@ -142,6 +143,17 @@ pub trait Exchange {
 
     /// A variable of the request's environment.
     fn variable(&self, name: &'static CStr) -> Option<&[u8]>;
+
+    /// Makes a TLS connection of a socket to a member, by the server's settings for this request. `name` is asked for and
+    /// checked; `limit` is that of each wait.
+    ///
+    /// # Errors
+    /// Why there is none; the socket is closed.
+    fn secure(&self, socket: OwnedFd, name: &[u8], limit: Duration) -> Result<Box<dyn Transport>, NotSecure>;
+
+    /// Puts what [`Exchange::secure`] made for another request under the settings for this one; false if it may not be
+    /// used for it.
+    fn secure_again(&self, transport: &dyn Transport) -> bool;
 
     /// Reads once from the client, at most `want` bytes, behind what is kept already. Blocks until there is some.
     ///

@@ -208,8 +208,8 @@ impl<'a> Forward<'a> {
     fn read_first<E: Exchange>(&mut self, member: MemberId, exchange: &mut E) -> Result<(), BodyError> {
         match self.world.plan.member(member).scheme {
             Scheme::Ajp => self.body.read_first(exchange, self.packet_limit(member)),
-            Scheme::Http | Scheme::Ws if http::leaves_body_to_member(exchange, self.job.sections) => Ok(()),
-            Scheme::Http | Scheme::Ws => self.body.read_ahead(exchange),
+            _ if http::leaves_body_to_member(exchange, self.job.sections) => Ok(()),
+            _ => self.body.read_ahead(exchange),
         }
     }
 

@@ -8,7 +8,7 @@ use super::http_head::{self, Manner, client_header};
 use super::relay::Relay;
 use super::request_body::{BodyFailure, RequestBody};
 use super::response::{Sections, give_header, keep_for_own_page};
-use super::tunnel;
+use super::{secure, tunnel};
 use crate::backend::buffer::{RECEIVE_BUFFER, Received};
 use crate::backend::{BackendError, Connection, Lease, Receiver, SendTime};
 use crate::config::plan::{Flush, Via};
@@ -42,7 +42,7 @@ pub(super) fn run<E: Exchange>(
     packet.clear();
     http_head::write(exchange, attempt, &manner, packet).map_err(Failure::EncodeHttp)?;
     let mut lease = attempt.pool.acquire().map_err(Failure::at(Stage::NotSent))?;
-    let connection = attempt.connect(&mut lease).map_err(Failure::at(Stage::NotSent))?;
+    let connection = secure::connect(attempt, exchange, &mut lease).map_err(Failure::at(Stage::NotSent))?;
     connected();
 
     receiver.clear();

@@ -3,7 +3,7 @@
 
 use super::attempt::{Failure, Stage};
 use super::exchange::{BodyError, Exchange, Level};
-use crate::backend::BackendError;
+use crate::backend::{BackendError, NotSecure};
 use crate::balance::retry::{Body, Phase, Repeat, Verdict};
 use crate::balance::transition::Event;
 use crate::config::plan::{Balancer, Member, Scheme};
@@ -103,7 +103,7 @@ impl Case<'_> {
         let repeat = Repeat { idempotent: self.idempotent, body };
         let verdict = match self.member.scheme {
             Scheme::Ajp => repeat.verdict(phase),
-            Scheme::Http | Scheme::Ws => http_verdict(error, phase, repeat.verdict(phase)),
+            _ => http_verdict(error, phase, repeat.verdict(phase)),
         };
         if verdict == Verdict::SameMember {
             let (level, id) = match error {
@@ -168,6 +168,9 @@ impl Case<'_> {
             (BackendError::Busy { .. }, _) => ("MGY3002", "AH00941"),
             (BackendError::Resolve { .. }, _) => ("MGY3003", "AH00898"),
             (BackendError::Connect { .. } | BackendError::ConnectSocket { .. }, _) => ("MGY3004", "AH00957"),
+            (BackendError::Secure(NotSecure::Missing), _) => ("MGY3009", "AH01144"),
+            (BackendError::Secure(NotSecure::Off), _) => ("MGY3009", "AH00961"),
+            (BackendError::Secure(_), _) => ("MGY3010", "AH02003"),
             (BackendError::Ping { .. }, _) => ("MGY3005", "AH01012"),
             (BackendError::NoContinue, _) => ("MGY3007", "AH01102"),
             (_, Stage::Passed) => ("MGY3104", "AH00893"),
@@ -203,7 +206,7 @@ impl Judgement {
 fn status_for(error: &BackendError, stock: u16) -> u16 {
     match error {
         BackendError::Malformed(_) | BackendError::MalformedHttp(_) | BackendError::Stray => 502,
-        BackendError::Resolve { .. } => 500,
+        BackendError::Resolve { .. } | BackendError::Secure(_) => 500,
         _ => stock,
     }
 }

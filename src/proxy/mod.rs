@@ -17,6 +17,7 @@ mod relay;
 mod request_body;
 mod response;
 mod rewrite;
+mod secure;
 mod session;
 mod tunnel;
 

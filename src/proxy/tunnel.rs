@@ -48,6 +48,7 @@ pub(super) fn run<E: Exchange>(
         buffer: vec![0; ROOM],
         pending: 0..0,
         client_may_have_data: true,
+        member_may_have_data: connection.transport().is_some(),
         client_sends: true,
         member_sends: true,
         to_member: 0,
@@ -66,6 +67,8 @@ struct Tunnel<'t, E> {
     pending: std::ops::Range<usize>,
     /// The server's filters may hold data that the socket does not show, so they are asked until they have none.
     client_may_have_data: bool,
+    /// The same of a member behind TLS.
+    member_may_have_data: bool,
     client_sends: bool,
     member_sends: bool,
     to_member: u64,
@@ -96,7 +99,8 @@ impl<E: Exchange> Tunnel<'_, E> {
             }
             self.give_to_member()?;
             // With data in hand nobody is waited for, but the other direction gets its turn.
-            let at_once = self.client_sends && self.client_may_have_data && self.pending.is_empty();
+            let at_once = self.member_sends && self.member_may_have_data
+                || self.client_sends && self.client_may_have_data && self.pending.is_empty();
             let limit = if at_once { Duration::ZERO } else { idle };
             match self.wait(limit)? {
                 true => {}
@@ -158,7 +162,8 @@ impl<E: Exchange> Tunnel<'_, E> {
                 return Ok(true);
             }
             match poll(&mut fds[first..last], PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX)) {
-                Ok(0) => return Ok(false),
+                Ok(0) if !self.member_may_have_data => return Ok(false),
+                Ok(0) => return self.take_from_member().map(|()| true),
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(_) => return Err(Broken),
             }
@@ -166,16 +171,26 @@ impl<E: Exchange> Tunnel<'_, E> {
             (last == 2 && happened(&fds[1]), first == 0 && happened(&fds[0]))
         };
         self.client_may_have_data |= client;
-        if member && self.member_sends {
-            match self.receiver.fill_now(self.connection)? {
-                Some(Received::Data) => self.give_to_client()?,
-                Some(_) => {
-                    self.member_sends = false;
-                    self.exchange.tunnel_end();
-                }
-                None => {}
-            }
+        if member || self.member_may_have_data {
+            self.take_from_member()?;
         }
         Ok(true)
+    }
+
+    fn take_from_member(&mut self) -> Result<(), Broken> {
+        if !self.member_sends {
+            return Ok(());
+        }
+        let received = self.receiver.fill_now(self.connection)?;
+        self.member_may_have_data = received == Some(Received::Data) && self.connection.transport().is_some();
+        match received {
+            Some(Received::Data) => self.give_to_client()?,
+            Some(_) => {
+                self.member_sends = false;
+                self.exchange.tunnel_end();
+            }
+            None => {}
+        }
+        Ok(())
     }
 }

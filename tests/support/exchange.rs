@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::fmt;
 use std::io::{ErrorKind, IoSlice, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use margay::backend::{NotSecure, Transport};
 use margay::proxy::Exchange;
 use margay::proxy::exchange::{
     BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls, TunnelRead,
@@ -312,6 +313,14 @@ impl Exchange for FakeExchange {
     fn variable(&self, name: &'static CStr) -> Option<&[u8]> {
         let found = self.variables.iter().find(|(known, _)| known.as_bytes() == name.to_bytes());
         found.map(|(_, value)| value.as_bytes())
+    }
+
+    fn secure(&self, _: OwnedFd, _: &[u8], _: Duration) -> Result<Box<dyn Transport>, NotSecure> {
+        Err(NotSecure::Missing)
+    }
+
+    fn secure_again(&self, _: &dyn Transport) -> bool {
+        false
     }
 
     fn body_read(&mut self, want: usize) -> Result<BodyRead, BodyError> {

@@ -30,6 +30,25 @@ impl Certificates {
         Certificates { dir }
     }
 
+    /// The same, and `member.pem`: a server named localhost and www.example.test, signed by the authority;
+    /// `machine.pem`: the client's certificate with its key.
+    ///
+    /// # Panics
+    /// As [`Certificates::make`].
+    pub fn for_members() -> Certificates {
+        let made = Self::make();
+        let wish = "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout member.key -out member.csr";
+        openssl(&made.dir, wish);
+        fs::write(made.file("names.cnf"), "subjectAltName=DNS:localhost,DNS:www.example.test\n")
+            .expect("a file");
+        let sign = "x509 -req -in member.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile names.cnf -out member.pem";
+        openssl(&made.dir, sign);
+        let machine = [made.file("client.pem"), made.file("client.key")]
+            .map(|file| fs::read_to_string(file).expect("a file that openssl wrote"));
+        fs::write(made.file("machine.pem"), machine.concat()).expect("a file");
+        made
+    }
+
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
