@@ -74,17 +74,16 @@ static int connect_filters(margay_outgoing *o, request_rec *r, const char *name,
 }
 
 /* The handshake is made before anything else, so that its failure is known to have harmed nobody. */
-static int shake_hands(margay_outgoing *o)
+static int shake_hands(margay_outgoing *o, apr_interval_time_t limit)
 {
+    const apr_time_t start = apr_time_now();
     const apr_status_t status = ap_get_brigade(o->c->input_filters, o->in, AP_MODE_INIT, APR_BLOCK_READ, 0);
     const char *const result = apr_table_get(o->c->notes, "SSL_connect_rv");
 
     apr_brigade_cleanup(o->in);
-    if (APR_STATUS_IS_TIMEUP(status)) {
-        return MARGAY_OUTGOING_SLOW;
-    }
     if (status != APR_SUCCESS || o->c->aborted || (result && strcmp(result, "ok"))) {
-        return MARGAY_OUTGOING_REFUSED;
+        /* mod_ssl says the same of a member that is silent. */
+        return apr_time_now() - start >= limit ? MARGAY_OUTGOING_SLOW : MARGAY_OUTGOING_REFUSED;
     }
     return MARGAY_OUTGOING_READY;
 }
@@ -118,7 +117,7 @@ int margay_outgoing_open(request_rec *r, int fd, const char *name, apr_interval_
     }
     result = connect_filters(o, r, name, limit);
     if (result == MARGAY_OUTGOING_READY) {
-        result = shake_hands(o);
+        result = shake_hands(o, limit);
     }
     if (result == MARGAY_OUTGOING_READY) {
         *opened = o;

@@ -81,10 +81,11 @@ void margay_tunnel_end(request_rec *r, apr_bucket_brigade *out)
 {
     apr_socket_t *const socket = ap_get_conn_socket(r->connection);
 
-    /* Half of a TLS connection cannot be ended: what the client has still to say would be lost with it. */
-    if (!socket || ap_ssl_conn_is_ssl(r->connection)) {
+    if (!socket) {
         return;
     }
+    /* With TLS too it is the socket that ends: TLS itself would end for both directions, and what the client has still to
+     * say would be lost. */
     APR_BRIGADE_INSERT_TAIL(out, apr_bucket_flush_create(r->connection->bucket_alloc));
     ap_pass_brigade(r->connection->output_filters, out);
     apr_brigade_cleanup(out);

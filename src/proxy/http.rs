@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One exchange over HTTP/1.1.
 
+use std::time::Duration;
+
 use super::attempt::{Answered, Attempt, Buffers, Failure, Stage};
 use super::exchange::{Exchange, Level, ResponseLine};
 use super::http_body::BodyFraming;
@@ -162,7 +164,7 @@ impl Talk<'_> {
         }
         let mut decided = false;
         while !self.body.is_sent() {
-            if !decided && connection.wait_readable(std::time::Duration::ZERO) {
+            if !decided && self.has_spoken(connection) {
                 if self.is_refused_early(exchange, connection)? {
                     return Ok(());
                 }
@@ -220,6 +222,22 @@ impl Talk<'_> {
         };
         connection.limit(self.attempt.timeout).map_err(|error| self.lost(BackendError::of_io(error)))?;
         Ok(wanted)
+    }
+
+    /// Is there something of an answer? Looks without waiting.
+    fn has_spoken(&mut self, connection: &Connection) -> bool {
+        if connection.transport().is_none() {
+            return connection.wait_readable(Duration::ZERO);
+        }
+        // A socket with TLS is readable also when TLS has something to say of its own.
+        match self.receiver.fill_now(connection) {
+            Ok(Some(Received::Data)) => {
+                self.heard = true;
+                true
+            }
+            Ok(None) => false,
+            _ => true,
+        }
     }
 
     /// An answer that came before the body's end: an error makes the rest of the body useless, anything else may be the
