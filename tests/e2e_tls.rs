@@ -101,6 +101,7 @@ fn a_member_behind_tls_answers_over_one_kept_connection() {
         .line(ca())
         .line(format!("ProxyPass / {}/", behind.url()))
         .start();
+    assert!(!httpd.check().text.contains("MGY"), "{}", httpd.check().text);
     for _ in 0..5 {
         let response = get(&httpd, "/file.txt");
         assert_eq!((response.status, response.text().as_str()), (200, "behind TLS"));
@@ -188,13 +189,18 @@ fn settings_of_a_proxy_section_act_and_only_there() {
         .line(format!("ProxyPass /b/ {}/", other.url()))
         .start();
     for _ in 0..2 {
-        assert_eq!(get(&httpd, "/a/file.txt").text(), "behind TLS");
+        for _ in 0..2 {
+            assert_eq!(get(&httpd, "/a/file.txt").text(), "behind TLS");
+        }
         assert!(behind.notes(1)[0].contains("client=client.example.test"), "{:?}", behind.notes(1));
         // Nobody said whom to trust there, and SSLProxyVerify is not ignored.
         assert_eq!(get(&httpd, "/b/file.txt").status, 500);
         httpd.graceful();
     }
+    // The second request of a round found the connection of the first.
+    assert_eq!(behind.notes(4).iter().filter(|note| note.contains("before=1")).count(), 2);
     httpd.assert_no_crash();
+    httpd.assert_no_unexpected(&[INIT, &["MGY3010", "AH01897", "AH02039"]].concat());
 }
 
 #[test]
@@ -202,6 +208,7 @@ fn without_the_engine_or_mod_ssl_the_answer_is_500_and_the_line_says_what_to_wri
     let behind = Behind::start("tls-off-member", &[]);
     let rule = format!("ProxyPass / {}/", behind.url());
     let off = front("tls-off").line(&rule).start();
+    assert!(off.check().text.contains("MGY0316"), "{}", off.check().text);
     assert_eq!(get(&off, "/file.txt").status, 500);
     let log = off.error_log();
     let line = log.lines().find(|line| line.contains("MGY3009")).expect("a line of ours");

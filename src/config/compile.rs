@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::declare::{BalancerDraft, MemberDraft, MountDraft, TargetDraft};
 use super::draft::{DirectoryDraft, Draft, ReverseDraft, index};
-use super::finding::{Finding, Severity};
-use super::health::{self, HealthCheck};
+use super::finding::{Finding, Severity, id};
+use super::health::{self, CheckMethod, HealthCheck};
 use super::inherit::{self, View};
 use super::lint;
 use super::mounts::MountTable;
@@ -28,6 +28,8 @@ pub struct Facts {
     pub sites: Vec<SiteFacts>,
     /// Places where other handlers answer.
     pub handlers: Vec<HandlerPlace>,
+    /// Sites that have `SSLProxyEngine On` in them; `None`: nobody looked.
+    pub tls_engines: Option<Vec<SiteId>>,
 }
 
 /// What httpd knows about a server.
@@ -296,6 +298,7 @@ impl<'a> Compiler<'a> {
         let start = if balancer.is_some() { Status::default() } else { Status::IGNORE_ERRORS };
         let letters = settings.status.as_deref().unwrap_or_default();
         let io_buffer = settings.io_buffer.or(inherit::settings(self.draft, site).io_buffer);
+        let health = balancer.and_then(|_| self.health(site, draft));
         self.plan.members.push(Member {
             key,
             name: url.name.clone(),
@@ -321,17 +324,30 @@ impl<'a> Compiler<'a> {
             receive_buffer: settings.receive_buffer.unwrap_or(0) as usize,
             flush: flush(settings),
             secret: settings.secret.clone().unwrap_or_default(),
-            health: balancer.and_then(|_| self.health(site, settings)),
+            health,
             response_field_size: field_size(settings.response_field_size),
             upgrade: upgrade(url.scheme, settings),
         });
         MemberId(index(self.plan.members.len() - 1))
     }
 
-    fn health(&self, site: usize, settings: &MemberSettings) -> Option<HealthCheck> {
+    fn health(&mut self, site: usize, draft: &MemberDraft) -> Option<HealthCheck> {
         let server = inherit::settings(self.draft, site);
         let timeout = server.timeout.unwrap_or(self.site_facts(site).timeout);
-        HealthCheck::of(settings, timeout, server.source_address)
+        let mut check = HealthCheck::of(&draft.settings, timeout, server.source_address)?;
+        if draft.url.scheme.is_tls() && check.method != CheckMethod::Tcp {
+            // TLS has the settings of a request, and a check has no request.
+            let text = format!(
+                "hcmethod={} asks nothing of {}: in this version a member behind TLS is checked by a connection alone, as with hcmethod=TCP",
+                check.method.name(),
+                draft.url.name,
+            );
+            self.findings
+                .push(Finding::warning(id::TLS_CHECK, &draft.origin, text).cured_by("Write hcmethod=TCP."));
+            check.method = CheckMethod::Tcp;
+            check.expression = None;
+        }
+        Some(check)
     }
 
     fn pool(&self, settings: &MemberSettings) -> PoolLimits {

@@ -100,7 +100,9 @@ unsafe fn facts(main: *mut ffi::server_rec, pass: &mut Pass) -> Facts {
             }
             server = (*server).next;
         }
-        facts.handlers = tree::handler_places(main);
+        let tree = tree::look(main);
+        facts.handlers = tree.handlers;
+        facts.tls_engines = Some(tree.tls_engines);
     }
     facts
 }

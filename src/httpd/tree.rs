@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A look at httpd's own tree of directives: pages of other handlers that one of our rules might hide.
+//! A look at httpd's own tree of directives: pages of other handlers that one of our rules might hide, and where TLS to
+//! members is switched on.
 
 use super::pass::ServerConf;
 use super::{ffi, pool};
@@ -9,12 +10,21 @@ use crate::config::{HandlerPlace, Origin};
 /// Handlers with pages of their own, which an administrator misses when they are forwarded to Tomcat.
 const PAGES: [&str; 4] = ["balancer-manager", "server-status", "server-info", "ldap-status"];
 
-/// Every `<Location>` that sets one of these handlers.
+/// What is found in the tree.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    /// Every `<Location>` that sets one of these handlers.
+    pub handlers: Vec<HandlerPlace>,
+    /// Sites with `SSLProxyEngine On`, of their own or in a section.
+    pub tls_engines: Vec<SiteId>,
+}
+
+/// Looks through the tree.
 ///
 /// # Safety
 /// Only while the configuration is checked: `main` is the main server of this pass.
-pub(super) unsafe fn handler_places(main: *mut ffi::server_rec) -> Vec<HandlerPlace> {
-    let mut found = Vec::new();
+pub(super) unsafe fn look(main: *mut ffi::server_rec) -> Tree {
+    let mut found = Tree::default();
     // SAFETY: httpd's tree lives until the pass ends.
     unsafe { walk(ffi::ap_conftree, main, ServerConf::of(main).site, &mut found) };
     found
@@ -24,7 +34,7 @@ unsafe fn walk(
     mut node: *const ffi::ap_directive_t,
     main: *mut ffi::server_rec,
     site: SiteId,
-    found: &mut Vec<HandlerPlace>,
+    found: &mut Tree,
 ) {
     while !node.is_null() {
         // SAFETY: a node of the tree, alive as the tree is.
@@ -33,7 +43,10 @@ unsafe fn walk(
             if keyword.eq_ignore_ascii_case("<VirtualHost") {
                 walk((*node).first_child, main, site_at(main, node).unwrap_or(site), found);
             } else if keyword.eq_ignore_ascii_case("<Location") {
-                found.extend(page_of(node, site));
+                found.handlers.extend(page_of(node, site));
+            } else if keyword.eq_ignore_ascii_case("SSLProxyEngine") {
+                let is_on = unquoted(&pool::string((*node).args)).eq_ignore_ascii_case("on");
+                found.tls_engines.extend(is_on.then_some(site));
             } else if !(*node).first_child.is_null() {
                 walk((*node).first_child, main, site, found);
             }

@@ -4,6 +4,7 @@
 mod balancers;
 mod handlers;
 mod rules;
+mod secure;
 
 use std::collections::HashSet;
 
@@ -18,6 +19,7 @@ pub(super) fn all(draft: &Draft, plan: &Plan, facts: &Facts) -> Vec<Finding> {
     balancers::check(draft, plan, &mut findings);
     rules::check(draft, plan, &mut findings);
     handlers::check(draft, plan, facts, &mut findings);
+    secure::check(plan, facts, &mut findings);
     findings
 }
 
