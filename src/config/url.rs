@@ -139,7 +139,7 @@ fn balancer(url: &str, rest: &str) -> Result<BalancerUrl, BadUrl> {
 /// `unix:/path|http://host/`; `unix:/path|http:` means the host localhost.
 fn behind_socket(url: &str, rest: &str) -> Result<MemberUrl, BadUrl> {
     let invalid = |why: &str| {
-        let text = format!("ProxyPass|ProxyPassMatch uses an invalid \"unix:\" URL: {}: {why}", shown(url));
+        let text = format!("uses an invalid \"unix:\" URL: {}: {why}", shown(url));
         BadUrl::new(text, SOCKET_EXAMPLE)
     };
     let (socket, behind) = rest.split_once('|').ok_or_else(|| invalid("there is no | behind the path"))?;
@@ -274,14 +274,8 @@ mod tests {
             ("ajp:///x", "URL must be absolute!: ajp:///x"),
             ("ajp://h:x", "Unable to parse URL: ajp://h:x: the port must be a number"),
             ("ajp://h:70000", "Unable to parse URL: ajp://h:70000: a port lies between 1 and 65535"),
-            (
-                "unix:/p",
-                "ProxyPass|ProxyPassMatch uses an invalid \"unix:\" URL: unix:/p: there is no | behind the path",
-            ),
-            (
-                "unix:/p|",
-                "ProxyPass|ProxyPassMatch uses an invalid \"unix:\" URL: unix:/p|: there is no URL behind the |",
-            ),
+            ("unix:/p", "uses an invalid \"unix:\" URL: unix:/p: there is no | behind the path"),
+            ("unix:/p|", "uses an invalid \"unix:\" URL: unix:/p|: there is no URL behind the |"),
             ("balancer:x", "Bad syntax for a balancer name (balancer:x)"),
             ("balancer://", "Bad syntax for a balancer name (balancer://)"),
         ] {

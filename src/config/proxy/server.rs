@@ -48,7 +48,7 @@ fn requests(reader: &Reader, args: &str) -> Result<Statement, Finding> {
     if !reader.flag(args)? {
         return Ok(Statement::Nothing);
     }
-    let text = "ProxyRequests On is not available: forwarding to any server needs http members, which this version does not have";
+    let text = "ProxyRequests On is not available: this version is no forward proxy";
     Err(reader.error(id::LATER_VERSION, text).cured_by(
         "Write ProxyRequests Off; ProxyPass does not need it. An open forward proxy is a danger to its network anyway.",
     ))

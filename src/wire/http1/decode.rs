@@ -88,6 +88,7 @@ fn find(buf: &[u8], limits: &Limits) -> Result<Option<ResponseHead>, DecodeError
     let skipped = match buf {
         [b'\r', b'\n', ..] => 2,
         [b'\n', ..] => 1,
+        [b'\r'] => return Ok(None),
         _ => 0,
     };
     let Some((end, after)) = line(&buf[skipped..]) else {
@@ -318,6 +319,7 @@ mod tests {
 
     #[test]
     fn a_phrase_may_be_missing_and_a_line_break_come_first() {
+        assert_eq!(read("\r"), Ok(None));
         for start in ["", "\r\n", "\n"] {
             for line in ["HTTP/1.1 204", "HTTP/1.1 204 "] {
                 let text = format!("{start}{line}\r\n\r\n");
