@@ -189,7 +189,7 @@ fn chunks_of_ours_are_read_back() {
 #[test]
 fn what_a_request_says_stays_in_its_lines() {
     run(30_000, |rng| {
-        let mut text = |rng: &mut Rng| -> Vec<u8> {
+        let text = |rng: &mut Rng| -> Vec<u8> {
             let length = index(rng, 6);
             (0..length)
                 .map(|_| if rng.below(6) == 0 { byte(rng) } else { *pick(rng, b"aZ09-/ \r\n:\t\0") })
