@@ -20,6 +20,7 @@ static void register_hooks(apr_pool_t *p)
     /* A RewriteRule speaks first, as with mod_proxy; then our rules, before aliases and the document root. */
     static const char *const after_rewrite[] = { "mod_rewrite.c", NULL };
 
+    margay_register_expressions();
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(margay_on_child_init, NULL, NULL, APR_HOOK_MIDDLE);
@@ -28,6 +29,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_translate_name(margay_on_translate, after_rewrite, NULL, APR_HOOK_FIRST);
     ap_hook_map_to_storage(margay_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(margay_on_request, NULL, NULL, APR_HOOK_FIRST);
+    margay_stand_in(p);
 }
 
 __attribute__((visibility("default")))

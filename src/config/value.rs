@@ -14,8 +14,6 @@ pub(crate) enum Taken {
     Number(i64),
     /// Nothing: balancer-manager is not there yet.
     Manager,
-    /// Nothing: health checks are not there yet.
-    Health,
     /// Nothing: no member of ours uses it.
     NoEffect,
 }

@@ -2,15 +2,20 @@
 //! The adapter: the only room that sees httpd.
 //!
 //! `entry` is what httpd calls. `pass` collects a configuration while it is read, `lifecycle` puts it into force,
-//! `translate` finds the rule for a request, `handler` has it forwarded, `request` is the request as the core sees it.
+//! `translate` and `matched` find the rule for a request, `outside` takes over what others marked, `handler` has it
+//! forwarded, `request` is the request as the core sees it, `checks` has members checked.
 
+mod checks;
 mod entry;
 mod ffi;
 mod guard;
 mod handler;
 mod lifecycle;
 mod log;
+mod matched;
+mod outside;
 mod pass;
+mod pattern;
 mod pool;
 mod request;
 mod runtime;
