@@ -186,6 +186,7 @@ impl<'a> Compiler<'a> {
             cookie_path: says.cookie_path.clone(),
             cookie_domain: says.cookie_domain.clone(),
             preserve_host: says.preserve_host,
+            interpolate: says.interpolate,
         }
     }
 
@@ -229,6 +230,7 @@ impl<'a> Compiler<'a> {
             matching: mount.matching,
             target,
             encoding: mount.encoding,
+            interpolate: mount.interpolate,
         }
     }
 

@@ -48,6 +48,7 @@ pub(crate) struct DirectoryDraft {
     pub cookie_path: Vec<CookieDraft>,
     pub cookie_domain: Vec<CookieDraft>,
     pub preserve_host: Option<bool>,
+    pub interpolate: Option<bool>,
 }
 
 #[derive(Debug, Clone)]
@@ -230,6 +231,7 @@ impl Draft {
                 let rule = CookieDraft { origin: origin.clone(), internal, public };
                 self.says(place).cookie_domain.push(rule);
             }
+            Statement::Interpolate(on) => self.says(place).interpolate = Some(on),
             Statement::PreserveHost(on) => self.says(place).preserve_host = Some(on),
             Statement::Nothing => {}
         }
@@ -254,7 +256,7 @@ impl Draft {
             Some(section) => self.section_matching(section, &line, origin),
             None => Matching::Prefix,
         };
-        if matching == Matching::Prefix && !path.starts_with('/') {
+        if matching == Matching::Prefix && !line.interpolate && !path.starts_with('/') {
             let text = format!(
                 "ProxyPass {}: a request path begins with a slash, so this rule never matches",
                 quoted(&path)
@@ -280,6 +282,7 @@ impl Draft {
             url: line.url,
             target,
             encoding: line.encoding,
+            interpolate: line.interpolate,
         };
         match place.section {
             Some(section) => self.sections[section.0 as usize].mount = Some(mount),

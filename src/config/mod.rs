@@ -11,6 +11,7 @@ pub mod draft;
 pub mod expression;
 pub mod finding;
 mod inherit;
+pub mod interpolation;
 mod lint;
 pub mod mounts;
 pub mod origin;

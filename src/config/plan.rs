@@ -86,6 +86,8 @@ pub struct Section {
     pub cookie_domain: Vec<CookieRule>,
     /// `ProxyPreserveHost`.
     pub preserve_host: Option<bool>,
+    /// `ProxyPassInterpolateEnv`.
+    pub interpolate: Option<bool>,
 }
 
 /// `ProxyPassReverse`: how response headers that name a member are turned back.
@@ -127,6 +129,8 @@ pub struct Mount {
     pub matching: Matching,
     pub target: Target,
     pub encoding: Encoding,
+    /// `interpolate`: variables of the request are put into path and target, if [`Section::interpolate`] says so.
+    pub interpolate: bool,
 }
 
 impl Mount {

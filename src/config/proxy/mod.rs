@@ -30,6 +30,7 @@ pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         D::BalancerMember => member::read(reader, args),
         D::ProxySet => set::read(reader, args),
         D::ProxyContainer => set::read_container(reader, args).map(|container| container.statement),
+        D::ProxyPassInterpolateEnv => reader.flag(args).map(Statement::Interpolate),
         D::ProxyPreserveHost => reader.flag(args).map(Statement::PreserveHost),
         D::BalancerGrowth
         | D::BalancerPersist
@@ -38,7 +39,6 @@ pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         | D::NoProxy
         | D::ProxyBlock
         | D::ProxyDomain
-        | D::ProxyPassInterpolateEnv
         | D::HeartbeatStorage => later::read(reader, args),
         _ => server::read(reader, args),
     }
