@@ -82,6 +82,26 @@ int margay_body_read(request_rec *r, apr_bucket_brigade *kept, apr_size_t want, 
 int margay_body_pieces(apr_bucket_brigade *kept, struct iovec *pieces, int max, apr_size_t limit);
 void margay_body_consume(apr_bucket_brigade *kept, apr_size_t n);
 
+/* tunnel.c: the client's connection as a tunnel. */
+/* Sends what r->status and r->headers_out say as an interim response. */
+void margay_interim(request_rec *r);
+/* Sends the 101 of r->headers_out and takes the request's filters away; 0, or another value if the client is gone. */
+int margay_tunnel_open(request_rec *r);
+/* The client's socket, or -1. */
+int margay_tunnel_fd(request_rec *r);
+#define MARGAY_TUNNEL_DATA 0
+#define MARGAY_TUNNEL_NOTHING 1
+#define MARGAY_TUNNEL_END 2
+#define MARGAY_TUNNEL_BROKEN 3
+/* Reads at most `room` bytes without waiting. */
+int margay_tunnel_read(request_rec *r, char *into, apr_size_t room, apr_size_t *got);
+/* Sends at once; 0, or another value if the client is gone. */
+int margay_tunnel_write(request_rec *r, apr_bucket_brigade *out, const char *data, apr_size_t n);
+/* Ends sending where the client can still send. */
+void margay_tunnel_end(request_rec *r, apr_bucket_brigade *out);
+/* Timeout of the server, in microseconds. */
+apr_interval_time_t margay_client_timeout(const request_rec *r);
+
 /* request.c: answers only the core's private data gives. */
 /* 0, or the status with which TRACE is refused (TraceEnable). */
 int margay_trace_refusal(request_rec *r);
@@ -91,6 +111,20 @@ const char *margay_ssl_variable(request_rec *r, const char *name);
 int margay_answer_locally(request_rec *r);
 /* 1 if AllowEncodedSlashes is NoDecode for this request: %2F is left in r->uri. */
 int margay_keeps_encoded_slashes(const request_rec *r);
+
+/* expression.c: conditions of health checks. */
+typedef struct {
+    const char *name;
+    apr_size_t name_length;
+    const char *value;
+    apr_size_t value_length;
+} margay_header;
+void margay_register_expressions(void);
+/* The expression, which refers to `text`; NULL with *error set if it is none. */
+const void *margay_expression_parse(apr_pool_t *pool, const char *text, const char **error);
+/* 1 or 0; -1 with a text in `why` if it cannot be evaluated. Any thread may ask. */
+int margay_expression_true(const void *expression, int status, const margay_header *headers, apr_size_t count,
+                           const char *body, apr_size_t n, char *why, apr_size_t room);
 
 /* standin.c */
 /* True if a module of this name (mod_proxy.c) is loaded that is not ours. */

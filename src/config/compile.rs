@@ -7,13 +7,14 @@ use std::time::Duration;
 use super::declare::{BalancerDraft, MemberDraft, MountDraft, TargetDraft};
 use super::draft::{DirectoryDraft, Draft, ReverseDraft, index};
 use super::finding::{Finding, Severity};
+use super::health::{self, HealthCheck};
 use super::inherit::{self, View};
 use super::lint;
 use super::mounts::MountTable;
 use super::origin::Origin;
 use super::plan::{
     Balancer, BalancerId, Destination, Flush, Member, MemberId, Mount, Plan, PoolLimits, ReverseFrom,
-    ReverseRule, Section, SectionId, Site, SiteId, Sticky, Target, Worker,
+    ReverseRule, Scheme, Section, SectionId, Site, SiteId, Sticky, Target, Worker,
 };
 use super::setting::{BalancerSettings, FlushMode, MemberSettings};
 use super::url::{self, Url};
@@ -117,6 +118,7 @@ impl<'a> Compiler<'a> {
             let view = inherit::balancers(&mut self, site);
             self.views.push(view);
         }
+        self.plan.check_threads = self.draft.check_threads.unwrap_or(health::DEFAULT_THREADS);
         self.sections();
         for site in 0..self.draft.sites.len() {
             let compiled = self.site(site);
@@ -149,6 +151,7 @@ impl<'a> Compiler<'a> {
             max_forwards: settings.max_forwards.flatten(),
             timeout: settings.timeout.unwrap_or(self.site_facts(site).timeout),
             source_address: settings.source_address,
+            bad_header: settings.bad_header.unwrap_or_default(),
             balancers,
             workers: self.workers_of(site),
         }
@@ -187,6 +190,9 @@ impl<'a> Compiler<'a> {
             cookie_domain: says.cookie_domain.clone(),
             preserve_host: says.preserve_host,
             interpolate: says.interpolate,
+            add_headers: says.add_headers,
+            pass_continue: says.pass_continue,
+            error_override: says.error_override.clone(),
         }
     }
 
@@ -299,6 +305,7 @@ impl<'a> Compiler<'a> {
             scheme: url.scheme,
             host: url.host.clone(),
             port: url.port,
+            socket: url.socket.clone(),
             path: if balancer.is_some() { url.path.clone() } else { String::new() },
             route: settings.route.clone().unwrap_or_default(),
             redirect: settings.redirect.clone().unwrap_or_default(),
@@ -316,8 +323,17 @@ impl<'a> Compiler<'a> {
             receive_buffer: settings.receive_buffer.unwrap_or(0) as usize,
             flush: flush(settings),
             secret: settings.secret.clone().unwrap_or_default(),
+            health: balancer.and_then(|_| self.health(site, settings)),
+            response_field_size: field_size(settings.response_field_size),
+            upgrade: upgrade(url.scheme, settings),
         });
         MemberId(index(self.plan.members.len() - 1))
+    }
+
+    fn health(&self, site: usize, settings: &MemberSettings) -> Option<HealthCheck> {
+        let server = inherit::settings(self.draft, site);
+        let timeout = server.timeout.unwrap_or(self.site_facts(site).timeout);
+        HealthCheck::of(settings, timeout, server.source_address)
     }
 
     fn pool(&self, settings: &MemberSettings) -> PoolLimits {
@@ -367,6 +383,24 @@ fn flush(settings: &MemberSettings) -> Flush {
         None | Some(FlushMode::Off) => Flush::Off,
         Some(FlushMode::On) => Flush::On,
         Some(FlushMode::Auto) => Flush::Auto(settings.flush_wait.unwrap_or(Duration::from_millis(10))),
+    }
+}
+
+/// Bytes of the longest line in the head of an HTTP answer; 0 is the default.
+fn field_size(asked: Option<u32>) -> usize {
+    const DEFAULT: usize = 8192;
+    match asked {
+        None | Some(0) => DEFAULT,
+        Some(size) => size as usize,
+    }
+}
+
+/// The protocols a member may switch to.
+fn upgrade(scheme: Scheme, settings: &MemberSettings) -> String {
+    match (&settings.upgrade, scheme) {
+        (Some(protocols), _) if !protocols.is_empty() => protocols.clone(),
+        (_, Scheme::Ws) => "WebSocket".to_owned(),
+        _ => String::new(),
     }
 }
 

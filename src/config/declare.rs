@@ -5,6 +5,7 @@ use super::directive::Directive;
 use super::draft::DirectoryDraft;
 use super::expression::names_groups;
 use super::finding::{Finding, id};
+use super::health::HealthNames;
 use super::origin::Origin;
 use super::plan::{Encoding, Matching};
 use super::setting::{BalancerSettings, MemberSettings, SiteSettings};
@@ -22,6 +23,7 @@ pub(crate) struct SiteDraft {
     pub workers: Vec<MemberDraft>,
     /// Per-directory values at server level.
     pub defaults: DirectoryDraft,
+    pub health: HealthNames,
 }
 
 #[derive(Debug, Clone)]

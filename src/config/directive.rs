@@ -3,35 +3,41 @@
 
 /// A directive of the mod_proxy dialect.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[repr(u32)]
 pub enum Directive {
-    ProxyPass = 1,
-    ProxyPassMatch = 2,
-    ProxyPassReverse = 3,
-    ProxyPassReverseCookieDomain = 4,
-    ProxyPassReverseCookiePath = 5,
-    ProxyContainer = 6,
-    BalancerMember = 7,
-    ProxySet = 8,
-    ProxyPreserveHost = 9,
-    ProxyVia = 10,
-    ProxyTimeout = 11,
-    ProxyRequests = 12,
-    ProxyMaxForwards = 13,
-    ProxyIOBufferSize = 14,
-    ProxyReceiveBufferSize = 15,
-    ProxySourceAddress = 16,
-    ProxyPassInherit = 17,
-    BalancerInherit = 18,
-    BalancerGrowth = 19,
-    BalancerPersist = 20,
-    ProxyRemote = 21,
-    ProxyRemoteMatch = 22,
-    NoProxy = 23,
-    ProxyBlock = 24,
-    ProxyDomain = 25,
-    ProxyPassInterpolateEnv = 26,
-    HeartbeatStorage = 27,
+    ProxyPass,
+    ProxyPassMatch,
+    ProxyPassReverse,
+    ProxyPassReverseCookieDomain,
+    ProxyPassReverseCookiePath,
+    ProxyContainer,
+    BalancerMember,
+    ProxySet,
+    ProxyPreserveHost,
+    ProxyVia,
+    ProxyTimeout,
+    ProxyRequests,
+    ProxyMaxForwards,
+    ProxyIOBufferSize,
+    ProxyReceiveBufferSize,
+    ProxySourceAddress,
+    ProxyPassInherit,
+    BalancerInherit,
+    BalancerGrowth,
+    BalancerPersist,
+    ProxyRemote,
+    ProxyRemoteMatch,
+    NoProxy,
+    ProxyBlock,
+    ProxyDomain,
+    ProxyPassInterpolateEnv,
+    HeartbeatStorage,
+    ProxyHCTemplate,
+    ProxyHCExpr,
+    ProxyHCTPsize,
+    ProxyAddHeaders,
+    Proxy100Continue,
+    ProxyErrorOverride,
+    ProxyBadHeader,
 }
 
 /// How the arguments are written.
@@ -87,11 +93,11 @@ const fn entry(
     Entry { directive, name, places, form, help, default }
 }
 
-const CATALOGUE: [Entry; 27] = {
+const CATALOGUE: &[Entry] = {
     use Directive as D;
     use Form::{Container, Flag, One, OneToThree, Raw, TwoOrThree};
     use Places::{Location, Section, Server};
-    [
+    &[
         entry(D::ProxyPass, "ProxyPass", Location, Raw, "a path and the URL it is forwarded to, or !", ""),
         entry(
             D::ProxyPassMatch,
@@ -280,12 +286,68 @@ const CATALOGUE: [Entry; 27] = {
             "Off",
         ),
         entry(D::HeartbeatStorage, "HeartbeatStorage", Server, Raw, "the file lbmethod=heartbeat reads", ""),
+        entry(
+            D::ProxyHCTemplate,
+            "ProxyHCTemplate",
+            Section,
+            Raw,
+            "a name and the hc parameters that hctemplate=name stands for",
+            "",
+        ),
+        entry(
+            D::ProxyHCExpr,
+            "ProxyHCExpr",
+            Section,
+            Raw,
+            "a name and the condition that hcexpr=name stands for",
+            "",
+        ),
+        entry(
+            D::ProxyHCTPsize,
+            "ProxyHCTPsize",
+            Server,
+            One,
+            "threads for health checks; 0 for one check after the other",
+            "16",
+        ),
+        entry(
+            D::ProxyAddHeaders,
+            "ProxyAddHeaders",
+            Section,
+            Flag,
+            "off to send http members no X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Server",
+            "On",
+        ),
+        entry(
+            D::Proxy100Continue,
+            "Proxy100Continue",
+            Section,
+            Flag,
+            "off to answer a client's Expect: 100-continue at once instead of asking the http member",
+            "On",
+        ),
+        entry(
+            D::ProxyErrorOverride,
+            "ProxyErrorOverride",
+            Section,
+            Raw,
+            "on to answer a member's errors with the server's own pages; codes may follow",
+            "Off",
+        ),
+        entry(
+            D::ProxyBadHeader,
+            "ProxyBadHeader",
+            Server,
+            One,
+            "what to do with a line without a colon in the head of an http member: IsError, Ignore or StartBody",
+            "IsError",
+        ),
     ]
 };
 
 impl Directive {
     /// All entries, in the order of their ids.
-    pub const ALL: &'static [Entry] = &CATALOGUE;
+    pub const ALL: &'static [Entry] = CATALOGUE;
 
     /// The directive with this name, letter case ignored.
     pub fn from_name(name: &str) -> Option<Directive> {
@@ -293,7 +355,7 @@ impl Directive {
     }
 
     pub fn entry(self) -> &'static Entry {
-        &CATALOGUE[self as usize - 1]
+        &CATALOGUE[self as usize]
     }
 
     pub fn name(self) -> &'static str {

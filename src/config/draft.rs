@@ -5,8 +5,9 @@ use super::declare::{MountDraft, SiteDraft, TargetDraft};
 use super::directive::Directive;
 use super::expression::{Expression, ExpressionId, names_groups};
 use super::finding::{Finding, Severity, id};
+use super::health::Expression as Condition;
 use super::origin::Origin;
-use super::plan::{Matching, SectionId, SiteId};
+use super::plan::{ErrorOverride, Matching, SectionId, SiteId};
 use super::proxy::{self, Reader, Surroundings};
 pub use super::section::SectionKind;
 use super::statement::{MountLine, Statement};
@@ -21,6 +22,8 @@ pub struct Draft {
     pub(crate) sections: Vec<SectionDraft>,
     pub(crate) expressions: Vec<Expression>,
     pub(crate) findings: Vec<Finding>,
+    /// `ProxyHCTPsize`.
+    pub(crate) check_threads: Option<u32>,
 }
 
 /// Where a line stands: in a section, or (`None`) at server level.
@@ -49,6 +52,22 @@ pub(crate) struct DirectoryDraft {
     pub cookie_domain: Vec<CookieDraft>,
     pub preserve_host: Option<bool>,
     pub interpolate: Option<bool>,
+    pub add_headers: Option<bool>,
+    pub pass_continue: Option<bool>,
+    pub error_override: Option<ErrorOverride>,
+}
+
+impl DirectoryDraft {
+    /// `ProxyErrorOverride`: codes of several lines add up.
+    fn override_errors(&mut self, with: ErrorOverride) {
+        self.error_override = Some(match (self.error_override.take(), with) {
+            (Some(ErrorOverride::Codes(mut known)), ErrorOverride::Codes(more)) => {
+                known.extend(more);
+                ErrorOverride::Codes(known)
+            }
+            (_, with) => with,
+        });
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -76,7 +95,13 @@ impl Draft {
             mount: None,
             says: DirectoryDraft::default(),
         };
-        Self { sites: Vec::new(), sections: vec![empty], expressions: Vec::new(), findings: Vec::new() }
+        Self {
+            sites: Vec::new(),
+            sections: vec![empty],
+            expressions: Vec::new(),
+            findings: Vec::new(),
+            check_threads: None,
+        }
     }
 
     /// Adds a server; the first is the main server. `name` is for messages; `origin` is the line of `<VirtualHost>`.
@@ -122,6 +147,7 @@ impl Draft {
     ) -> Result<(), Finding> {
         let section = place.section.map(|section| self.surroundings(section));
         let mut reader = Reader::new(directive, &origin, section);
+        reader.health = self.sites.get(place.site.0 as usize).map(|site| &site.health);
         let read = proxy::read(&mut reader, args);
         let remarks = reader.remarks;
         match read.and_then(|statement| self.apply(statement, place, directive, &origin)) {
@@ -148,6 +174,7 @@ impl Draft {
         origin: Origin,
     ) -> Result<SectionId, Finding> {
         let mut reader = Reader::new(Directive::ProxyContainer, &origin, None);
+        reader.health = self.sites.get(site.0 as usize).map(|site| &site.health);
         let read = proxy::read_container(&mut reader, args);
         let remarks = reader.remarks;
         let place = Place { site, section: None };
@@ -188,6 +215,12 @@ impl Draft {
             return Err(finding);
         }
         Ok(self.section(site, SectionKind::ProxyMatch, &pattern, origin))
+    }
+
+    /// The condition that the last `ProxyHCExpr` of this server defined. The server whose syntax it is has to be asked
+    /// whether it is one.
+    pub fn last_expression(&self, site: SiteId) -> Option<&Condition> {
+        self.sites.get(site.0 as usize)?.health.expressions.last().map(AsRef::as_ref)
     }
 
     /// True if a line was refused.
@@ -233,6 +266,21 @@ impl Draft {
             }
             Statement::Interpolate(on) => self.says(place).interpolate = Some(on),
             Statement::PreserveHost(on) => self.says(place).preserve_host = Some(on),
+            Statement::HealthTemplate { name, settings } => {
+                self.sites[site].health.templates.push((name, *settings));
+            }
+            Statement::HealthExpression(expression) => {
+                self.sites[site].health.expressions.push(expression.into());
+            }
+            Statement::CheckThreads(_) if site > 0 => {
+                let text = "ProxyHCTPsize cannot occur within <VirtualHost> section";
+                return Err(Finding::error(id::PLACE, origin, text)
+                    .cured_by("Move the line out of the virtual host: all members share the threads."));
+            }
+            Statement::CheckThreads(count) => self.check_threads = Some(count),
+            Statement::AddHeaders(on) => self.says(place).add_headers = Some(on),
+            Statement::PassContinue(on) => self.says(place).pass_continue = Some(on),
+            Statement::ErrorOverride(codes) => self.says(place).override_errors(codes),
             Statement::Nothing => {}
         }
         Ok(())

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One line of the configuration, understood but not yet connected to the others.
 
-use super::plan::Encoding;
+use super::health::Expression;
+use super::plan::{Encoding, ErrorOverride};
 use super::setting::{BalancerSettings, MemberSettings, SiteSettings};
 use super::url::{BalancerUrl, MemberUrl, shown};
 use crate::base::text::nearest;
@@ -60,8 +61,20 @@ pub(crate) enum Statement {
     Interpolate(bool),
     /// `ProxyPreserveHost`.
     PreserveHost(bool),
+    /// `ProxyAddHeaders`.
+    AddHeaders(bool),
+    /// `Proxy100Continue`.
+    PassContinue(bool),
+    /// `ProxyErrorOverride`.
+    ErrorOverride(ErrorOverride),
     /// A value of the server.
     Site(SiteSettings),
+    /// `ProxyHCTemplate`.
+    HealthTemplate { name: String, settings: Box<MemberSettings> },
+    /// `ProxyHCExpr`.
+    HealthExpression(Expression),
+    /// `ProxyHCTPsize`.
+    CheckThreads(u32),
     /// A line that changes nothing (`ProxyRequests Off`).
     Nothing,
 }

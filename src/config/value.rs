@@ -12,12 +12,8 @@ pub(crate) enum Taken {
     Whole,
     /// Only the number at its start.
     Number(i64),
-    /// Nothing: it acts for HTTP members only.
-    HttpOnly,
     /// Nothing: balancer-manager is not there yet.
     Manager,
-    /// Nothing: health checks are not there yet.
-    Health,
     /// Nothing: no member of ours uses it.
     NoEffect,
 }

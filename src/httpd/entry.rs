@@ -121,8 +121,9 @@ unsafe extern "C" fn margay_on_post_config(
 
 /// This process is a child now.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn margay_on_child_init(_pool: *mut ffi::apr_pool_t, _server: *mut ffi::server_rec) {
-    guard((), lifecycle::child_init);
+unsafe extern "C" fn margay_on_child_init(pool: *mut ffi::apr_pool_t, _server: *mut ffi::server_rec) {
+    // SAFETY: see the top of the file.
+    guard((), || unsafe { lifecycle::child_init(pool) });
 }
 
 /// A child started or ended; told to the parent.

@@ -14,7 +14,7 @@ use once_cell::sync::OnceCell;
 use super::pass::{self, BESIDE_STOCK, Names, Pass, ServerConf, is_first_pass};
 use super::pattern::Pattern;
 use super::runtime::{Child, Runtime};
-use super::{ffi, log, pool, tree};
+use super::{checks, ffi, log, pool, tree};
 use crate::base::clock::{Clock, SystemClock};
 use crate::config::{Facts, Finding, SiteFacts};
 use crate::shared::Region;
@@ -178,10 +178,14 @@ fn generation() -> u32 {
 }
 
 /// Makes this process a child that serves.
-pub(super) fn child_init() {
+///
+/// # Safety
+/// httpd's own argument of `child_init`.
+pub(super) unsafe fn child_init(pool: *mut ffi::apr_pool_t) {
     super::guard::install_hook();
     let (Some(runtime), Some(region)) = (in_force(), REGION.get()) else { return };
     let child = Child::new(runtime, region, generation());
+    let checks = child.checks(generation());
     if !child.is_noted() {
         log::server(
             log::NOTICE,
@@ -189,12 +193,15 @@ pub(super) fn child_init() {
         );
     }
     let _ = CHILD.set(child);
+    // SAFETY: the pool is the child's, which no other thread uses yet.
+    unsafe { checks::start(pool, checks) };
 }
 
 /// Takes back what an ended child had counted as busy.
 pub(super) fn child_ended(pid: u32) {
     let Some(region) = REGION.get() else { return };
     region.repair(pid);
+    region.end_checks_of(pid);
     if let Some(oldest) = region.oldest_generation() {
         region.retire(oldest);
     }

@@ -2,8 +2,10 @@
 //! The adapter: the only room that sees httpd.
 //!
 //! `entry` is what httpd calls. `pass` collects a configuration while it is read, `lifecycle` puts it into force,
-//! `translate` and `matched` find the rule for a request, `outside` takes over what others marked, `handler` has it forwarded, `request` is the request as the core sees it.
+//! `translate` and `matched` find the rule for a request, `outside` takes over what others marked, `handler` has it
+//! forwarded, `request` is the request as the core sees it, `checks` has members checked.
 
+mod checks;
 mod entry;
 mod ffi;
 mod guard;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::pattern::Pattern;
-use super::{ffi, pool};
+use super::{checks, ffi, pool};
 use crate::config::plan::{SectionId, SiteId};
 use crate::config::{Directive, Draft, Finding, Origin, Place, Plan, SectionKind};
 
@@ -196,7 +196,11 @@ pub(super) unsafe fn directive(
         }
         let section = pass.section_of(cmd, dir, conf.site, &origin);
         let args = pool::string(args);
-        let result = pass.draft.directive(directive, Place { site: conf.site, section }, &args, origin);
+        let place = Place { site: conf.site, section };
+        let result = pass.draft.directive(directive, place, &args, origin.clone());
+        if directive == Directive::ProxyHCExpr && result.is_ok() {
+            return pass.check_condition((*cmd).temp_pool, conf.site, &origin);
+        }
         pass.answer(result)
     }
 }
@@ -250,6 +254,7 @@ pub(super) unsafe fn bad_section(cmd: *mut ffi::cmd_parms, text: *const c_char) 
 mod id {
     pub const BESIDE_STOCK: &str = "MGY0901";
     pub const BAD_SECTION: &str = "MGY0908";
+    pub const BAD_CONDITION: &str = "MGY0909";
 }
 
 /// Both would carry out every line. The lines are read after all modules are loaded, so their order is no matter.
@@ -294,6 +299,24 @@ impl Pass {
         let finding = Finding::error(id, origin, text);
         self.errors.push(finding.clone());
         self.answer(Err(finding))
+    }
+
+    /// Has httpd look at the condition that was just defined.
+    unsafe fn check_condition(
+        &mut self,
+        pool: *mut ffi::apr_pool_t,
+        site: SiteId,
+        origin: &Origin,
+    ) -> Result<(), Finding> {
+        let Some(expression) = self.draft.last_expression(site) else { return Ok(()) };
+        // SAFETY: the caller's pool is httpd's for this line.
+        match unsafe { checks::is_condition(pool, &expression.text) } {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let text = format!("Could not parse expression {:?}: {error}", expression.text);
+                self.refuse(id::BAD_CONDITION, origin, &text)
+            }
+        }
     }
 
     fn answer(&self, result: Result<(), Finding>) -> Result<(), Finding> {

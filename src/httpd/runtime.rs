@@ -12,8 +12,9 @@ use crate::base::clock::{Moment, SystemClock};
 use crate::config::Plan;
 use crate::config::expression::{ExpressionId, Groups};
 use crate::config::plan::{BalancerId, MemberId, SectionId, SiteId};
+use crate::health::Checks;
 use crate::proxy::World;
-use crate::shared::{Full, Lane, Region};
+use crate::shared::{Full, Lane, Owner, Region};
 
 /// A plan with its places in shared memory.
 #[derive(Debug)]
@@ -170,6 +171,16 @@ impl Child {
     /// False if nothing takes back this process's busy counts should it be killed.
     pub fn is_noted(&self) -> bool {
         self.lane.is_noted()
+    }
+
+    /// What this process checks if it is its turn.
+    pub fn checks(&self, generation: u32) -> Checks {
+        Checks {
+            plan: Arc::clone(&self.runtime.plan),
+            bindings: self.runtime.bindings.clone(),
+            region: self.region,
+            me: Owner { pid: std::process::id(), generation },
+        }
     }
 
     pub fn world(&self) -> World<'_> {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::balancer::BalancerSlot;
 use super::directory::Entry;
+use super::health::{CheckerSlot, HealthSlot};
 use super::lane::LaneSlot;
 use super::member::MemberSlot;
 
@@ -43,7 +44,7 @@ impl BalancerSlotId {
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"MARGAY\0\0");
 
 /// Changes with every change of the structs of this room.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Bytes of the mapping. Untouched pages cost nothing.
 pub(super) const SIZE: usize = 32 << 20;
@@ -67,6 +68,8 @@ pub(super) struct Layout {
     pub members: [MemberSlot; MEMBERS],
     pub balancers: [BalancerSlot; BALANCERS],
     pub lanes: [LaneSlot; LANES],
+    pub checker: CheckerSlot,
+    pub health: [HealthSlot; MEMBERS],
 }
 
 const _: () = {
@@ -75,6 +78,8 @@ const _: () = {
     assert!(size_of::<MemberSlot>() == 192);
     assert!(size_of::<BalancerSlot>() == 64);
     assert!(size_of::<LaneSlot>() == 64 + 2 * MEMBERS);
+    assert!(size_of::<CheckerSlot>() == 64);
+    assert!(size_of::<HealthSlot>() == 32);
     assert!(size_of::<Layout>() <= SIZE);
     assert!(align_of::<Layout>() == 64);
     assert!(MEMBERS <= 1 << 16 && BALANCERS <= 1 << 16);

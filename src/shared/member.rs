@@ -141,10 +141,14 @@ pub enum Reason {
     Admin = 8,
     /// A connection or an answer proved the member alive.
     Alive = 9,
+    /// `hcfails` health checks failed.
+    ChecksFailed = 10,
+    /// `hcpasses` health checks were good.
+    ChecksPassed = 11,
 }
 
 impl Reason {
-    const ALL: [Reason; 10] = [
+    const ALL: [Reason; 12] = [
         Reason::None,
         Reason::Plan,
         Reason::ConnectFailed,
@@ -155,6 +159,8 @@ impl Reason {
         Reason::ForcedRecovery,
         Reason::Admin,
         Reason::Alive,
+        Reason::ChecksFailed,
+        Reason::ChecksPassed,
     ];
 
     fn of_code(code: u64) -> Reason {

@@ -5,6 +5,7 @@
 
 mod balancer;
 mod directory;
+mod health;
 mod lane;
 mod layout;
 mod member;
@@ -12,6 +13,7 @@ mod region;
 
 pub use balancer::BalancerSlot;
 pub use directory::{Bound, Full, Place};
+pub use health::{CheckerSlot, HealthSlot};
 pub use lane::{Busy, Lane, Owner, Repaired};
 pub use layout::{BALANCERS, BalancerSlotId, LANES, MEMBERS, MemberSlotId};
 pub use member::{Change, MemberSlot, Reason, State};

@@ -201,6 +201,7 @@ fn member(text: &str) -> Member {
         receive_buffer: 0,
         flush: Flush::Off,
         secret: String::new(),
+        health: None,
     };
     for (name, value) in words.map(|word| word.split_once('=').unwrap()) {
         match name {

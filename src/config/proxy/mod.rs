@@ -4,8 +4,10 @@
 //! A reader looks at one line and its section, never at other lines.
 
 mod assign;
+mod health;
 mod later;
 mod member;
+mod override_errors;
 mod pass;
 mod reader;
 mod reverse;
@@ -31,6 +33,9 @@ pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         D::ProxySet => set::read(reader, args),
         D::ProxyContainer => set::read_container(reader, args).map(|container| container.statement),
         D::ProxyPassInterpolateEnv => reader.flag(args).map(Statement::Interpolate),
+        D::ProxyHCTemplate => health::read_template(reader, args),
+        D::ProxyHCExpr => health::read_expression(reader, args),
+        D::ProxyHCTPsize => health::read_threads(reader, args),
         D::ProxyPreserveHost => reader.flag(args).map(Statement::PreserveHost),
         D::BalancerGrowth
         | D::BalancerPersist
@@ -40,6 +45,9 @@ pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         | D::ProxyBlock
         | D::ProxyDomain
         | D::HeartbeatStorage => later::read(reader, args),
+        D::ProxyAddHeaders => reader.flag(args).map(Statement::AddHeaders),
+        D::Proxy100Continue => reader.flag(args).map(Statement::PassContinue),
+        D::ProxyErrorOverride => override_errors::read(reader, args),
         _ => server::read(reader, args),
     }
 }

@@ -12,6 +12,7 @@ use crate::config::plan::Via;
 use crate::config::setting::SiteSettings;
 use crate::config::statement::Statement;
 use crate::config::url::shown;
+use crate::wire::http1::BadHeader;
 
 pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding> {
     use Directive as D;
@@ -31,6 +32,7 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
 fn one_word(reader: &mut Reader, site: &mut SiteSettings, word: &str) -> Result<(), Finding> {
     use Directive as D;
     match reader.directive {
+        D::ProxyBadHeader => site.bad_header = Some(bad_header(reader, word)?),
         D::ProxyVia => site.via = Some(via(reader, word)?),
         D::ProxyTimeout => site.timeout = Some(timeout(reader, word)?),
         D::ProxyMaxForwards => site.max_forwards = Some(u32::try_from(integer(reader, word)).ok()),
@@ -65,6 +67,18 @@ fn via(reader: &Reader, word: &str) -> Result<Via, Finding> {
     }
 }
 
+fn bad_header(reader: &Reader, word: &str) -> Result<BadHeader, Finding> {
+    match word.to_ascii_lowercase().as_str() {
+        "iserror" => Ok(BadHeader::IsError),
+        "ignore" => Ok(BadHeader::Ignore),
+        "startbody" => Ok(BadHeader::StartBody),
+        _ => {
+            let text = "ProxyBadHeader must be one of: IsError | Ignore | StartBody";
+            Err(reader.error(id::BAD_VALUE, format!("{text}: not {}", quoted(word))))
+        }
+    }
+}
+
 fn timeout(reader: &mut Reader, word: &str) -> Result<Duration, Finding> {
     let seconds = u64::try_from(integer(reader, word)).unwrap_or(0).min(i32::MAX as u64);
     if seconds == 0 {
@@ -94,7 +108,7 @@ fn source_address(reader: &Reader, word: &str) -> Result<std::net::IpAddr, Findi
 }
 
 /// The number at the start of the word, with a remark if the word goes on.
-fn integer(reader: &mut Reader, word: &str) -> i64 {
+pub(super) fn integer(reader: &mut Reader, word: &str) -> i64 {
     let (number, rest) = leading_integer(word);
     if !rest.is_empty() {
         let name = reader.name();
