@@ -59,6 +59,11 @@ pub fn find(plan: &Plan, site: &Site, url: &[u8]) -> Result<Outside, Unreachable
         }
         Url::Member(member) => match longest(plan, site, &member.name, &url[path_at..]) {
             Some(id) => Recipient::Known(Worker::Member(id)),
+            // A request may have had a hand in the URL, and must not choose a file of this machine (CVE-2021-40438).
+            None if authority.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("unix:")) => {
+                let text = "a socket is reached only if ProxyPass or <Proxy> declares it".to_owned();
+                return Err(Unreachable::Nobody(text));
+            }
             None => Recipient::Stranger(Box::new(lone(member))),
         },
     };
@@ -139,6 +144,9 @@ mod tests {
             matches!(found("balancer://other/"), Err(Unreachable::Nobody(text)) if text.contains("other"))
         );
         assert!(matches!(found("gopher://h/"), Err(Unreachable::Nobody(_))));
+        assert!(
+            matches!(found("unix:/run/x.sock|http://h/"), Err(Unreachable::Nobody(text)) if text.contains("socket"))
+        );
         for text in ["", "/x", "ajp:/x", "ajp://", "ajp:///x", "ajp://h:x/", "ajp://a b/", "ajp://u@h/"] {
             assert!(matches!(found(text), Err(Unreachable::NoUrl(_))), "{text}");
         }
