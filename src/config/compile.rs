@@ -189,6 +189,7 @@ impl<'a> Compiler<'a> {
             cookie_path: says.cookie_path.clone(),
             cookie_domain: says.cookie_domain.clone(),
             preserve_host: says.preserve_host,
+            interpolate: says.interpolate,
             add_headers: says.add_headers,
             pass_continue: says.pass_continue,
             error_override: says.error_override.clone(),
@@ -235,6 +236,7 @@ impl<'a> Compiler<'a> {
             matching: mount.matching,
             target,
             encoding: mount.encoding,
+            interpolate: mount.interpolate,
         }
     }
 

@@ -59,9 +59,9 @@ pub fn find(plan: &Plan, site: &Site, url: &[u8]) -> Result<Outside, Unreachable
         }
         Url::Member(member) => match longest(plan, site, &member.name, &url[path_at..]) {
             Some(id) => Recipient::Known(Worker::Member(id)),
-            // The text may be a client's, and a client must not choose a socket of this machine.
+            // A request may have had a hand in the URL, and must not choose a file of this machine (CVE-2021-40438).
             None if member.socket.is_some() => {
-                let text = format!("{}: a UNIX socket must be declared in the configuration", member.name);
+                let text = "a socket is reached only if ProxyPass or <Proxy> declares it".to_owned();
                 return Err(Unreachable::Nobody(text));
             }
             None => Recipient::Stranger(Box::new(lone(member))),
@@ -144,6 +144,9 @@ mod tests {
             matches!(found("balancer://other/"), Err(Unreachable::Nobody(text)) if text.contains("other"))
         );
         assert!(matches!(found("gopher://h/"), Err(Unreachable::Nobody(_))));
+        assert!(
+            matches!(found("unix:/run/x.sock|http://h/"), Err(Unreachable::Nobody(text)) if text.contains("socket"))
+        );
         for text in ["", "/x", "ajp:/x", "ajp://", "ajp:///x", "ajp://h:x/", "ajp://a b/", "ajp://u@h/"] {
             assert!(matches!(found(text), Err(Unreachable::NoUrl(_))), "{text}");
         }

@@ -92,6 +92,8 @@ pub struct Section {
     pub cookie_domain: Vec<CookieRule>,
     /// `ProxyPreserveHost`.
     pub preserve_host: Option<bool>,
+    /// `ProxyPassInterpolateEnv`.
+    pub interpolate: Option<bool>,
     /// `ProxyAddHeaders`.
     pub add_headers: Option<bool>,
     /// `Proxy100Continue`.
@@ -158,6 +160,8 @@ pub struct Mount {
     pub matching: Matching,
     pub target: Target,
     pub encoding: Encoding,
+    /// `interpolate`: variables of the request are put into path and target, if [`Section::interpolate`] says so.
+    pub interpolate: bool,
 }
 
 impl Mount {

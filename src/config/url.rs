@@ -89,9 +89,14 @@ pub(crate) fn is_balancer(url: &str) -> bool {
 
 /// Are scheme, host, port or the name of a balancer put together from groups of an expression?
 pub(crate) fn authority_names_groups(url: &str) -> bool {
+    names_groups(authority_of(url))
+}
+
+/// What stands in front of the path.
+pub(crate) fn authority_of(url: &str) -> &str {
     let start = url.find("://").map_or(0, |at| at + 3);
     let end = url[start..].find('/').map_or(url.len(), |at| start + at);
-    names_groups(&url[..end])
+    &url[..end]
 }
 
 /// Text of the line for a message: as it is, unless it would break the line.
