@@ -7,6 +7,7 @@
 mod bindings;
 mod candidate;
 mod choose;
+mod in_force;
 mod method;
 pub mod retry;
 pub mod sticky;
@@ -15,6 +16,7 @@ pub mod transition;
 pub use bindings::Bindings;
 pub use candidate::Tried;
 pub use choose::{Choice, Chooser, NoMember};
+pub use in_force::{InForce, METHODS, StickyInForce, code_of_method};
 pub use retry::{Attempts, Body, Phase, Repeat, Verdict};
 pub use sticky::{RequestView, Session, Source};
 pub use transition::Event;

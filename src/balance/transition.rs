@@ -7,7 +7,7 @@
 //! | retry due | `Err`, not `Stop`, and `Ign` or the rest is over | not `Err`, retries + 1 |
 //! | forced recovery | `Err` | not `Err`, retries + 1 |
 //! | alive | retries or an error time are noted | retries 0, no error time; `Err` stays until a retry is due |
-//! | administrator | always | the flags asked for; without `Err`, also no retries and no error time |
+//! | administrator | always | the flags asked for; where that clears `Err`, also no retries and no error time |
 
 use std::time::Duration;
 
@@ -79,8 +79,9 @@ fn is_retry_due(state: State, retry: Duration, now: Moment) -> bool {
 }
 
 fn administered(state: State, status: Status) -> State {
+    let clears_error = state.status.has(Status::ERROR) && !status.has(Status::ERROR);
     let state = state.with_status(status);
-    if status.has(Status::ERROR) { state } else { state.proven() }
+    if clears_error { state.proven() } else { state }
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use super::lint;
 use super::mounts::MountTable;
 use super::origin::Origin;
 use super::plan::{
-    Balancer, BalancerId, Destination, Flush, Member, MemberId, Mount, Plan, PoolLimits, ReverseFrom,
-    ReverseRule, Section, SectionId, Site, SiteId, Sticky, Target, Worker,
+    Balancer, BalancerId, Destination, Flush, Inherits, Member, MemberId, Mount, Plan, PoolLimits,
+    ReverseFrom, ReverseRule, Section, SectionId, Site, SiteId, Sticky, Target, Worker, Written,
 };
 use super::setting::{BalancerSettings, FlushMode, MemberSettings};
 use super::url::{self, Url};
@@ -148,6 +148,10 @@ impl<'a> Compiler<'a> {
             max_forwards: settings.max_forwards.flatten(),
             timeout: settings.timeout.unwrap_or(self.site_facts(site).timeout),
             source_address: settings.source_address,
+            inherits: Inherits {
+                balancers: settings.balancer_inherit.unwrap_or(true),
+                rules: settings.pass_inherit.unwrap_or(true),
+            },
             balancers,
         }
     }
@@ -304,6 +308,13 @@ impl<'a> Compiler<'a> {
             receive_buffer: settings.receive_buffer.unwrap_or(0) as usize,
             flush: flush(settings),
             secret: settings.secret.clone().unwrap_or_default(),
+            written: Written {
+                retry: settings.retry.is_some(),
+                tcp_keepalive: settings.tcp_keepalive.is_some(),
+                reuse: settings.reuse.is_some(),
+                io_buffer: settings.io_buffer,
+                receive_buffer: settings.receive_buffer,
+            },
         });
         MemberId(index(self.plan.members.len() - 1))
     }

@@ -56,8 +56,23 @@ pub struct Site {
     pub timeout: Duration,
     /// `ProxySourceAddress`: the local end of connections to members.
     pub source_address: Option<IpAddr>,
+    /// `BalancerInherit`, `ProxyPassInherit`: for pages that tell; inheritance itself is worked in.
+    pub inherits: Inherits,
     /// Balancers this server can name, by lower-case name without the scheme.
     pub balancers: Vec<(String, BalancerId)>,
+}
+
+/// What a server takes over from the main server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Inherits {
+    pub balancers: bool,
+    pub rules: bool,
+}
+
+impl Default for Inherits {
+    fn default() -> Self {
+        Self { balancers: true, rules: true }
+    }
 }
 
 /// `ProxyVia`.
@@ -294,6 +309,19 @@ pub struct Member {
     pub receive_buffer: usize,
     pub flush: Flush,
     pub secret: String,
+    pub written: Written,
+}
+
+/// Settings of a member that pages show only if they were written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    pub retry: bool,
+    pub tcp_keepalive: bool,
+    pub reuse: bool,
+    /// `iobuffersize` as written.
+    pub io_buffer: Option<u32>,
+    /// `receivebuffersize` as written.
+    pub receive_buffer: Option<u32>,
 }
 
 /// `flushpackets`, `flushwait`.

@@ -9,7 +9,7 @@ use std::ptr;
 
 use super::guard::guard;
 use super::pass::{self, DirConf, ServerConf};
-use super::{ffi, handler, lifecycle, pool, translate};
+use super::{ffi, handler, lifecycle, manager, pool, translate};
 use crate::config::Finding;
 
 const INTERNAL_ERROR: c_int = 500;
@@ -155,7 +155,12 @@ unsafe extern "C" fn margay_on_translate(r: *mut ffi::request_rec) -> c_int {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn margay_on_request(r: *mut ffi::request_rec) -> c_int {
     // SAFETY: see the top of the file.
-    guard(INTERNAL_ERROR, || unsafe { handler::handle(r) })
+    guard(INTERNAL_ERROR, || unsafe {
+        match manager::handle(r) {
+            ffi::DECLINED => handler::handle(r),
+            status => status,
+        }
+    })
 }
 
 /// Keeps the layouts that C and Rust share from drifting apart unnoticed.

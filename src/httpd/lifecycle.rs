@@ -143,6 +143,7 @@ fn publish(pass: &mut Pass) -> Result<(), String> {
     let generation = generation();
     let runtime = Runtime::new(plan, pass.names(), region, generation, SystemClock.now())
         .map_err(|full| format!("MGY0904: {full}"))?;
+    super::manager::give_nonces(&runtime, region);
     region.retire(region.oldest_generation().unwrap_or(generation));
     *IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(runtime));
     Ok(())
@@ -152,6 +153,7 @@ fn publish(pass: &mut Pass) -> Result<(), String> {
 fn keep_last_good(names: &Names) -> bool {
     let (Some(last), Some(region)) = (in_force(), REGION.get()) else { return false };
     let Ok(kept) = last.renamed(names, region, generation(), SystemClock.now()) else { return false };
+    super::manager::give_nonces(&kept, region);
     *IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(kept));
     log::server(
         log::ALERT,

@@ -2,7 +2,8 @@
 //! The adapter: the only room that sees httpd.
 //!
 //! `entry` is what httpd calls. `pass` collects a configuration while it is read, `lifecycle` puts it into force,
-//! `translate` finds the rule for a request, `handler` has it forwarded, `request` is the request as the core sees it.
+//! `translate` finds the rule for a request, `handler` has it forwarded, `request` is the request as the core sees it;
+//! `manager` shows and changes the state of balancers.
 
 mod entry;
 mod ffi;
@@ -10,6 +11,7 @@ mod guard;
 mod handler;
 mod lifecycle;
 mod log;
+mod manager;
 mod pass;
 mod pool;
 mod request;

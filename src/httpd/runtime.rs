@@ -11,7 +11,8 @@ use crate::base::clock::{Moment, SystemClock};
 use crate::config::Plan;
 use crate::config::plan::{BalancerId, MemberId, SectionId, SiteId};
 use crate::proxy::World;
-use crate::shared::{Full, Lane, Region};
+use crate::shared::{BalancerSlotId, Full, Lane, Region, ShortText};
+use crate::status::view::State;
 
 /// A plan with its places in shared memory.
 #[derive(Debug)]
@@ -94,6 +95,10 @@ impl Runtime {
         })
     }
 
+    pub fn balancer_slot(&self, id: BalancerId) -> BalancerSlotId {
+        self.bindings.balancer(id)
+    }
+
     /// The plan's id for a server of httpd's, if the plan knows it.
     pub fn site(&self, id: SiteId) -> Option<SiteId> {
         match &self.translation {
@@ -165,10 +170,21 @@ impl Child {
         }
     }
 
+    /// What the manager looks at and changes.
+    pub fn state(&self, site: SiteId, threads: u32, now: Moment) -> State<'_> {
+        let runtime = &*self.runtime;
+        State { plan: &runtime.plan, region: self.region, bindings: &runtime.bindings, site, threads, now }
+    }
+
     /// Name and route of a member, as long-lived C strings.
     pub fn member_words(&self, id: MemberId) -> (*const c_char, *const c_char) {
         let (name, route) = &self.runtime.words.members[id.0 as usize];
         (name.as_ptr(), route.as_ptr())
+    }
+
+    /// The route an administrator gave a member in place of the file's.
+    pub fn changed_route(&self, id: MemberId) -> Option<ShortText> {
+        self.region.member_changes(self.runtime.bindings.member(id)).route()
     }
 
     /// `balancer://name`, as a long-lived C string.

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use super::administered::{BalancerChanges, MemberChanges};
 use super::balancer::BalancerSlot;
 use super::directory::Entry;
 use super::lane::LaneSlot;
@@ -43,7 +44,7 @@ impl BalancerSlotId {
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"MARGAY\0\0");
 
 /// Changes with every change of the structs of this room.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Bytes of the mapping. Untouched pages cost nothing.
 pub(super) const SIZE: usize = 32 << 20;
@@ -56,6 +57,8 @@ pub(super) struct Header {
     /// Generation of the newest configuration that was bound.
     pub generation: AtomicU32,
     pub size: AtomicU64,
+    /// The process that changes values now; 0 = none.
+    pub administrator: AtomicU32,
 }
 
 /// The whole region.
@@ -67,6 +70,8 @@ pub(super) struct Layout {
     pub members: [MemberSlot; MEMBERS],
     pub balancers: [BalancerSlot; BALANCERS],
     pub lanes: [LaneSlot; LANES],
+    pub member_changes: [MemberChanges; MEMBERS],
+    pub balancer_changes: [BalancerChanges; BALANCERS],
 }
 
 const _: () = {
@@ -75,6 +80,8 @@ const _: () = {
     assert!(size_of::<MemberSlot>() == 192);
     assert!(size_of::<BalancerSlot>() == 64);
     assert!(size_of::<LaneSlot>() == 64 + 2 * MEMBERS);
+    assert!(size_of::<MemberChanges>() == 512);
+    assert!(size_of::<BalancerChanges>() == 704);
     assert!(size_of::<Layout>() <= SIZE);
     assert!(align_of::<Layout>() == 64);
     assert!(MEMBERS <= 1 << 16 && BALANCERS <= 1 << 16);
