@@ -93,6 +93,8 @@ pub(super) struct Compiler<'a> {
     views: Vec<View>,
     /// By site: ids of its plain workers, in the order of the draft.
     workers: Vec<Vec<MemberId>>,
+    /// Balancers that rules name and nobody declared for the site: no page shows them.
+    lost: Vec<BalancerId>,
 }
 
 impl<'a> Compiler<'a> {
@@ -105,6 +107,7 @@ impl<'a> Compiler<'a> {
             findings: Vec::new(),
             views: Vec::new(),
             workers: Vec::new(),
+            lost: Vec::new(),
         }
     }
 
@@ -139,6 +142,7 @@ impl<'a> Compiler<'a> {
         let defaults = self.section(site, &defaults);
         self.plan.sections.push(defaults);
         let mut balancers: Vec<_> = self.views[site].iter().map(|(name, id)| (name.clone(), *id)).collect();
+        balancers.retain(|(_, id)| !self.lost.contains(id));
         balancers.sort_by_key(|(_, id)| *id);
         Site {
             name: self.draft.sites[site].name.clone(),
@@ -235,6 +239,7 @@ impl<'a> Compiler<'a> {
             members: Vec::new(),
         };
         let id = self.balancer(site, &empty, &empty.settings, Vec::new());
+        self.lost.push(id);
         self.views[site].insert(name.to_owned(), id);
         id
     }

@@ -14,8 +14,8 @@ pub(crate) enum Taken {
     Number(i64),
     /// Nothing: it acts for HTTP members only.
     HttpOnly,
-    /// Nothing: balancer-manager is not there yet.
-    Manager,
+    /// Nothing: members cannot be added while the server runs.
+    Growth,
     /// Nothing: health checks are not there yet.
     Health,
     /// Nothing: no member of ours uses it.

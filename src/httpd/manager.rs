@@ -268,7 +268,7 @@ fn threads() -> u32 {
     let mut threads: c_int = 0;
     // SAFETY: a plain question with room for the answer.
     unsafe { ffi::ap_mpm_query(ffi::AP_MPMQ_MAX_THREADS as c_int, &raw mut threads) };
-    u32::try_from(threads).unwrap_or(0).max(1)
+    u32::try_from(threads).unwrap_or(0)
 }
 
 /// Gives every balancer that has none its nonce: random for each start, the same after graceful restarts.

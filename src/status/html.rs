@@ -150,11 +150,12 @@ fn last_change(member: &MemberView) -> String {
     text
 }
 
-fn text_row(out: &mut String, label: &str, name: &str, value: &str) {
+/// Programs look for the quotes stock writes: `quote` is one for numbers and another for text.
+fn text_row(out: &mut String, label: &str, name: &str, value: &str, quote: char) {
     let value = markup(value);
     let _ = writeln!(
         out,
-        "<tr><td>{label}:</td><td><input name='{name}' id='{name}' type=text value=\"{value}\"></td></tr>"
+        "<tr><td>{label}:</td><td><input name='{name}' id='{name}' type=text value={quote}{value}{quote}></td></tr>"
     );
 }
 
@@ -179,15 +180,18 @@ fn open_form(out: &mut String, what: &str, frame: &Frame) {
 
 fn close_form(out: &mut String, balancer: &BalancerView, member: Option<&MemberView>) {
     out.push_str("<tr><td colspan='2'><input type=submit value='Submit'></td></tr>\n</table>\n");
-    let mut hidden = |name: &str, value: &str| {
-        let _ =
-            writeln!(out, "<input type=hidden name='{name}' id='{name}' value=\"{}\">", hidden_value(value));
+    let mut hidden = |name: &str, value: &str, quote: char| {
+        let _ = writeln!(
+            out,
+            "<input type=hidden name='{name}' id='{name}' value={quote}{}{quote}>",
+            hidden_value(value)
+        );
     };
     if let Some(member) = member {
-        hidden("w", &member.name);
+        hidden("w", &member.name, '"');
     }
-    hidden("b", &balancer.name);
-    hidden("nonce", &balancer.nonce);
+    hidden("b", &balancer.name, '"');
+    hidden("nonce", &balancer.nonce, '\'');
     out.push_str("</form>\n<hr />\n");
 }
 
@@ -203,10 +207,10 @@ const SWITCHES: [(&str, &str, Status); 6] = [
 fn write_member_form(out: &mut String, frame: &Frame, balancer: &BalancerView, member: &MemberView) {
     open_form(out, &format!("worker settings for {}", member.name), frame);
     out.push_str("<table>");
-    text_row(out, "Load factor", "w_lf", &hundredths(member.load_factor));
-    text_row(out, "LB Set", "w_ls", &member.lbset.to_string());
-    text_row(out, "Route", "w_wr", &member.route);
-    text_row(out, "Route Redirect", "w_rr", &member.redirect);
+    text_row(out, "Load factor", "w_lf", &hundredths(member.load_factor), '\'');
+    text_row(out, "LB Set", "w_ls", &member.lbset.to_string(), '\'');
+    text_row(out, "Route", "w_wr", &member.route, '"');
+    text_row(out, "Route Redirect", "w_rr", &member.redirect, '"');
     out.push_str("<tr><td>Status:</td><td><table><tr>");
     for (label, ..) in SWITCHES {
         let _ = write!(out, "<th>{label}</th>");
@@ -227,8 +231,8 @@ fn write_balancer_form(out: &mut String, frame: &Frame, balancer: &BalancerView)
         let _ = writeln!(out, "<option value='{name}'{selected}>{name}");
     }
     out.push_str("</select>\n</td></tr>\n");
-    text_row(out, "Timeout", "b_tmo", &balancer.timeout.to_string());
-    text_row(out, "Failover Attempts", "b_max", &balancer.max_attempts.unwrap_or(0).to_string());
+    text_row(out, "Timeout", "b_tmo", &balancer.timeout.to_string(), '\'');
+    text_row(out, "Failover Attempts", "b_max", &balancer.max_attempts.unwrap_or(0).to_string(), '\'');
     let _ = write!(out, "<tr><td>Disable Failover:</td>{}</tr>\n", radio("b_sforce", balancer.no_failover));
     let _ = writeln!(
         out,

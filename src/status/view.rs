@@ -18,7 +18,7 @@ pub struct State<'s> {
     pub bindings: &'s Bindings,
     /// The balancers of this server are shown.
     pub site: SiteId,
-    /// Threads of one process: what `max` means where it is not written.
+    /// Threads of one process: what `max` means in stock where it is not written.
     pub threads: u32,
     pub now: Moment,
 }
@@ -164,7 +164,7 @@ impl State<'_> {
         let text = |changed: Option<crate::shared::ShortText>, planned: &String| {
             changed.map_or_else(|| planned.clone(), |text| text.as_str().to_owned())
         };
-        let max = if member.pool.max == 0 { self.threads } else { member.pool.max };
+        let (min, soft_max, max) = self.pool_limits(member);
         let age = state.error_age(self.now);
         MemberView {
             id,
@@ -185,8 +185,8 @@ impl State<'_> {
             received: slot.bytes_read(),
             changed: slot.last_change(),
             max,
-            soft_max: member.pool.soft_max.unwrap_or(max).min(max),
-            min: member.pool.min,
+            soft_max,
+            min,
             ttl: member.pool.ttl.map_or(0, |ttl| ttl.as_secs()),
             timeout: member.timeout,
             acquire: member.pool.acquire,
@@ -199,6 +199,15 @@ impl State<'_> {
             retry: member.written.retry.then_some(member.retry),
             flush: member.flush,
         }
+    }
+
+    /// `min`, `smax` and `max` as stock shows them: all 0 where a process has one thread.
+    fn pool_limits(&self, member: &Member) -> (u32, u32, u32) {
+        if self.threads <= 1 {
+            return (0, 0, 0);
+        }
+        let max = if member.pool.max == 0 { self.threads } else { member.pool.max };
+        (member.pool.min, member.pool.soft_max.unwrap_or(max).min(max), max)
     }
 
     /// The member that a URL means: the longest name it begins with, letter case of the host aside.

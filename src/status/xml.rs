@@ -16,7 +16,7 @@ pub fn page(balancers: &[BalancerView]) -> String {
     for balancer in balancers {
         write_balancer(&mut out, balancer);
     }
-    out.push_str("  </httpd:balancers>\n</httpd:manager>\n");
+    out.push_str("  </httpd:balancers>\n</httpd:manager>");
     out
 }
 

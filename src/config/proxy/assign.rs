@@ -121,8 +121,8 @@ fn set<S>(
         }
         Taken::Health => reader
             .note(format!("{start} has no effect in this version; health checks come with a later version")),
-        Taken::Manager => reader.note(format!(
-            "{start} has no effect in this version; balancer-manager comes with a later version"
+        Taken::Growth => reader.note(format!(
+            "{start} has no effect in this version: balancer-manager changes members, and adds none"
         )),
         Taken::NoEffect => reader.note(format!("{start} has no effect on ajp:// members")),
     }
