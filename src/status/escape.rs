@@ -71,7 +71,7 @@ pub fn size(bytes: u64) -> String {
         }
         rest /= 1024;
     }
-    format!("{:3}E", rest / 1024)
+    format!("{:3}E", (rest + 512) / 1024)
 }
 
 /// A load factor or another number kept in hundredths.

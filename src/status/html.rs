@@ -233,7 +233,7 @@ fn write_balancer_form(out: &mut String, frame: &Frame, balancer: &BalancerView)
     out.push_str("</select>\n</td></tr>\n");
     text_row(out, "Timeout", "b_tmo", &balancer.timeout.to_string(), '\'');
     text_row(out, "Failover Attempts", "b_max", &balancer.max_attempts.unwrap_or(0).to_string(), '\'');
-    let _ = write!(out, "<tr><td>Disable Failover:</td>{}</tr>\n", radio("b_sforce", balancer.no_failover));
+    let _ = writeln!(out, "<tr><td>Disable Failover:</td>{}</tr>", radio("b_sforce", balancer.no_failover));
     let _ = writeln!(
         out,
         "<tr><td>Sticky Session:</td><td><input name='b_ss' id='b_ss' size=64 type=text value =\"{}\">\
