@@ -64,6 +64,8 @@ int margay_out_pass(request_rec *r, apr_bucket_brigade *out, int flags);
 /* Ends the response so that the client can tell it is cut. */
 void margay_out_cut(request_rec *r, apr_bucket_brigade *out);
 void margay_content_type(request_rec *r, const char *type);
+/* A Range of the client is for the back end alone. */
+void margay_out_keep_whole(request_rec *r);
 
 /* request.c: the request body. `kept` holds what was read and not yet consumed. */
 /* Reads once, at most `want` bytes; 0, or the HTTP status of the failure (AP_FILTER_ERROR: already answered). */

@@ -51,6 +51,14 @@ void margay_content_type(request_rec *r, const char *type)
 #endif
 }
 
+void margay_out_keep_whole(request_rec *r)
+{
+    /* httpd would cut pieces out of a response that happens to come in one brigade, and not out of any other. */
+    if (apr_table_get(r->headers_in, "Range") || apr_table_get(r->headers_in, "Request-Range")) {
+        ap_remove_output_filter_byhandle(r->output_filters, "BYTERANGE");
+    }
+}
+
 int margay_body_read(request_rec *r, apr_bucket_brigade *kept, apr_size_t want, apr_size_t *got, int *end)
 {
     apr_bucket_brigade *in = apr_brigade_create(r->pool, r->connection->bucket_alloc);

@@ -326,7 +326,7 @@ fn reverse_rules_know_their_balancer() {
 fn the_last_rule_of_a_section_counts_and_patterns_take_the_whole_path() {
     let plan = plan(
         "<Location /in>\nProxyPass !\nProxyPass ajp://h/x nocanon\n</Location>
-         <LocationMatch \"\\.jsp$\">\nProxyPass ajp://h/x\n</LocationMatch>",
+         <LocationMatch \"\\.[jx]sp$\">\nProxyPass ajp://h/x\n</LocationMatch>",
     );
     let mounts: Vec<_> = plan.sections.iter().filter_map(|section| section.mount.as_ref()).collect();
     assert_eq!((mounts[0].rest(b"/in/y"), mounts[0].rest(b"/inner")), (Some(3), None));

@@ -24,6 +24,7 @@ mod mutation;
 #[allow(dead_code)]
 mod stage;
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -193,6 +194,7 @@ fn check_session(exchange: &FakeExchange, path: &[u8], request: &ajp_request::Re
 struct Case<'s> {
     stage: &'s Stage,
     peers: &'s [Peer; 2],
+    scratch: &'s RefCell<Scratch>,
     path: Vec<u8>,
     slashes: EncodedSlashes,
 }
@@ -211,7 +213,7 @@ impl Case<'_> {
             source: None,
         };
         self.peers.iter().for_each(Peer::forget);
-        let outcome = self.stage.run(&job, exchange, &mut Scratch::default());
+        let outcome = self.stage.run(&job, exchange, &mut self.scratch.borrow_mut());
         exchange.assert_orderly();
         assert_eq!(self.stage.busy(), 0);
         let record = self.peers.each_ref().map(Peer::record).concat();
@@ -238,6 +240,7 @@ impl Case<'_> {
 fn a_member_is_asked_for_what_the_rule_says() {
     let peers = [Peer::named("A"), Peer::named("B")];
     let stage = Stage::new(&rules(&peers));
+    let scratch = RefCell::default();
     let forwarded = Mutex::new((0, 0));
     run(3000, |rng| {
         let path = path(rng);
@@ -253,7 +256,12 @@ fn a_member_is_asked_for_what_the_rule_says() {
         if destination.open_authority && !matches!(path.get(rest), None | Some(b'/')) {
             return;
         }
-        Case { stage: &stage, peers: &peers, path, slashes }.play(&mut exchange, mount, destination, rest);
+        Case { stage: &stage, peers: &peers, scratch: &scratch, path, slashes }.play(
+            &mut exchange,
+            mount,
+            destination,
+            rest,
+        );
         forwarded.lock().unwrap().1 += usize::from(exchange.is_complete());
     });
     let (cases, answered) = *forwarded.lock().unwrap();
@@ -316,6 +324,7 @@ fn no_broken_answer_looks_complete_and_no_post_is_sent_twice() {
         a.url(),
         b.url()
     ));
+    let scratch = RefCell::<Scratch>::default();
     run(2000, |rng| {
         let bytes = mutated_answer(rng, &corpus);
         *words.lock().unwrap() = bytes.clone();
@@ -328,7 +337,7 @@ fn no_broken_answer_looks_complete_and_no_post_is_sent_twice() {
         }
         .session("A");
         let is_get = exchange.method == b"GET";
-        let outcome = stage.forward("/x", &mut exchange, &mut Scratch::default());
+        let outcome = stage.forward("/x", &mut exchange, &mut scratch.borrow_mut());
         exchange.assert_orderly();
         assert_eq!(stage.busy(), 0);
         assert!(!matches!(outcome, Outcome::Client(_)), "the client did nothing wrong");
@@ -359,6 +368,7 @@ fn what_follows_an_answer_never_answers_another_request() {
         Ok(After::Keep)
     });
     let stage = Stage::new(&format!("ProxyPass / {}/", peer.url()));
+    let scratch = RefCell::<Scratch>::default();
     run(1000, |rng| {
         if rng.below(2) == 0 {
             let mut bytes = mutated_answer(rng, &corpus);
@@ -367,7 +377,7 @@ fn what_follows_an_answer_never_answers_another_request() {
         }
         let path = format!("/{}", rng.next_u64());
         let mut exchange = FakeExchange::get();
-        assert_eq!(stage.forward(&path, &mut exchange, &mut Scratch::default()), Outcome::Done);
+        assert_eq!(stage.forward(&path, &mut exchange, &mut scratch.borrow_mut()), Outcome::Done);
         exchange.assert_orderly();
         assert!(exchange.is_complete());
         assert_eq!(exchange.text(), path);

@@ -270,7 +270,7 @@ impl Draft {
         origin: &Origin,
     ) -> Result<Matching, Finding> {
         let section = self.surroundings(section);
-        if section.kind.is_proxy() || !section.argument.contains(['*', '?', '[', '\\']) {
+        if section.kind.is_proxy() || !is_pattern(section.argument) {
             return Ok(Matching::Prefix);
         }
         let bytes = line.url.as_bytes();
@@ -285,6 +285,24 @@ impl Draft {
         }
         Ok(Matching::Section)
     }
+}
+
+/// Does httpd take the text for a shell pattern? A backslash protects what follows it; brackets count in pairs.
+fn is_pattern(text: &str) -> bool {
+    let mut open = false;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '*' | '?' => return true,
+            ']' if open => return true,
+            '[' => open = true,
+            '\\' => {
+                chars.next();
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Ids are 32 bits wide; no configuration has more servers or sections than that.

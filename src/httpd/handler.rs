@@ -145,9 +145,11 @@ unsafe fn max_forwards(r: *mut ffi::request_rec, child: &Child, route: &Route) -
         let given = pool::some_bytes(ffi::apr_table_get((*r).headers_in, name.as_ptr()));
         let left = match given {
             Some(text) => {
-                let number = std::str::from_utf8(text).ok().map(str::trim);
+                let text = std::str::from_utf8(text).unwrap_or("-").trim();
+                let digits = if text.is_empty() { "0" } else { text };
                 let number =
-                    number.filter(|text| !text.starts_with('+')).and_then(|text| text.parse::<u32>().ok());
+                    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<i64>().ok());
+                let number = number.flatten();
                 match number {
                     Some(0) => return Err(answer_locally(r)),
                     Some(number) => number - 1,
@@ -155,7 +157,7 @@ unsafe fn max_forwards(r: *mut ffi::request_rec, child: &Child, route: &Route) -
                 }
             }
             None => match child.runtime.plan.site(route.site).max_forwards {
-                Some(number) => number,
+                Some(number) => i64::from(number),
                 None => return Ok(()),
             },
         };
@@ -183,8 +185,15 @@ unsafe fn refuse(r: *mut ffi::request_rec, why: &str) -> c_int {
     // SAFETY: the caller vouches for `r`.
     unsafe {
         log::request(r, log::ERROR, &format!("MGY3207: {why}"));
-        let note = pool::text((*r).pool, &[why.as_bytes()]);
-        ffi::apr_table_setn((*r).notes, c"error-notes".as_ptr(), note);
+        let shown = [
+            b"The proxy server could not handle the request<p>Reason: <strong>",
+            why.as_bytes(),
+            b"</strong></p>",
+        ];
+        let shown = pool::text((*r).pool, &shown);
+        ffi::apr_table_setn((*r).notes, c"error-notes".as_ptr(), shown);
+        ffi::apr_table_setn((*r).notes, c"verbose-error-to".as_ptr(), c"*".as_ptr());
+        (*r).status_line = c"400 Proxy Error".as_ptr();
     }
     BAD_REQUEST
 }

@@ -58,8 +58,9 @@ impl<'r> HttpdRequest<'r> {
                 is_tls: ffi::margay_is_ssl(raw) != 0,
                 user: pool::some_bytes(r.user),
                 auth_type: pool::some_bytes(r.ap_auth_type),
-                body: body_length(r)?,
+                body: if body_was_read(r) { BodyLength::None } else { body_length(r)? },
             };
+            ffi::margay_out_keep_whole(raw);
             let out = ffi::margay_brigade(raw);
             let none = std::ptr::null_mut();
             Ok(Self { raw, child, view, out, body: none, headers_before: std::ptr::null_mut() })
@@ -90,6 +91,27 @@ impl<'r> HttpdRequest<'r> {
 fn port_of(address: *const ffi::apr_sockaddr_t) -> u16 {
     // SAFETY: addresses of a connection live as long as it does.
     unsafe { address.as_ref() }.map_or(0, |address| address.port)
+}
+
+/// The note of a request whose body has begun to be read.
+const BODY_READ: &std::ffi::CStr = c"margay-body-read";
+
+/// Is this a page for a request that failed after its body was read? Its headers are those of that request, but there
+/// is no body any more that they could announce.
+unsafe fn body_was_read(r: &ffi::request_rec) -> bool {
+    // SAFETY: the requests this one came from live longer than it.
+    unsafe {
+        let mut from = r.prev;
+        while let Some(request) = from.as_ref() {
+            if !ffi::apr_table_get(request.notes, BODY_READ.as_ptr()).is_null() {
+                ffi::apr_table_unset(r.headers_in, c"Content-Length".as_ptr());
+                ffi::apr_table_unset(r.headers_in, c"Transfer-Encoding".as_ptr());
+                return true;
+            }
+            from = request.prev;
+        }
+        false
+    }
 }
 
 /// The framing of the request body. httpd has refused contradictions; a coding before `chunked` would reach Tomcat
@@ -206,6 +228,7 @@ impl Exchange for HttpdRequest<'_> {
         if self.body.is_null() {
             // SAFETY: the live request.
             self.body = unsafe { ffi::margay_brigade(self.raw) };
+            self.note(BODY_READ, c"1".as_ptr());
         }
         let (mut bytes, mut end) = (0, 0);
         // SAFETY: the live request and a brigade of its own.

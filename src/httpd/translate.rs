@@ -13,6 +13,7 @@ use crate::wire::uri::ServletPath;
 
 const DECLINED: c_int = ffi::DECLINED;
 const OK: c_int = ffi::OK as c_int;
+const DONE: c_int = ffi::DONE;
 const NOT_FOUND: c_int = 404;
 const INTERNAL_ERROR: c_int = 500;
 
@@ -109,7 +110,8 @@ impl Rules<'static> {
     }
 }
 
-/// Rules with `mapping=`, before httpd decodes the path.
+/// Rules with `mapping=`, before httpd decodes the path. `DONE` keeps it from doing so: what the rule was compared with
+/// stays the path, and `%2F` and `%00` are no errors there.
 ///
 /// # Safety
 /// `r` is the live request of this thread.
@@ -123,7 +125,7 @@ pub(super) unsafe fn pre_translate(r: *mut ffi::request_rec) -> c_int {
         }
         let path = pool::bytes((*r).uri);
         if encoded && let Some((mount, rest)) = rules.lookup(Encoding::Encoded, path) {
-            return follow(r, rules.site, mount, path, rest);
+            return done(follow(r, rules.site, mount, path, rest));
         }
         if servlet
             && let Some(clean) = ServletPath::of(path)
@@ -137,10 +139,14 @@ pub(super) unsafe fn pre_translate(r: *mut ffi::request_rec) -> c_int {
                 // Sections are matched by what the container will see.
                 (*r).uri = pool::text((*r).pool, &[clean.path()]);
             }
-            return status;
+            return done(status);
         }
         DECLINED
     }
+}
+
+const fn done(status: c_int) -> c_int {
+    if status == OK { DONE } else { status }
 }
 
 /// Finds the rule for a decoded path.

@@ -169,7 +169,6 @@ impl<'a> Forward<'a> {
             Worker::Balancer(id) => id,
         };
         let choice = self.choose_of(id).map_err(|nobody| {
-            self.world.region.balancer(self.world.bindings.balancer(id)).count_refused();
             log_no_member(exchange, &nobody);
             503u16
         })?;
@@ -188,8 +187,12 @@ impl<'a> Forward<'a> {
         let chooser = self.world.chooser();
         let wait = self.in_force.and_then(|values| values.wait());
         let deadline = wait.map(|wait| (Instant::now() + wait, wait / 100));
+        let mut counted = false;
         loop {
             let chosen = chooser.choose(id, self.session.as_ref(), &self.tried, self.world.clock.now());
+            if chosen.is_err() && !std::mem::replace(&mut counted, true) {
+                self.world.region.balancer(self.world.bindings.balancer(id)).count_refused();
+            }
             match (chosen, deadline) {
                 (Err(nobody), Some((end, pause))) if nobody.may_pass() && Instant::now() < end => {
                     std::thread::sleep(pause.max(Duration::from_millis(1)));

@@ -14,7 +14,7 @@ pub struct BalancerSlot {
 }
 
 impl BalancerSlot {
-    /// How many requests found no member that may serve them.
+    /// How many requests found no member that may serve them, those that waited for one included.
     pub fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
     }

@@ -139,3 +139,23 @@ fn a_request_too_large_for_the_protocol_is_refused_before_it_is_sent() {
     assert_eq!((exchange.log_ids(), peer.connections()), (vec!["MGY3204"], 0));
     assert!(!stage.is_in_error(0));
 }
+
+#[test]
+fn a_balancer_with_a_timeout_waits_for_a_member_to_come_back() {
+    let a = Peer::named("A");
+    let stage = balanced(&[&a], "", "timeout=60 forcerecovery=off");
+    a.go_down();
+    assert_eq!(play(&stage, "/x", &mut FakeExchange::get()), Outcome::Answer(503));
+    assert!(stage.is_in_error(0));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let mut exchange = FakeExchange::with_body("POST", b"x");
+            assert_eq!(play(&stage, "/x", &mut exchange), Outcome::Done);
+            exchange.text()
+        });
+        until("the request to have found nobody", || stage.refused() > 0);
+        a.come_back();
+        stage.clock.advance(std::time::Duration::from_secs(61));
+        assert_eq!(waiting.join().unwrap(), "A");
+    });
+}

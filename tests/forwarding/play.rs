@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the tests of this program share: stages with one or two scripted members, and requests through them.
 
+use std::cell::Cell;
 use std::io;
 
 use margay::proxy::{Outcome, Scratch};
@@ -31,9 +32,16 @@ pub fn balancer(members: &[String], pass: &str) -> Stage {
     Stage::new(&text)
 }
 
+thread_local! {
+    /// Kept between requests, as the server's threads do: what one leaves may not touch the next.
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
 /// Carries the request and checks what holds for every request.
 pub fn play(stage: &Stage, path: &str, exchange: &mut FakeExchange) -> Outcome {
-    let outcome = stage.forward(path, exchange, &mut Scratch::default());
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    let outcome = stage.forward(path, exchange, &mut scratch);
+    SCRATCH.set(Some(scratch));
     exchange.assert_orderly();
     if outcome != Outcome::Done {
         assert_eq!(exchange.writes().count(), 0, "the server is to answer, but a response has begun");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::ajp_peer::Peer;
 use crate::play::{solo, text_of_get};
-use crate::stage::until;
+use crate::stage::{Stage, until};
 
 #[test]
 fn connections_are_kept_between_requests() {
@@ -48,4 +48,12 @@ fn an_idle_connection_older_than_ttl_is_not_used_again() {
     assert_eq!(text_of_get(&stage, "/x"), "A");
     assert_eq!(peer.connections(), 2);
     until("the old one to be closed", || peer.closed() == 1);
+}
+
+#[test]
+fn a_member_with_a_name_is_reached_at_whichever_address_answers() {
+    let peer = Peer::named("A");
+    let stage = Stage::new(&format!("ProxyPass / ajp://localhost:{}/", peer.port()));
+    (0..2).for_each(|_| assert_eq!(text_of_get(&stage, "/x"), "A"));
+    assert_eq!(peer.connections(), 1);
 }

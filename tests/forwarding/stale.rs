@@ -97,20 +97,24 @@ fn all_kept_connections_are_given_up_when_one_has_ended() {
         }
         conn.answer(200, &[], &[b"A"])
     }));
+    let ended = AtomicBool::new(false);
     let stage = solo(&peer, "");
     std::thread::scope(|scope| {
-        let held = scope.spawn(|| text_of_get(&stage, "/held"));
-        until("the first request to arrive", || peer.requests() == 1);
+        let held = [(); 2].map(|()| scope.spawn(|| text_of_get(&stage, "/held")));
+        until("both requests to arrive", || peer.requests() == 2);
         assert_eq!(text_of_get(&stage, "/x"), "A");
         peer.tell();
-        held.join().unwrap();
+        held.into_iter().for_each(|held| assert_eq!(held.join().unwrap(), "A"));
     });
-    assert_eq!(peer.connections(), 2);
-    peer.close_connections();
-    until("both to be closed", || peer.closed() == 2);
-    assert_eq!(text_of_get(&stage, "/y"), "A");
-    assert_eq!(text_of_get(&stage, "/z"), "A");
     assert_eq!(peer.connections(), 3);
+    // The one used last ends under the next request; the others, as old, are closed from this side.
+    peer.set_script(move |conn, head| match ended.swap(true, SeqCst) {
+        false => Ok(After::Close),
+        true => conn.answer(200, &[], &[head.uri.as_bytes()]),
+    });
+    assert_eq!(text_of_get(&stage, "/y"), "/y");
+    assert_eq!(peer.connections(), 4);
+    until("all three to be closed", || peer.closed() == 3);
 }
 
 /// A member that sends a second, unasked answer as soon as it is told.

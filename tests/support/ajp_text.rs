@@ -40,6 +40,7 @@ pub struct Head {
     pub method: u8,
     pub protocol: String,
     pub uri: String,
+    pub remote_addr: String,
     pub server_name: String,
     pub server_port: u16,
     /// Where the port stands in the packet.
@@ -114,7 +115,8 @@ pub fn parse_head(packet: &[u8]) -> Option<Head> {
     }
     let mut head =
         Head { method: cursor.byte()?, protocol: cursor.text()?, uri: cursor.text()?, ..Head::default() };
-    let (_address, _host) = (cursor.text()?, cursor.text()?);
+    head.remote_addr = cursor.text()?;
+    let _host = cursor.text()?;
     head.server_name = cursor.text()?;
     head.server_port_at = cursor.at;
     head.server_port = cursor.int()?;
@@ -167,9 +169,14 @@ pub fn get_request(uri: &str) -> Vec<u8> {
 
 /// SEND_HEADERS.
 pub fn headers_packet(status: u16, headers: &[(&str, &str)]) -> Vec<u8> {
+    head_packet(status, "OK", headers)
+}
+
+/// SEND_HEADERS with that reason phrase.
+pub fn head_packet(status: u16, reason: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut payload = vec![4];
     payload.extend_from_slice(&status.to_be_bytes());
-    text(&mut payload, "OK");
+    text(&mut payload, reason);
     payload.extend_from_slice(&(headers.len() as u16).to_be_bytes());
     for (name, value) in headers {
         text(&mut payload, name);

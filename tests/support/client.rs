@@ -9,6 +9,7 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Response {
     pub status: u16,
+    pub reason: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     /// False when the connection ended before the length or the last chunk said so.
@@ -36,6 +37,9 @@ impl Response {
         lines.find(|(n, _)| *n == name).map(|(_, value)| value.to_string())
     }
 }
+
+/// Status, reason and headers.
+type Head = (u16, String, Vec<(String, String)>);
 
 /// Keeps the connection open between requests, and cookies if told to.
 pub struct Client {
@@ -160,9 +164,15 @@ impl Client {
         }
     }
 
-    /// Waits for an interim response, as a client does that announced its body with Expect.
-    pub fn read_interim(&mut self) -> io::Result<u16> {
-        Ok(self.read_head()?.0)
+    /// Waits for the interim response that invites the client to send its body.
+    ///
+    /// # Errors
+    /// The connection's; `InvalidData` for any other response.
+    pub fn read_continue(&mut self) -> io::Result<()> {
+        match self.read_head()?.0 {
+            100 => Ok(()),
+            other => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{other} in place of 100"))),
+        }
     }
 
     /// Reads the response to a request of that method.
@@ -172,13 +182,14 @@ impl Client {
     pub fn read_response(&mut self, method: &str) -> io::Result<Response> {
         let mut interim = 0;
         loop {
-            let (status, headers) = self.read_head()?;
+            let (status, reason, headers) = self.read_head()?;
             if (100..200).contains(&status) {
                 interim += 1;
                 continue;
             }
+            let body = Vec::new();
             let mut response =
-                Response { status, headers, body: Vec::new(), complete: true, interim, closed: false };
+                Response { status, reason, headers, body, complete: true, interim, closed: false };
             self.read_body(method, &mut response)?;
             self.keep_cookies(&response);
             let says_close = response.header("Connection").is_some_and(|v| v.eq_ignore_ascii_case("close"));
@@ -215,7 +226,7 @@ impl Client {
         }
     }
 
-    fn read_head(&mut self) -> io::Result<(u16, Vec<(String, String)>)> {
+    fn read_head(&mut self) -> io::Result<Head> {
         let end = loop {
             if let Some(at) = self.pending.windows(4).position(|w| w == b"\r\n\r\n") {
                 break at;
@@ -234,8 +245,9 @@ impl Client {
         let first = lines.next().unwrap_or_default();
         let status = first.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse().ok());
         let status = status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, first.to_string()))?;
+        let reason = first.get(13..).unwrap_or_default().to_string();
         let headers = lines.filter_map(|line| line.split_once(':'));
-        Ok((status, headers.map(|(n, v)| (n.to_string(), v.trim().to_string())).collect()))
+        Ok((status, reason, headers.map(|(n, v)| (n.to_string(), v.trim().to_string())).collect()))
     }
 
     fn read_body(&mut self, method: &str, response: &mut Response) -> io::Result<()> {

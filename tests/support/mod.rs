@@ -15,6 +15,7 @@ pub mod load;
 pub mod log;
 pub mod pair;
 pub mod process;
+pub mod tls;
 pub mod tomcat;
 
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@ use margay::balance::Bindings;
 use margay::base::clock::{Clock, ManualClock, SystemClock};
 use margay::base::status::Status;
 use margay::config::Plan;
-use margay::config::plan::{Encoding, MemberId, SiteId, Target};
+use margay::config::plan::{BalancerId, Encoding, MemberId, SiteId, Target};
 use margay::proxy::{Exchange, Job, Outcome, Scratch, Sections, World, forward};
 use margay::shared::{Lane, MemberSlot, Region};
 use margay::wire::uri::EncodedSlashes;
@@ -91,6 +91,11 @@ impl Stage {
             clock: &self.clock,
         };
         forward(&world, job, exchange, scratch)
+    }
+
+    /// How often the first balancer had nobody for a request.
+    pub fn refused(&self) -> u64 {
+        self.region.balancer(self.bindings.balancer(BalancerId(0))).refused()
     }
 
     /// Requests under way at all members.

@@ -531,7 +531,7 @@ mod tests {
 
     #[test]
     fn packets_are_written_one_after_another_into_the_same_memory() {
-        let mut buf = Vec::with_capacity(8192);
+        let mut buf = Vec::with_capacity(2 * 8192);
         let memory = buf.as_ptr();
         for count in 1..=3 {
             let mut request = ForwardRequest::begin(&mut buf, 8192, &LINE);

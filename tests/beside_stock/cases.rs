@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reads the tables of cases; `README.md` beside this file describes them.
+
+use std::fs;
+
+use crate::support::source_dir;
+
+/// One file: lines of the main server, then sites.
+pub struct Table {
+    pub main: Vec<String>,
+    pub sites: Vec<Site>,
+}
+
+/// A virtual host and the requests to it.
+pub struct Site {
+    pub name: String,
+    pub lines: Vec<String>,
+    pub cases: Vec<Case>,
+}
+
+pub struct Case {
+    pub name: String,
+    pub line: usize,
+    pub steps: Vec<Step>,
+    pub differs: Option<Difference>,
+}
+
+/// What a client does on its one connection.
+pub enum Step {
+    /// A request, so many times in a row.
+    Request { request: Request, times: usize },
+    /// Bytes as they are, and the number of responses.
+    Raw { bytes: Vec<u8>, responses: usize },
+}
+
+#[derive(Default)]
+pub struct Request {
+    pub method: String,
+    pub target: String,
+    pub version: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Body,
+}
+
+#[derive(Default)]
+pub enum Body {
+    #[default]
+    None,
+    /// With its length.
+    Whole(Vec<u8>),
+    /// In chunks.
+    Chunked(Vec<u8>),
+}
+
+/// An intended difference: each differing line has to contain one of the words.
+pub struct Difference {
+    pub words: Vec<String>,
+    pub reason: String,
+}
+
+impl Table {
+    pub fn read(name: &str) -> Table {
+        let file = source_dir().join("tests/beside_stock").join(format!("{name}.cases"));
+        let text = fs::read_to_string(&file).expect("a table");
+        let mut table = Table { main: Vec::new(), sites: Vec::new() };
+        for (number, line) in text.lines().enumerate() {
+            table.line(line.trim(), number + 1);
+        }
+        table
+    }
+
+    fn line(&mut self, line: &str, number: usize) {
+        if line.is_empty() || line.starts_with("# ") {
+        } else if line == "=== main" {
+            assert!(self.sites.is_empty(), "line {number}: the main server comes first");
+        } else if let Some(name) = line.strip_prefix("=== ") {
+            let is_host = name.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ');
+            assert!(is_host, "line {number}: the name of a site becomes the name of its host");
+            let name = name.to_string();
+            self.sites.push(Site { name, lines: Vec::new(), cases: Vec::new() });
+        } else if let Some(name) = line.strip_prefix("--- ") {
+            let case = Case { name: name.to_string(), line: number, steps: Vec::new(), differs: None };
+            self.sites.last_mut().expect("a site").cases.push(case);
+        } else {
+            match self.sites.last_mut() {
+                None => self.main.push(line.to_string()),
+                Some(site) => site.line(line, number),
+            }
+        }
+    }
+}
+
+impl Site {
+    /// The name by which clients ask for it.
+    pub fn host(&self) -> String {
+        format!("{}.test", self.name.replace(' ', "-"))
+    }
+
+    fn line(&mut self, line: &str, number: usize) {
+        match self.cases.last_mut() {
+            None => self.lines.push(line.to_string()),
+            Some(case) => case.line(line).unwrap_or_else(|| panic!("line {number}: {line}")),
+        }
+    }
+}
+
+impl Case {
+    fn line(&mut self, line: &str) -> Option<()> {
+        if let Some(rest) = line.strip_prefix("differs [") {
+            let (words, reason) = rest.split_once("]: ")?;
+            let words = words.split(" | ").map(str::to_string).collect();
+            self.differs = Some(Difference { words, reason: reason.to_string() });
+        } else if let Some(rest) = line.strip_prefix("raw ") {
+            let (responses, bytes) = rest.split_once(' ')?;
+            let bytes = bytes.replace("\\r", "\r").replace("\\n", "\n").into_bytes();
+            self.steps.push(Step::Raw { bytes, responses: responses.parse().ok()? });
+        } else if line
+            .split(' ')
+            .next()
+            .is_some_and(|word| !word.contains(':') && word.to_uppercase() == word)
+        {
+            self.steps.push(Step::Request { request: Request::begin(line)?, times: 1 });
+        } else {
+            let Step::Request { request, times } = self.steps.last_mut()? else { return None };
+            match line.split_once(' ').unwrap_or((line, "")) {
+                ("times", count) => *times = count.parse().ok()?,
+                ("body", text) => request.body = Body::Whole(bytes(text)),
+                ("chunked", text) => request.body = Body::Chunked(bytes(text)),
+                _ => {
+                    let (name, value) = line.split_once(':')?;
+                    request.headers.push((name.to_string(), value.trim().to_string()));
+                }
+            }
+        }
+        Some(())
+    }
+}
+
+/// A text, or for `*n` that many bytes.
+pub fn bytes(text: &str) -> Vec<u8> {
+    match text.strip_prefix('*').and_then(|count| count.parse().ok()) {
+        Some(count) => (b'a'..=b'z').cycle().take(count).collect(),
+        None => text.as_bytes().to_vec(),
+    }
+}
+
+impl Request {
+    fn begin(line: &str) -> Option<Request> {
+        let mut words = line.split(' ');
+        let (method, target) = (words.next()?.to_string(), words.next()?.to_string());
+        let version = words.next().unwrap_or("HTTP/1.1").to_string();
+        Some(Request { method, target, version, ..Request::default() })
+    }
+
+    /// The bytes to send, with `host` unless the case gives one or needs none.
+    pub fn bytes(&self, host: &str) -> Vec<u8> {
+        let mut head = format!("{} {} {}\r\n", self.method, self.target, self.version);
+        if !self.headers.iter().any(|(name, _)| name == "Host") {
+            head.push_str(&format!("Host: {host}\r\n"));
+        }
+        for (name, value) in &self.headers {
+            let value = match value.strip_prefix('*').and_then(|count| count.parse().ok()) {
+                Some(count) => "v".repeat(count),
+                None => value.clone(),
+            };
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let body = match &self.body {
+            Body::None => Vec::new(),
+            Body::Whole(body) => {
+                head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+                body.clone()
+            }
+            Body::Chunked(body) => {
+                head.push_str("Transfer-Encoding: chunked\r\n");
+                chunks(body)
+            }
+        };
+        [head.as_bytes(), b"\r\n", &body].concat()
+    }
+}
+
+fn chunks(body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in body.chunks(5000) {
+        bytes.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
+        bytes.extend_from_slice(part);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"0\r\n\r\n");
+    bytes
+}
