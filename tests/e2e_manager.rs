@@ -8,6 +8,7 @@ use support::ajp_peer::Peer;
 use support::client::{Client, Response};
 use support::httpd::{Builder, Front, Httpd, Mpm};
 use support::pair::DEAD_NODE;
+use support::{PATIENCE, wait_until};
 
 const MPMS: [Mpm; 2] = [Mpm::Event, Mpm::Prefork];
 
@@ -52,6 +53,11 @@ fn values(xml: &str, name: &str) -> Vec<String> {
     rest.map(|rest| rest.split(&close).next().unwrap_or_default().to_owned()).collect()
 }
 
+/// Waits until no request counts as busy: stock lets go of a member only after the client has its response.
+fn wait_until_idle(httpd: &Httpd) {
+    wait_until("no busy member", PATIENCE, || values(&xml(httpd), "busy").iter().all(|busy| busy == "0"));
+}
+
 /// Who answers each of `count` requests with this cookie, each on a connection of its own so that all children have
 /// their share.
 fn answers(httpd: &Httpd, cookie: &str, count: usize) -> Vec<String> {
@@ -84,6 +90,7 @@ fn the_document_for_programs_is_stocks() {
         let [stock, ours] = [Front::Stock, Front::Margay].map(|front| {
             let httpd = server("manager-xml", front, mpm, &lines).start();
             assert_eq!(answers(&httpd, "", 3), ["A", "A", "A"]);
+            wait_until_idle(&httpd);
             let response = manage(&httpd, "GET", "/bm?xml", "");
             let page = manage(&httpd, "GET", "/bm", "").text();
             (response.header("Content-Type").map(str::to_owned), response.text(), page)
@@ -295,4 +302,27 @@ fn each_virtual_host_shows_its_own_balancers() {
     let ours = shown(Front::Margay);
     assert_eq!(ours[1], ["balancer://own"]);
     assert_eq!(ours, shown(Front::Stock));
+}
+
+#[test]
+fn the_section_of_mod_status_is_stocks() {
+    let a = Peer::named("A");
+    let lines = format!(
+        "ProxyStatus On\n<Location /st>\nSetHandler server-status\n</Location>\nProxyPass /st !\n\
+         <Proxy balancer://c>\nBalancerMember {} route=A loadfactor=2\nBalancerMember ajp://127.0.0.1:1 redirect=A status=D\n\
+         ProxySet stickysession=S|s timeout=3\n</Proxy>\n<Proxy balancer://small>\nBalancerMember ajp://127.0.0.1:1\n</Proxy>\n\
+         ProxyPass /small balancer://small\nProxyPass / balancer://c/",
+        a.url()
+    );
+    let [stock, ours] = [Front::Stock, Front::Margay].map(|front| {
+        let httpd = server("manager-status", front, Mpm::Event, &lines).module("status").start();
+        assert_eq!(answers(&httpd, "", 2), ["A", "A"]);
+        wait_until_idle(&httpd);
+        ["/st?auto", "/st"].map(|target| {
+            let page = manage(&httpd, "GET", target, "").text();
+            let at = page.find("ProxyBalancer[0]").or_else(|| page.find("Proxy LoadBalancer Status"));
+            page[at.expect("the section")..].to_owned()
+        })
+    });
+    assert_eq!(ours, stock);
 }

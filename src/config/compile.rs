@@ -152,6 +152,7 @@ impl<'a> Compiler<'a> {
             max_forwards: settings.max_forwards.flatten(),
             timeout: settings.timeout.unwrap_or(self.site_facts(site).timeout),
             source_address: settings.source_address,
+            status: settings.status.unwrap_or(false),
             inherits: Inherits {
                 balancers: settings.balancer_inherit.unwrap_or(true),
                 rules: settings.pass_inherit.unwrap_or(true),

@@ -23,6 +23,7 @@ pub enum Directive {
     ProxySourceAddress = 16,
     ProxyPassInherit = 17,
     BalancerInherit = 18,
+    ProxyStatus = 19,
 }
 
 /// How the arguments are written.
@@ -78,7 +79,7 @@ const fn entry(
     Entry { directive, name, places, form, help, default }
 }
 
-const CATALOGUE: [Entry; 18] = {
+const CATALOGUE: [Entry; 19] = {
     use Directive as D;
     use Form::{Container, Flag, One, OneToThree, Raw, TwoOrThree};
     use Places::{Location, Section, Server};
@@ -212,6 +213,14 @@ const CATALOGUE: [Entry; 18] = {
             Flag,
             "off (with ProxyPassInherit Off) to keep the main server's balancers out of a virtual host",
             "On",
+        ),
+        entry(
+            D::ProxyStatus,
+            "ProxyStatus",
+            Server,
+            One,
+            "on or full for the balancers in mod_status, or off",
+            "Off",
         ),
     ]
 };

@@ -56,6 +56,8 @@ pub struct Site {
     pub timeout: Duration,
     /// `ProxySourceAddress`: the local end of connections to members.
     pub source_address: Option<IpAddr>,
+    /// `ProxyStatus`: mod_status shows the balancers.
+    pub status: bool,
     /// `BalancerInherit`, `ProxyPassInherit`: for pages that tell; inheritance itself is worked in.
     pub inherits: Inherits,
     /// Balancers this server can name, by lower-case name without the scheme.

@@ -90,6 +90,7 @@ settings! {
         source_address: std::net::IpAddr,
         pass_inherit: bool,
         balancer_inherit: bool,
+        status: bool,
     }
 }
 

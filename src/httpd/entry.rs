@@ -163,6 +163,13 @@ unsafe extern "C" fn margay_on_request(r: *mut ffi::request_rec) -> c_int {
     })
 }
 
+/// mod_status makes its page.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn margay_on_status_section(r: *mut ffi::request_rec, lines: c_int) -> c_int {
+    // SAFETY: see the top of the file.
+    guard(ffi::DECLINED, || unsafe { manager::status_section(r, lines != 0) })
+}
+
 /// Keeps the layouts that C and Rust share from drifting apart unnoticed.
 const _: () = {
     assert!(size_of::<ServerConf>() == 16);

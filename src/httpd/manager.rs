@@ -18,7 +18,7 @@ use crate::proxy::exchange::{BodyError, Level, MAX_PIECES, Push};
 use crate::shared::{Region, ShortText};
 use crate::status::params::LONGEST_FORM;
 use crate::status::view::State;
-use crate::status::{Change, Form, Frame, Outcome, Params, html, xml};
+use crate::status::{Change, Form, Frame, Outcome, Params, html, section, xml};
 use crate::wire::ajp::BodyLength;
 
 const OK: c_int = ffi::OK as c_int;
@@ -57,6 +57,24 @@ pub(super) unsafe fn handle(r: *mut ffi::request_rec) -> c_int {
         let mut visit = Visit { r, child, exchange, params };
         visit.answer(posted)
     }
+}
+
+/// Adds the balancers of the server to the page of mod_status (`ProxyStatus On`).
+///
+/// # Safety
+/// `r` is the live request of this thread.
+pub(super) unsafe fn status_section(r: *mut ffi::request_rec, lines: bool) -> c_int {
+    let Some(child) = child() else { return DECLINED };
+    // SAFETY: the caller vouches for `r`.
+    let site = unsafe { ServerConf::of((*r).server).site };
+    let Some(site) = child.runtime.site(site).filter(|site| child.runtime.plan.site(*site).status) else {
+        return DECLINED;
+    };
+    let balancers = child.state(site, threads(), SystemClock.now()).balancers();
+    let text = if lines { section::lines(&balancers) } else { section::html(&balancers) };
+    // SAFETY: httpd copies what it cannot send now.
+    unsafe { ffi::ap_rwrite(text.as_ptr().cast(), c_int::try_from(text.len()).unwrap_or(0), r) };
+    OK
 }
 
 /// What came along: of a POST only its body counts, of any other request its query string.

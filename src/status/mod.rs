@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Showing and changing the state of balancers: the pages of balancer-manager.
+//! Showing and changing the state of balancers: the pages of balancer-manager, and a section of mod_status.
 //!
 //! Knows: the plan, the values in force, states and counters. Does not know: httpd, sockets, requests.
 #![forbid(unsafe_code)]
@@ -8,6 +8,7 @@ pub mod action;
 pub mod escape;
 pub mod html;
 pub mod params;
+pub mod section;
 pub mod view;
 pub mod xml;
 
