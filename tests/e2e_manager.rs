@@ -326,3 +326,35 @@ fn the_section_of_mod_status_is_stocks() {
     });
     assert_eq!(ours, stock);
 }
+
+#[test]
+fn with_balancer_persist_changes_survive_a_stop() {
+    for (persist, mpm) in [("On", Mpm::Event), ("On", Mpm::Prefork), ("Off", Mpm::Event)] {
+        let (a, b) = (Peer::named("A"), Peer::named("B"));
+        let lines = format!("BalancerPersist {persist}\n{}", pair(&a, &b));
+        let httpd = server("manager-persist", Front::Margay, mpm, &lines).start();
+        post(&httpd, &format!("b=c&w={}&nonce=secret&w_status_D=1&w_wr=north&b_tmo=4", a.url()));
+        assert_all(&answers(&httpd, "", 3), "B");
+        let (prefix, port) = (httpd.prefix().to_owned(), httpd.address().port());
+        assert!(httpd.stop());
+        drop(httpd);
+
+        let again =
+            server("manager-persist", Front::Margay, mpm, &lines).prefix(prefix).at_port(port).start();
+        let document = xml(&again);
+        let seen = (values(&document, "status"), values(&document, "route"), values(&document, "elected"));
+        let expected = match persist {
+            "On" => (["Init Dis ", "Init Ok "], ["north", "B"], ["0", "3"]),
+            _ => (["Init Ok ", "Init Ok "], ["A", "B"], ["0", "0"]),
+        };
+        let expected =
+            (expected.0.map(String::from), expected.1.map(String::from), expected.2.map(String::from));
+        assert_eq!(
+            (&seen.0[..], &seen.1[..], &seen.2[..]),
+            (&expected.0[..], &expected.1[..], &expected.2[..]),
+            "{mpm:?}"
+        );
+        // The event MPM now and then loses a child that it stops (AH00052), with mod_proxy as well.
+        again.assert_no_unexpected(&["AH00052"]);
+    }
+}

@@ -12,6 +12,7 @@ use margay::base::status::Status;
 use margay::config::Plan;
 use margay::config::plan::SiteId;
 use margay::shared::{MemberSlot, Region, ShortText};
+use margay::status::snapshot;
 use margay::status::view::State;
 use margay::status::{Change, Form, Frame, Outcome, Params, html, xml};
 
@@ -85,6 +86,7 @@ fn frame() -> Frame {
         url: "http://front.example/b%20m".into(),
         balancers_inherited: true,
         rules_inherited: false,
+        persisted: false,
     }
 }
 
@@ -221,4 +223,45 @@ fn a_balancer_without_a_written_nonce_has_none_until_one_is_made() {
     let stage = Stage::new(FILE);
     let state = stage.state();
     assert_eq!(state.nonce(state.find_balancer("second-one").unwrap()), "");
+}
+
+#[test]
+fn a_snapshot_brings_back_what_was_changed_and_what_failed() {
+    let file = format!("BalancerPersist On\n{FILE}");
+    let stage = Stage::new(&file);
+    let a = "w=ajp://127.0.0.1:18801&w_lf=2.5&w_ls=9&w_wr=a%2525 b=c&w_rr=&w_status_N=1&b_tmo=0&b_max=0&b_sforce=1";
+    stage.change(a);
+    stage.change("w=ajp://127.0.0.1:18802/ctx&w_status_H=0&b_ss=S|&b_lbm=bytraffic");
+    stage.slot(1).count_elected();
+    transition::apply(stage.slot(1), Event::ConnectFailed, Moment(NOW.0 - 5000));
+    let text = snapshot::write(&stage.state()).expect("a server that keeps its state");
+
+    let other = Stage::new(&file.replace("loadfactor=1.5", "loadfactor=4"));
+    assert_eq!(snapshot::restore(&other.state(), &text), Some(5));
+    let (before, after) = (stage.state().balancers(), other.state().balancers());
+    assert_eq!(
+        html::page(&frame(), &after, None).replace("07:49:51 GMT: changed by an administrator", ""),
+        html::page(&frame(), &before, None).replace("07:49:51 GMT: changed by an administrator", "")
+    );
+    assert_eq!(after[0].members[0].route, "a% b=c");
+    assert_eq!(after[0].members[1].changed, (Moment(NOW.0 - 5000), margay::shared::Reason::ConnectFailed));
+    assert_eq!(snapshot::write(&other.state()), Some(text));
+}
+
+#[test]
+fn a_snapshot_that_is_damaged_or_of_others_changes_nothing_else() {
+    let file = format!("BalancerPersist On\n{FILE}");
+    let stage = Stage::new(&file);
+    assert_eq!(snapshot::restore(&stage.state(), "something else"), None);
+    stage.change("w=ajp://127.0.0.1:18801&w_lf=2.5&w_wr=x&b_tmo=8");
+    let text = snapshot::write(&stage.state()).expect("a snapshot");
+    for end in 0..text.len() {
+        let other = Stage::new(&file);
+        snapshot::restore(&other.state(), &text[..end]);
+        let shown = &other.state().balancers()[0];
+        assert!([3, 8].contains(&shown.timeout) && [150, 250].contains(&shown.members[0].load_factor));
+    }
+    let foreign = text.replace("member ", "member f").replace("balancer ", "balancer f");
+    assert_eq!(snapshot::restore(&Stage::new(&file).state(), &foreign), Some(0));
+    assert_eq!(snapshot::write(&Stage::new(FILE).state()), None, "nobody asked for it");
 }

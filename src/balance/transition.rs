@@ -37,7 +37,8 @@ pub enum Event {
 }
 
 impl Event {
-    fn reason(self) -> Reason {
+    /// What is noted as the reason of a change.
+    pub fn reason(self) -> Reason {
         match self {
             Event::ConnectFailed => Reason::ConnectFailed,
             Event::ExchangeFailed => Reason::ExchangeFailed,

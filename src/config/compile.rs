@@ -153,6 +153,8 @@ impl<'a> Compiler<'a> {
             timeout: settings.timeout.unwrap_or(self.site_facts(site).timeout),
             source_address: settings.source_address,
             status: settings.status.unwrap_or(false),
+            // Not inherited, as in stock.
+            persist: self.draft.sites[site].settings.persist.unwrap_or(false),
             inherits: Inherits {
                 balancers: settings.balancer_inherit.unwrap_or(true),
                 rules: settings.pass_inherit.unwrap_or(true),

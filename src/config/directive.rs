@@ -24,6 +24,7 @@ pub enum Directive {
     ProxyPassInherit = 17,
     BalancerInherit = 18,
     ProxyStatus = 19,
+    BalancerPersist = 20,
 }
 
 /// How the arguments are written.
@@ -79,7 +80,7 @@ const fn entry(
     Entry { directive, name, places, form, help, default }
 }
 
-const CATALOGUE: [Entry; 19] = {
+const CATALOGUE: [Entry; 20] = {
     use Directive as D;
     use Form::{Container, Flag, One, OneToThree, Raw, TwoOrThree};
     use Places::{Location, Section, Server};
@@ -220,6 +221,14 @@ const CATALOGUE: [Entry; 19] = {
             Server,
             One,
             "on or full for the balancers in mod_status, or off",
+            "Off",
+        ),
+        entry(
+            D::BalancerPersist,
+            "BalancerPersist",
+            Server,
+            Flag,
+            "on to keep what balancer-manager changed when the server is stopped",
             "Off",
         ),
     ]

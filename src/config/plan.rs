@@ -58,6 +58,8 @@ pub struct Site {
     pub source_address: Option<IpAddr>,
     /// `ProxyStatus`: mod_status shows the balancers.
     pub status: bool,
+    /// `BalancerPersist`: the state of the balancers is kept when the server is stopped.
+    pub persist: bool,
     /// `BalancerInherit`, `ProxyPassInherit`: for pages that tell; inheritance itself is worked in.
     pub inherits: Inherits,
     /// Balancers this server can name, by lower-case name without the scheme.

@@ -91,6 +91,7 @@ settings! {
         pass_inherit: bool,
         balancer_inherit: bool,
         status: bool,
+        persist: bool,
     }
 }
 

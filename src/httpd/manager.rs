@@ -244,7 +244,8 @@ impl Visit<'_> {
 
     fn frame(&self, state: &State<'_>) -> Frame {
         let inherits = state.plan.site(state.site).inherits;
-        self.frame_of(inherits.balancers, inherits.rules)
+        let persisted = state.plan.site(state.site).persist;
+        Frame { persisted, ..self.frame_of(inherits.balancers, inherits.rules) }
     }
 
     fn frame_of(&self, balancers_inherited: bool, rules_inherited: bool) -> Frame {
@@ -266,6 +267,7 @@ impl Visit<'_> {
             url: String::from_utf8_lossy(&url).into_owned(),
             balancers_inherited,
             rules_inherited,
+            persisted: false,
         }
     }
 

@@ -3,12 +3,13 @@
 //!
 //! `entry` is what httpd calls. `pass` collects a configuration while it is read, `lifecycle` puts it into force,
 //! `translate` finds the rule for a request, `handler` has it forwarded, `request` is the request as the core sees it;
-//! `manager` shows and changes the state of balancers.
+//! `manager` shows and changes the state of balancers, `keep` keeps it over a stop.
 
 mod entry;
 mod ffi;
 mod guard;
 mod handler;
+mod keep;
 mod lifecycle;
 mod log;
 mod manager;

@@ -95,6 +95,10 @@ impl Runtime {
         })
     }
 
+    pub fn bindings(&self) -> &Bindings {
+        &self.bindings
+    }
+
     pub fn balancer_slot(&self, id: BalancerId) -> BalancerSlotId {
         self.bindings.balancer(id)
     }

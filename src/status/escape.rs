@@ -42,7 +42,7 @@ pub fn path(text: &str) -> String {
     percent(text, b"/:@;,+=!$*()")
 }
 
-fn percent(text: &str, allowed: &[u8]) -> String {
+pub(super) fn percent(text: &str, allowed: &[u8]) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || allowed.contains(&byte) {

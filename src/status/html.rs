@@ -22,6 +22,8 @@ pub struct Frame {
     pub url: String,
     pub balancers_inherited: bool,
     pub rules_inherited: bool,
+    /// Changes are kept when the server is stopped.
+    pub persisted: bool,
 }
 
 /// Which form is shown below the tables.
@@ -36,6 +38,10 @@ border-collapse: collapse;\n background-color: white;\n text-align: center;\n}\n
 border-style: dotted;\n border-color: gray;\n background-color: lightgray;\n text-align: center;\n}\ntd {\n \
 border-width: 1px;\n padding: 2px;\n border-style: dotted;\n border-color: gray;\n background-color: white;\n \
 text-align: center;\n}\n";
+
+const PERSISTED: &str = "Balancer changes will be persisted on restart.";
+const NOT_PERSISTED: &str =
+    "Balancer changes are kept at a graceful restart; they will NOT be persisted when the server is stopped.";
 
 /// The whole page.
 pub fn page(frame: &Frame, balancers: &[BalancerView], form: Option<Form<'_>>) -> String {
@@ -61,11 +67,12 @@ fn write_head(out: &mut String, frame: &Frame) {
         "<!DOCTYPE HTML PUBLIC \"-//W3C//DTD HTML 4.01//EN\" \"http://www.w3.org/TR/html4/strict.dtd\">\n\
          <html><head><title>Balancer Manager</title>\n<style type='text/css'>\n{STYLE}</style>\n</head>\n\
          <body><h1>Load Balancer Manager for {}</h1>\n\n<dl><dt>Server Version: {}</dt>\n<dt>Server Built: {}</dt>\n\
-         <dt>Balancer changes are kept at a graceful restart; they will NOT be persisted when the server is stopped.</dt>\
+         <dt>{}</dt>\
          <dt>Balancers are {} from main server.</dt><dt>ProxyPass settings are {} from main server.</dt></dl>\n",
         markup(&frame.server_name),
         markup(&frame.server_version),
         markup(&frame.server_built),
+        if frame.persisted { PERSISTED } else { NOT_PERSISTED },
         inherited(frame.balancers_inherited),
         inherited(frame.rules_inherited),
     );

@@ -9,6 +9,7 @@ pub mod escape;
 pub mod html;
 pub mod params;
 pub mod section;
+pub mod snapshot;
 pub mod view;
 pub mod xml;
 

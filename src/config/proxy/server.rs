@@ -19,6 +19,7 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
     match reader.directive {
         D::ProxyRequests => return requests(reader, args),
         D::ProxyPassInherit => site.pass_inherit = Some(reader.flag(args)?),
+        D::BalancerPersist => site.persist = Some(reader.flag(args)?),
         D::BalancerInherit => site.balancer_inherit = Some(reader.flag(args)?),
         _ => {
             let word = reader.words(args)?.swap_remove(0);
