@@ -33,7 +33,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-fn taken_by(work: impl FnOnce()) -> usize {
+pub fn taken_by(work: impl FnOnce()) -> usize {
     let before = TAKEN.with(Cell::get);
     work();
     TAKEN.with(Cell::get) - before
