@@ -6,6 +6,10 @@
 typedef struct {
     const char *pattern;
     int is_wildcard;
+    /* Of <ProxyMatch> and <Proxy ~>: takes the place of the pattern. */
+    ap_regex_t *expression;
+    /* Names of its groups as variables (MATCH_NAME), by number; NULL for groups without a name. */
+    apr_array_header_t *groups;
     ap_conf_vector_t *config;
 } proxy_section;
 
@@ -51,6 +55,9 @@ static const char *proxy_container(cmd_parms *cmd, void *outer, const char *args
     char *const old_path = cmd->path;
     const int old_override = cmd->override;
     ap_directive_t *const old_directive = cmd->directive;
+    /* <ProxyMatch> has something there, <Proxy> has not. */
+    int is_expression = cmd->info != NULL;
+    ap_regex_t *expression = NULL;
     ap_conf_vector_t *config;
     proxy_section *section;
     char *pattern;
@@ -58,7 +65,7 @@ static const char *proxy_container(cmd_parms *cmd, void *outer, const char *args
 
     if (margay_is_loaded("mod_proxy.c")) {
         /* mod_proxy walks through the section; a second walk would end in an error of its own. */
-        return margay_on_proxy_section(cmd, NULL, args);
+        return margay_on_proxy_section(cmd, NULL, args, is_expression);
     }
     refusal = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
     if (refusal) {
@@ -70,18 +77,29 @@ static const char *proxy_container(cmd_parms *cmd, void *outer, const char *args
     args = apr_pstrmemdup(cmd->pool, args, end - args);
     words = args;
     pattern = ap_getword_conf(cmd->pool, &words);
+    if (!is_expression && !strcmp(pattern, "~")) {
+        is_expression = 1;
+        args = words;
+        pattern = ap_getword_conf(cmd->pool, &words);
+    }
     if (!*pattern) {
-        return margay_on_bad_section(cmd, "<Proxy > block must specify a path");
+        return margay_on_bad_section(cmd, apr_pstrcat(cmd->pool, cmd->cmd->name, " > block must specify a path", NULL));
     }
     if (!strncasecmp(pattern, "proxy:", 6)) {
         pattern += 6;
+    }
+    if (is_expression) {
+        expression = ap_pregcomp(cmd->pool, pattern, AP_REG_EXTENDED);
+        if (!expression) {
+            return margay_on_bad_section(cmd, "Regex could not be compiled");
+        }
     }
 
     config = ap_create_per_dir_config(cmd->pool);
     cmd->path = pattern;
     cmd->override = OR_ALL | ACCESS_CONF;
     dir = ap_set_config_vectors(cmd->server, config, pattern, &margay_module, cmd->pool);
-    refusal = margay_on_proxy_section(cmd, dir, args);
+    refusal = margay_on_proxy_section(cmd, dir, args, is_expression);
     if (!refusal) {
         refusal = ap_walk_config(cmd->directive->first_child, cmd, config);
     }
@@ -96,14 +114,44 @@ static const char *proxy_container(cmd_parms *cmd, void *outer, const char *args
     section = apr_array_push(sections_of(cmd->server, cmd->pool));
     section->pattern = pattern;
     section->is_wildcard = apr_fnmatch_test(pattern);
+    section->expression = expression;
+    section->groups = NULL;
+    if (expression) {
+        section->groups = apr_array_make(cmd->pool, 4, sizeof(const char *));
+        ap_regname(expression, section->groups, AP_REG_MATCH, 1);
+    }
     section->config = config;
     return NULL;
 }
 
+/* An expression also sets what its named groups have matched. */
+static int expression_covers(const proxy_section *section, request_rec *r, const char *url)
+{
+    const int count = section->groups->nelts;
+    ap_regmatch_t *const found = count ? apr_palloc(r->pool, count * sizeof(*found)) : NULL;
+    int i;
+
+    if (ap_regexec(section->expression, url, count, found, 0)) {
+        return 0;
+    }
+    for (i = 0; i < count; ++i) {
+        const char *const name = APR_ARRAY_IDX(section->groups, i, const char *);
+
+        if (name && found[i].rm_so >= 0 && found[i].rm_eo >= found[i].rm_so) {
+            apr_table_setn(r->subprocess_env, name,
+                           apr_pstrmemdup(r->pool, url + found[i].rm_so, found[i].rm_eo - found[i].rm_so));
+        }
+    }
+    return 1;
+}
+
 /* The scheme of a balancer URL is compared as written, its name without letter case: <Proxy balancer://C> must guard
  * what ProxyPass sends to balancer://c. */
-static int covers(const proxy_section *section, const char *url)
+static int covers(const proxy_section *section, request_rec *r, const char *url)
 {
+    if (section->expression) {
+        return expression_covers(section, r, url);
+    }
     if (section->is_wildcard) {
         return apr_fnmatch(section->pattern, url, 0) == APR_SUCCESS;
     }
@@ -126,7 +174,7 @@ static ap_conf_vector_t *merge_sections(request_rec *r, const server_rec *server
     for (i = 0; sections && i < sections->nelts; ++i) {
         const proxy_section *section = &APR_ARRAY_IDX(sections, i, proxy_section);
 
-        if (covers(section, r->filename + 6)) {
+        if (covers(section, r, r->filename + 6)) {
             merged = ap_merge_per_dir_configs(r->pool, merged, section->config);
         }
     }
@@ -152,11 +200,6 @@ int margay_map_to_storage(request_rec *r)
     return OK;
 }
 
-int margay_is_loaded(const char *module_name)
-{
-    return ap_find_linked_module(module_name) != NULL;
-}
-
 #define SERVER RSRC_CONF
 #define ANYWHERE (RSRC_CONF | ACCESS_CONF)
 
@@ -169,6 +212,7 @@ enum {
 #define DIRECTIVE(name, where, help) AP_INIT_RAW_ARGS(#name, directive, (void *)(apr_uintptr_t)id_##name, where, help),
 const command_rec margay_commands[] = {
     AP_INIT_RAW_ARGS("<Proxy", proxy_container, NULL, RSRC_CONF, "url [key=value ...]: settings and access rules of a back end"),
+    AP_INIT_RAW_ARGS("<ProxyMatch", proxy_container, (void *)1, RSRC_CONF, "regex: access rules of back ends whose URL matches"),
 #include "directives.def"
     { NULL }
 };

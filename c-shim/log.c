@@ -6,7 +6,11 @@ APLOG_USE_MODULE(margay);
 
 void margay_log_request(request_rec *r, int level, apr_status_t status, const char *text, apr_size_t n)
 {
-    ap_log_rerror(APLOG_MARK, level, status, r, "%.*s", (int)n, text);
+    const int index = margay_log_index(r, level);
+
+    if (index != -1) {
+        ap_log_rerror(__FILE__, __LINE__, index, level, status, r, "%.*s", (int)n, text);
+    }
 }
 
 void margay_log_server(server_rec *server, int level, apr_status_t status, const char *text, apr_size_t n)
@@ -16,5 +20,5 @@ void margay_log_server(server_rec *server, int level, apr_status_t status, const
 
 int margay_log_enabled(const request_rec *r, int level)
 {
-    return APLOG_R_IS_LEVEL(r, level);
+    return margay_log_index(r, level) != -1;
 }

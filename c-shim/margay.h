@@ -25,12 +25,20 @@
 
 extern module AP_MODULE_DECLARE_DATA margay_module;
 
+/* ---- Within the shim -------------------------------------------------------------------------------------------- */
+
+/* standin.c: links the records that stand in for mod_proxy and its companions; called by register_hooks. */
+void margay_stand_in(apr_pool_t *pool);
+/* standin.c: under which module's name a line of this level is written, or -1 if it is not. */
+int margay_log_index(const request_rec *r, int level);
+
 /* ---- C calls Rust: src/httpd/entry.rs ------------------------------------------------------------------------- */
 
 /* A line of the configuration; the text to refuse it with, or NULL. */
 const char *margay_on_directive(cmd_parms *cmd, void *dir, unsigned id, const char *args);
-/* The opening line of a <Proxy> section, up to its '>'; dir is the new section's configuration. */
-const char *margay_on_proxy_section(cmd_parms *cmd, void *dir, const char *args);
+/* The opening line of a <Proxy> section, up to its '>', or the expression of a <ProxyMatch>; dir is the new section's
+ * configuration. */
+const char *margay_on_proxy_section(cmd_parms *cmd, void *dir, const char *args, int is_expression);
 /* A <Proxy> line that is wrong before its words are looked at; the text to refuse it with, or NULL at a restart. */
 const char *margay_on_bad_section(cmd_parms *cmd, const char *text);
 void *margay_on_create_server(apr_pool_t *pool, server_rec *server);
@@ -88,7 +96,21 @@ int margay_answer_locally(request_rec *r);
 /* 1 if AllowEncodedSlashes is NoDecode for this request: %2F is left in r->uri. */
 int margay_keeps_encoded_slashes(const request_rec *r);
 
-/* config.c */
+/* expression.c: conditions of health checks. */
+typedef struct {
+    const char *name;
+    apr_size_t name_length;
+    const char *value;
+    apr_size_t value_length;
+} margay_header;
+void margay_register_expressions(void);
+/* The expression, which refers to `text`; NULL with *error set if it is none. */
+const void *margay_expression_parse(apr_pool_t *pool, const char *text, const char **error);
+/* 1 or 0; -1 with a text in `why` if it cannot be evaluated. Any thread may ask. */
+int margay_expression_true(const void *expression, int status, const margay_header *headers, apr_size_t count,
+                           const char *body, apr_size_t n, char *why, apr_size_t room);
+
+/* standin.c */
 /* True if a module of this name (mod_proxy.c) is loaded that is not ours. */
 int margay_is_loaded(const char *module_name);
 

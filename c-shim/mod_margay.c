@@ -25,6 +25,7 @@ static void register_hooks(apr_pool_t *p)
     /* A RewriteRule speaks first, as with mod_proxy; then our rules, before aliases and the document root. */
     static const char *const after_rewrite[] = { "mod_rewrite.c", NULL };
 
+    margay_register_expressions();
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(margay_on_child_init, NULL, NULL, APR_HOOK_MIDDLE);
@@ -34,6 +35,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_map_to_storage(margay_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(margay_on_request, NULL, NULL, APR_HOOK_FIRST);
     APR_OPTIONAL_HOOK(ap, status_hook, status_section, NULL, NULL, APR_HOOK_MIDDLE);
+    margay_stand_in(p);
 }
 
 __attribute__((visibility("default")))

@@ -73,6 +73,11 @@ fn broken_rules_say_what_is_wrong() {
 }
 
 #[test]
+fn directives_that_do_not_act_yet_say_so() {
+    check("later.cases");
+}
+
+#[test]
 fn broken_members_and_settings_say_what_is_wrong() {
     check("member.cases");
 }
@@ -102,6 +107,11 @@ fn virtual_hosts_inherit_and_say_what_they_lose() {
     check("inherit.cases");
 }
 
+#[test]
+fn broken_health_checks_say_what_is_wrong() {
+    check("health.cases");
+}
+
 fn plan(input: &str) -> Plan {
     let outcome = read(input);
     outcome.plan.unwrap_or_else(|| panic!("{:#?}", outcome.findings))
@@ -110,7 +120,7 @@ fn plan(input: &str) -> Plan {
 fn destination(plan: &Plan, site: usize, rule: usize) -> &margay::config::plan::Destination {
     match &plan.sites[site].mounts.iter().nth(rule).unwrap().target {
         Target::Forward(destination) => destination,
-        Target::Exclude => panic!("an exclusion"),
+        Target::Exclude | Target::Named(_) => panic!("nobody the plan knows"),
     }
 }
 
@@ -168,6 +178,32 @@ fn unset_parameters_have_the_documented_defaults() {
     assert_eq!((&balancer.sticky, balancer.wait, balancer.max_attempts), (&None, None, None));
     let site = &plan.sites[0];
     assert_eq!((site.via, site.max_forwards, site.timeout), (Via::Off, None, Duration::from_secs(77)));
+}
+
+#[test]
+fn members_of_balancers_get_the_checks_that_are_written() {
+    use margay::config::health::{CheckMethod, HttpVersion, Verb};
+    let plan = plan(
+        "ProxyTimeout 9
+         ProxyHCTPsize 3
+         ProxyHCTemplate web hcmethod=HEAD11 hcinterval=5 hcfails=2
+         ProxyHCTemplate WEB hcmethod=TCP
+         ProxyHCExpr up {1}
+         ProxyHCExpr up {2}
+         BalancerMember balancer://c ajp://a hcfails=7 hctemplate=web hcpasses=4 hcexpr=up
+         BalancerMember balancer://c ajp://b
+         BalancerMember balancer://c ajp://d hcinterval=5
+         ProxyPass /x ajp://e hcmethod=TCP",
+    );
+    let named = |name: &str| plan.members.iter().find(|member| member.name == name).unwrap();
+    let [one, two, three, plain] = ["ajp://a", "ajp://b", "ajp://d", "ajp://e"].map(named);
+    let check = one.health.as_ref().unwrap();
+    assert_eq!(check.method, CheckMethod::Http(Verb::Head, HttpVersion::Http11));
+    assert_eq!((check.interval, check.fails, check.passes), (Duration::from_secs(5), 2, 4));
+    assert_eq!(check.expression.as_ref().unwrap().text, "2");
+    assert_eq!(check.timeout, Duration::from_secs(9));
+    assert_eq!([&two.health, &three.health, &plain.health], [&None; 3]);
+    assert_eq!(plan.check_threads, 3);
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub enum BackendError {
     Io(io::Error),
     /// Bytes lay in the connection before the request was sent.
     Stray,
+    /// The answer to a health check is no HTTP response.
+    NotHttp(&'static str),
     /// The member's bytes are not what the protocol allows.
     Malformed(DecodeError),
 }
@@ -63,6 +65,7 @@ impl fmt::Display for BackendError {
             Self::Timeout => f.write_str("the member was silent for longer than timeout= allows"),
             Self::Io(cause) => write!(f, "{cause}"),
             Self::Stray => f.write_str("the member had sent bytes before it was asked"),
+            Self::NotHttp(what) => write!(f, "the answer is not HTTP: {what}"),
             Self::Malformed(cause) => write!(f, "the member broke the protocol: {cause}"),
         }
     }

@@ -9,6 +9,7 @@ pub mod buffer;
 pub mod connection;
 pub mod error;
 pub mod pool;
+pub mod probe;
 
 pub use buffer::Receiver;
 pub use connection::{Connection, SendTime};

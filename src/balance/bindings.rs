@@ -18,7 +18,13 @@ pub struct Bindings {
 }
 
 /// What a running member keeps when the configuration is read again: found out while serving, not written in a file.
-const LEARNT: Status = Status::ERROR;
+/// Without checks nothing would ever take `HcFl` away.
+fn learnt_flags(member: &Member) -> Status {
+    match member.health {
+        Some(_) => Status::ERROR.with(Status::HC_FAIL),
+        None => Status::ERROR,
+    }
+}
 
 impl Bindings {
     /// Gives every member and balancer of the plan its slot and puts the plan's values into force. New members start
@@ -85,15 +91,23 @@ fn put_into_force(
     }
     let plain = if is_balanced { Status::default() } else { Status::IGNORE_ERRORS };
     let written = member.status.with(Status::INIT).with(plain);
+    if !changes.is_as_before(MemberValue::Health, u64::from(member.health.is_some()))
+        && member.health.is_none()
+    {
+        slot.update(now, Reason::Plan, |state| {
+            Some(state.with_status(state.status.without(Status::HC_FAIL)))
+        });
+    }
     if is_kept(MemberValue::Status, u64::from(written.0)) {
         return;
     }
+    let learnt_flags = learnt_flags(member);
     slot.update(now, Reason::Plan, |state| {
         Some(if place.is_new {
             State::fresh(written)
         } else {
-            let learnt = Status(state.status.0 & LEARNT.0);
-            state.with_status(written.without(LEARNT).with(learnt))
+            let learnt = Status(state.status.0 & learnt_flags.0);
+            state.with_status(written.without(learnt_flags).with(learnt))
         })
     });
 }

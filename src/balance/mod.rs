@@ -7,6 +7,7 @@
 mod bindings;
 mod candidate;
 mod choose;
+pub mod health;
 mod in_force;
 mod method;
 pub mod retry;

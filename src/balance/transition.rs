@@ -7,6 +7,8 @@
 //! | retry due | `Err`, not `Stop`, and `Ign` or the rest is over | not `Err`, retries + 1 |
 //! | forced recovery | `Err` | not `Err`, retries + 1 |
 //! | alive | retries or an error time are noted | retries 0, no error time; `Err` stays until a retry is due |
+//! | `hcfails` checks failed | always | `HcFl`, whatever `retry` and `forcerecovery` say |
+//! | `hcpasses` checks were good | `HcFl` or `Err` | neither, retries 0, no error time |
 //! | administrator | always | the flags asked for; where that clears `Err`, also no retries and no error time |
 
 use std::time::Duration;
@@ -32,6 +34,10 @@ pub enum Event {
     RetryDue { retry: Duration },
     /// All members of the balancer are in the error state, and `forcerecovery` is on.
     ForcedRecovery,
+    /// As many health checks failed as `hcfails` says.
+    ChecksFailed,
+    /// As many health checks were good as `hcpasses` says.
+    ChecksPassed,
     /// An administrator sets and clears flags.
     Admin { set: Status, clear: Status },
 }
@@ -47,6 +53,8 @@ impl Event {
             Event::Alive => Reason::Alive,
             Event::RetryDue { .. } => Reason::RetryDue,
             Event::ForcedRecovery => Reason::ForcedRecovery,
+            Event::ChecksFailed => Reason::ChecksFailed,
+            Event::ChecksPassed => Reason::ChecksPassed,
             Event::Admin { .. } => Reason::Admin,
         }
     }
@@ -62,6 +70,12 @@ pub fn next(state: State, event: Event, now: Moment) -> Option<State> {
         Event::Alive => (!status.has(Status::ERROR)).then(|| state.proven()),
         Event::RetryDue { retry } => is_retry_due(state, retry, now).then(|| state.retried()),
         Event::ForcedRecovery => status.has(Status::ERROR).then(|| state.retried()),
+        Event::ChecksFailed => Some(state.with_status(status.with(Status::HC_FAIL))),
+        Event::ChecksPassed => {
+            let is_out = status.has_any(Status::HC_FAIL.with(Status::ERROR));
+            let back = status.without(Status::HC_FAIL.with(Status::ERROR));
+            is_out.then(|| state.with_status(back).proven())
+        }
         Event::Admin { set, clear } => Some(administered(state, status.without(clear).with(set))),
     }
     .filter(|after| *after != state)
@@ -135,6 +149,30 @@ mod tests {
         assert_eq!(forced.status, with(Status::DISABLED.with(Status::HC_FAIL)).status);
         assert_eq!(forced.retries, 1);
         assert_eq!(next(UP, Event::ForcedRecovery, NOW), None);
+    }
+
+    #[test]
+    fn neither_time_nor_need_brings_back_what_failed_its_checks() {
+        let failed = next(UP, Event::ChecksFailed, NOW).unwrap();
+        assert_eq!(failed, with(Status::HC_FAIL));
+        assert_eq!(next(failed, DUE, Moment(NOW.0 + 90_000)), None);
+        assert_eq!(next(failed, Event::ForcedRecovery, NOW), None);
+        assert_eq!(next(failed, Event::Alive, NOW), None);
+        assert_eq!(next(failed, Event::ChecksFailed, NOW), None);
+    }
+
+    #[test]
+    fn good_checks_clear_both_kinds_of_failure_before_the_rest_is_over() {
+        let down = with(Status::HC_FAIL).failed(NOW);
+        assert_eq!(next(down, Event::ChecksPassed, NOW), Some(UP));
+        assert_eq!(next(UP.failed(NOW), Event::ChecksPassed, NOW), Some(UP));
+        assert_eq!(next(UP, Event::ChecksPassed, NOW), None);
+    }
+
+    #[test]
+    fn a_member_that_ignores_errors_still_fails_its_checks() {
+        let ignoring = with(Status::IGNORE_ERRORS);
+        assert!(next(ignoring, Event::ChecksFailed, NOW).unwrap().status.has(Status::HC_FAIL));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::declare::{BalancerDraft, MemberDraft, MountDraft, TargetDraft};
 use super::draft::{DirectoryDraft, Draft, ReverseDraft, index};
 use super::finding::{Finding, Severity};
+use super::health::{self, HealthCheck};
 use super::inherit::{self, View};
 use super::lint;
 use super::mounts::MountTable;
@@ -98,7 +99,7 @@ pub(super) struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    fn new(draft: &'a Draft, facts: &'a Facts) -> Self {
+    pub fn new(draft: &'a Draft, facts: &'a Facts) -> Self {
         Self {
             draft,
             facts,
@@ -111,7 +112,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn run(mut self) -> (Plan, Vec<Finding>) {
+    pub fn run(mut self) -> (Plan, Vec<Finding>) {
+        self.plan.expressions.clone_from(&self.draft.expressions);
         for site in 0..self.draft.sites.len() {
             let workers = self.draft.sites[site].workers.iter();
             let ids = workers.map(|worker| self.member(site, None, worker)).collect();
@@ -119,6 +121,7 @@ impl<'a> Compiler<'a> {
             let view = inherit::balancers(&mut self, site);
             self.views.push(view);
         }
+        self.plan.check_threads = self.draft.check_threads.unwrap_or(health::DEFAULT_THREADS);
         self.sections();
         for site in 0..self.draft.sites.len() {
             let compiled = self.site(site);
@@ -160,7 +163,15 @@ impl<'a> Compiler<'a> {
                 rules: settings.pass_inherit.unwrap_or(true),
             },
             balancers,
+            workers: self.workers_of(site),
         }
+    }
+
+    /// The plain workers a server can name: its own, and the main server's like its balancers.
+    fn workers_of(&self, site: usize) -> Vec<MemberId> {
+        let inherited = site != 0 && inherit::takes_workers(self.draft, site);
+        let outer = self.workers[0].iter().filter(|_| inherited);
+        self.workers[site].iter().chain(outer).copied().collect()
     }
 
     fn site_facts(&self, site: usize) -> SiteFacts {
@@ -213,6 +224,7 @@ impl<'a> Compiler<'a> {
     fn mount(&mut self, site: usize, owner: usize, mount: &MountDraft) -> Mount {
         let target = match &mount.target {
             TargetDraft::Exclude => Target::Exclude,
+            TargetDraft::Named => Target::Named(mount.url.clone()),
             TargetDraft::Balancer(balancer) => {
                 let id = match self.views[site].get(&balancer.name) {
                     Some(id) => *id,
@@ -316,6 +328,7 @@ impl<'a> Compiler<'a> {
             receive_buffer: settings.receive_buffer.unwrap_or(0) as usize,
             flush: flush(settings),
             secret: settings.secret.clone().unwrap_or_default(),
+            health: balancer.and_then(|_| self.health(site, settings)),
             written: Written {
                 retry: settings.retry.is_some(),
                 tcp_keepalive: settings.tcp_keepalive.is_some(),
@@ -325,6 +338,12 @@ impl<'a> Compiler<'a> {
             },
         });
         MemberId(index(self.plan.members.len() - 1))
+    }
+
+    fn health(&self, site: usize, settings: &MemberSettings) -> Option<HealthCheck> {
+        let server = inherit::settings(self.draft, site);
+        let timeout = server.timeout.unwrap_or(self.site_facts(site).timeout);
+        HealthCheck::of(settings, timeout, server.source_address)
     }
 
     fn pool(&self, settings: &MemberSettings) -> PoolLimits {

@@ -3,7 +3,9 @@
 
 use super::directive::Directive;
 use super::draft::DirectoryDraft;
+use super::expression::names_groups;
 use super::finding::{Finding, id};
+use super::health::HealthNames;
 use super::origin::Origin;
 use super::plan::{Encoding, Matching};
 use super::setting::{BalancerSettings, MemberSettings, SiteSettings};
@@ -21,6 +23,7 @@ pub(crate) struct SiteDraft {
     pub workers: Vec<MemberDraft>,
     /// Per-directory values at server level.
     pub defaults: DirectoryDraft,
+    pub health: HealthNames,
 }
 
 #[derive(Debug, Clone)]
@@ -40,6 +43,8 @@ pub(crate) enum TargetDraft {
     Balancer(BalancerUrl),
     /// Index into the workers of the site that wrote the rule, and the path of the target.
     Worker(usize, String),
+    /// Found by the finished URL.
+    Named,
 }
 
 #[derive(Debug)]
@@ -105,7 +110,7 @@ impl SiteDraft {
     }
 
     /// The worker of this URL, made if missing; true if it was there.
-    fn worker(&mut self, url: MemberUrl, settings: &MemberSettings, origin: &Origin) -> (usize, bool) {
+    pub fn worker(&mut self, url: MemberUrl, settings: &MemberSettings, origin: &Origin) -> (usize, bool) {
         if let Some(known) = longest(&self.workers, &url) {
             return (known, true);
         }
@@ -119,6 +124,7 @@ impl SiteDraft {
         &mut self,
         target: TargetLine,
         pairs: &[Pair],
+        is_named: bool,
         origin: &Origin,
     ) -> (TargetDraft, Vec<Finding>) {
         match target {
@@ -126,8 +132,12 @@ impl SiteDraft {
                 self.balancer(&url.name, origin).settings.replace_by(&settings);
                 (TargetDraft::Balancer(url), Vec::new())
             }
-            TargetLine::Member(url, settings) => {
+            TargetLine::Member(url, mut settings) => {
                 let path = url.path.clone();
+                if names_groups(&path) || is_named {
+                    // mod_proxy's default for a worker that stands for many URLs.
+                    settings.reuse.get_or_insert(false);
+                }
                 let (worker, known) = self.worker(url.clone(), &settings, origin);
                 let findings = match known && !pairs.is_empty() {
                     true => shared(&self.workers[worker], &url, pairs, "ProxyPass", origin),

@@ -3,28 +3,38 @@
 
 /// A directive of the mod_proxy dialect.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[repr(u32)]
 pub enum Directive {
-    ProxyPass = 1,
-    ProxyPassMatch = 2,
-    ProxyPassReverse = 3,
-    ProxyPassReverseCookieDomain = 4,
-    ProxyPassReverseCookiePath = 5,
-    ProxyContainer = 6,
-    BalancerMember = 7,
-    ProxySet = 8,
-    ProxyPreserveHost = 9,
-    ProxyVia = 10,
-    ProxyTimeout = 11,
-    ProxyRequests = 12,
-    ProxyMaxForwards = 13,
-    ProxyIOBufferSize = 14,
-    ProxyReceiveBufferSize = 15,
-    ProxySourceAddress = 16,
-    ProxyPassInherit = 17,
-    BalancerInherit = 18,
-    ProxyStatus = 19,
-    BalancerPersist = 20,
+    ProxyPass,
+    ProxyPassMatch,
+    ProxyPassReverse,
+    ProxyPassReverseCookieDomain,
+    ProxyPassReverseCookiePath,
+    ProxyContainer,
+    BalancerMember,
+    ProxySet,
+    ProxyPreserveHost,
+    ProxyVia,
+    ProxyTimeout,
+    ProxyRequests,
+    ProxyMaxForwards,
+    ProxyIOBufferSize,
+    ProxyReceiveBufferSize,
+    ProxySourceAddress,
+    ProxyPassInherit,
+    BalancerInherit,
+    ProxyStatus,
+    BalancerGrowth,
+    BalancerPersist,
+    ProxyRemote,
+    ProxyRemoteMatch,
+    NoProxy,
+    ProxyBlock,
+    ProxyDomain,
+    ProxyPassInterpolateEnv,
+    HeartbeatStorage,
+    ProxyHCTemplate,
+    ProxyHCExpr,
+    ProxyHCTPsize,
 }
 
 /// How the arguments are written.
@@ -80,18 +90,18 @@ const fn entry(
     Entry { directive, name, places, form, help, default }
 }
 
-const CATALOGUE: [Entry; 20] = {
+const CATALOGUE: &[Entry] = {
     use Directive as D;
     use Form::{Container, Flag, One, OneToThree, Raw, TwoOrThree};
     use Places::{Location, Section, Server};
-    [
+    &[
         entry(D::ProxyPass, "ProxyPass", Location, Raw, "a path and the URL it is forwarded to, or !", ""),
         entry(
             D::ProxyPassMatch,
             "ProxyPassMatch",
             Location,
             Raw,
-            "a regular expression and a URL (not in this version)",
+            "a regular expression and the URL its matches are forwarded to, or !",
             "",
         ),
         entry(
@@ -224,19 +234,93 @@ const CATALOGUE: [Entry; 20] = {
             "Off",
         ),
         entry(
+            D::BalancerGrowth,
+            "BalancerGrowth",
+            Server,
+            One,
+            "number of spare places for members of each balancer",
+            "5",
+        ),
+        entry(
             D::BalancerPersist,
             "BalancerPersist",
             Server,
             Flag,
-            "on to keep what balancer-manager changed when the server is stopped",
+            "on to keep the state of members over a stop",
             "Off",
+        ),
+        entry(
+            D::ProxyRemote,
+            "ProxyRemote",
+            Server,
+            Raw,
+            "a URL and the proxy that requests for it go through",
+            "",
+        ),
+        entry(
+            D::ProxyRemoteMatch,
+            "ProxyRemoteMatch",
+            Server,
+            Raw,
+            "a regular expression and the proxy that matching requests go through",
+            "",
+        ),
+        entry(D::NoProxy, "NoProxy", Server, Raw, "hosts that are not asked through ProxyRemote", ""),
+        entry(
+            D::ProxyBlock,
+            "ProxyBlock",
+            Server,
+            Raw,
+            "words in names of back ends that are not forwarded to",
+            "",
+        ),
+        entry(
+            D::ProxyDomain,
+            "ProxyDomain",
+            Server,
+            Raw,
+            "the domain of host names without a dot, for forward proxies",
+            "",
+        ),
+        entry(
+            D::ProxyPassInterpolateEnv,
+            "ProxyPassInterpolateEnv",
+            Section,
+            Flag,
+            "on to put variables into rules marked with interpolate",
+            "Off",
+        ),
+        entry(D::HeartbeatStorage, "HeartbeatStorage", Server, Raw, "the file lbmethod=heartbeat reads", ""),
+        entry(
+            D::ProxyHCTemplate,
+            "ProxyHCTemplate",
+            Section,
+            Raw,
+            "a name and the hc parameters that hctemplate=name stands for",
+            "",
+        ),
+        entry(
+            D::ProxyHCExpr,
+            "ProxyHCExpr",
+            Section,
+            Raw,
+            "a name and the condition that hcexpr=name stands for",
+            "",
+        ),
+        entry(
+            D::ProxyHCTPsize,
+            "ProxyHCTPsize",
+            Server,
+            One,
+            "threads for health checks; 0 for one check after the other",
+            "16",
         ),
     ]
 };
 
 impl Directive {
     /// All entries, in the order of their ids.
-    pub const ALL: &'static [Entry] = &CATALOGUE;
+    pub const ALL: &'static [Entry] = CATALOGUE;
 
     /// The directive with this name, letter case ignored.
     pub fn from_name(name: &str) -> Option<Directive> {
@@ -244,7 +328,7 @@ impl Directive {
     }
 
     pub fn entry(self) -> &'static Entry {
-        &CATALOGUE[self as usize - 1]
+        &CATALOGUE[self as usize]
     }
 
     pub fn name(self) -> &'static str {

@@ -3,7 +3,9 @@
 
 use super::declare::{MountDraft, SiteDraft, TargetDraft};
 use super::directive::Directive;
+use super::expression::{Expression, ExpressionId, names_groups};
 use super::finding::{Finding, Severity, id};
+use super::health::Expression as Condition;
 use super::origin::Origin;
 use super::plan::{Matching, SectionId, SiteId};
 use super::proxy::{self, Reader, Surroundings};
@@ -18,7 +20,10 @@ pub struct Draft {
     pub(crate) sites: Vec<SiteDraft>,
     /// 0 is the empty section.
     pub(crate) sections: Vec<SectionDraft>,
+    pub(crate) expressions: Vec<Expression>,
     pub(crate) findings: Vec<Finding>,
+    /// `ProxyHCTPsize`.
+    pub(crate) check_threads: Option<u32>,
 }
 
 /// Where a line stands: in a section, or (`None`) at server level.
@@ -73,7 +78,13 @@ impl Draft {
             mount: None,
             says: DirectoryDraft::default(),
         };
-        Self { sites: Vec::new(), sections: vec![empty], findings: Vec::new() }
+        Self {
+            sites: Vec::new(),
+            sections: vec![empty],
+            expressions: Vec::new(),
+            findings: Vec::new(),
+            check_threads: None,
+        }
     }
 
     /// Adds a server; the first is the main server. `name` is for messages; `origin` is the line of `<VirtualHost>`.
@@ -119,6 +130,7 @@ impl Draft {
     ) -> Result<(), Finding> {
         let section = place.section.map(|section| self.surroundings(section));
         let mut reader = Reader::new(directive, &origin, section);
+        reader.health = self.sites.get(place.site.0 as usize).map(|site| &site.health);
         let read = proxy::read(&mut reader, args);
         let remarks = reader.remarks;
         match read.and_then(|statement| self.apply(statement, place, directive, &origin)) {
@@ -145,6 +157,7 @@ impl Draft {
         origin: Origin,
     ) -> Result<SectionId, Finding> {
         let mut reader = Reader::new(Directive::ProxyContainer, &origin, None);
+        reader.health = self.sites.get(site.0 as usize).map(|site| &site.health);
         let read = proxy::read_container(&mut reader, args);
         let remarks = reader.remarks;
         let place = Place { site, section: None };
@@ -162,6 +175,35 @@ impl Draft {
                 Err(finding)
             }
         }
+    }
+
+    /// Takes the opening line of `<ProxyMatch …>` or `<Proxy ~ …>`. `args` is the expression.
+    ///
+    /// # Errors
+    /// As [`directive`](Self::directive).
+    pub fn proxy_expression(
+        &mut self,
+        site: SiteId,
+        args: &str,
+        origin: Origin,
+    ) -> Result<SectionId, Finding> {
+        let mut words = Words::new(args);
+        let pattern = words.next().unwrap_or_default();
+        if words.next().is_some() {
+            let text = "Multiple <ProxyMatch> arguments not (yet) supported.";
+            let finding = Finding::error(id::ARGUMENTS, &origin, text).cured_by(
+                "Write parameters with ProxySet into <Proxy url>; put an expression with blanks into quotes.",
+            );
+            self.findings.push(finding.clone());
+            return Err(finding);
+        }
+        Ok(self.section(site, SectionKind::ProxyMatch, &pattern, origin))
+    }
+
+    /// The condition that the last `ProxyHCExpr` of this server defined. The server whose syntax it is has to be asked
+    /// whether it is one.
+    pub fn last_expression(&self, site: SiteId) -> Option<&Condition> {
+        self.sites.get(site.0 as usize)?.health.expressions.last().map(AsRef::as_ref)
     }
 
     /// True if a line was refused.
@@ -206,6 +248,18 @@ impl Draft {
                 self.says(place).cookie_domain.push(rule);
             }
             Statement::PreserveHost(on) => self.says(place).preserve_host = Some(on),
+            Statement::HealthTemplate { name, settings } => {
+                self.sites[site].health.templates.push((name, *settings));
+            }
+            Statement::HealthExpression(expression) => {
+                self.sites[site].health.expressions.push(expression.into());
+            }
+            Statement::CheckThreads(_) if site > 0 => {
+                let text = "ProxyHCTPsize cannot occur within <VirtualHost> section";
+                return Err(Finding::error(id::PLACE, origin, text)
+                    .cured_by("Move the line out of the virtual host: all members share the threads."));
+            }
+            Statement::CheckThreads(count) => self.check_threads = Some(count),
             Statement::Nothing => {}
         }
         Ok(())
@@ -223,11 +277,12 @@ impl Draft {
     }
 
     fn mount(&mut self, line: MountLine, place: Place, origin: &Origin) -> Result<(), Finding> {
+        let path = line.path.clone().unwrap_or_else(|| self.argument(place));
         let matching = match place.section {
-            Some(section) => self.section_matching(section, &line, origin)?,
+            _ if line.is_expression => self.expression(&path, origin),
+            Some(section) => self.section_matching(section, &line, origin),
             None => Matching::Prefix,
         };
-        let path = line.path.unwrap_or_else(|| self.argument(place));
         if matching == Matching::Prefix && !path.starts_with('/') {
             let text = format!(
                 "ProxyPass {}: a request path begins with a slash, so this rule never matches",
@@ -243,8 +298,9 @@ impl Draft {
         let site = &mut self.sites[place.site.0 as usize];
         let (target, findings) = match line.target {
             None => (TargetDraft::Exclude, Vec::new()),
-            Some(target) => site.rule_target(target, &line.pairs, origin),
+            Some(target) => site.rule_target(target, &line.pairs, line.is_named, origin),
         };
+        let target = if line.is_named { TargetDraft::Named } else { target };
         self.findings.extend(findings);
         let mount = MountDraft {
             origin: origin.clone(),
@@ -261,34 +317,29 @@ impl Draft {
         Ok(())
     }
 
-    /// A pattern as argument has been matched by httpd before the rule is asked; mod_proxy appends the whole path then.
-    /// Without such characters the argument is a plain prefix, even in `<LocationMatch>`.
-    fn section_matching(
-        &self,
-        section: SectionId,
-        line: &MountLine,
-        origin: &Origin,
-    ) -> Result<Matching, Finding> {
+    /// A pattern as argument has been matched by httpd before the rule is asked; mod_proxy appends the whole path then,
+    /// unless the target names groups. Without such characters the argument is a plain prefix, even in
+    /// `<LocationMatch>`.
+    fn section_matching(&mut self, section: SectionId, line: &MountLine, origin: &Origin) -> Matching {
         let section = self.surroundings(section);
         if section.kind.is_proxy() || !is_pattern(section.argument) {
-            return Ok(Matching::Prefix);
+            return Matching::Prefix;
         }
-        let bytes = line.url.as_bytes();
-        if bytes.windows(2).any(|pair| pair[0] == b'$' && pair[1].is_ascii_digit()) {
-            let text = format!(
-                "ProxyPass {}: this version does not put groups of a regular expression into the target",
-                shown(&line.url)
-            );
-            return Err(Finding::error(id::LATER_VERSION, origin, text).cured_by(
-                "Leave $0 to $9 out: the whole request path is appended to the target; or use <Location /path>.",
-            ));
+        if names_groups(&line.url) {
+            let pattern = section.argument.to_owned();
+            return self.expression(&pattern, origin);
         }
-        Ok(Matching::Section)
+        Matching::Section
+    }
+
+    fn expression(&mut self, pattern: &str, origin: &Origin) -> Matching {
+        self.expressions.push(Expression { origin: origin.clone(), pattern: pattern.to_owned() });
+        Matching::Expression(ExpressionId(index(self.expressions.len() - 1)))
     }
 }
 
 /// Does httpd take the text for a shell pattern? A backslash protects what follows it; brackets count in pairs.
-fn is_pattern(text: &str) -> bool {
+pub(crate) fn is_pattern(text: &str) -> bool {
     let mut open = false;
     let mut chars = text.chars();
     while let Some(c) = chars.next() {

@@ -36,11 +36,16 @@ pub(super) fn defaults(draft: &Draft, site: usize) -> DirectoryDraft {
     merged
 }
 
+/// Does a virtual host take over the main server's balancers and plain workers?
+pub(super) fn takes_workers(draft: &Draft, site: usize) -> bool {
+    let settings = settings(draft, site);
+    settings.balancer_inherit.unwrap_or(true) || settings.pass_inherit.unwrap_or(true)
+}
+
 /// The balancers of a server. Workers are inherited unless both switches are off.
 pub(super) fn balancers(compiler: &mut Compiler, site: usize) -> View {
-    let settings = settings(compiler.draft, site);
-    let inherits = settings.balancer_inherit.unwrap_or(true) || settings.pass_inherit.unwrap_or(true);
-    let mut view = if site != 0 && inherits { compiler.main_view() } else { View::new() };
+    let mut view =
+        if site != 0 && takes_workers(compiler.draft, site) { compiler.main_view() } else { View::new() };
     let draft = compiler.draft;
     for balancer in &draft.sites[site].balancers {
         let base = view.get(&balancer.name).copied();

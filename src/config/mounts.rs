@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::plan::{Encoding, Mount};
+use super::expression::ExpressionId;
+use super::plan::{Encoding, Matching, Mount};
 
 /// The ordered `ProxyPass` rules of a server with an index over their paths.
 #[derive(Debug, Default)]
@@ -22,7 +23,11 @@ impl MountTable {
     pub fn new(mounts: Vec<Mount>) -> Self {
         let mut table = Self::default();
         for (rule, mount) in mounts.iter().enumerate() {
-            table.index_mut(mount.encoding).add(&mount.path, rule);
+            let index = table.index_mut(mount.encoding);
+            match mount.matching {
+                Matching::Expression(id) => index.expressions.push((rule, id)),
+                Matching::Prefix | Matching::Section => index.add(&mount.path, rule),
+            }
         }
         table.mounts = mounts;
         table
@@ -40,21 +45,41 @@ impl MountTable {
         self.mounts.is_empty()
     }
 
-    /// The first rule for a decoded path, and where the rest of the path begins. Rules with `mapping=` are not asked.
+    /// The first prefix rule for a decoded path, and where the rest of the path begins. Rules with `mapping=` are not asked.
     pub fn lookup(&self, decoded_path: &[u8]) -> Option<(&Mount, usize)> {
         self.lookup_as(Encoding::Canonical, decoded_path).map(|(_, mount, rest)| (mount, rest))
     }
 
-    /// The first rule whose paths are compared with this form of the request path, its place in the order, and where
+    /// The first prefix rule whose paths are compared with this form of the request path, its place in the order, and where
     /// the rest begins. `Canonical` and `AsReceived` are one kind: both are compared with the decoded path.
     pub fn lookup_as(&self, encoding: Encoding, path: &[u8]) -> Option<(usize, &Mount, usize)> {
         let (rule, rest) = self.index(encoding).find(path, &self.mounts)?;
         Some((rule, &self.mounts[rule], rest))
     }
 
+    /// The first rule for this form of the request path. `search` asks a regular expression; only those in front of the
+    /// first prefix that matches are asked.
+    pub fn find<G>(
+        &self,
+        encoding: Encoding,
+        path: &[u8],
+        mut search: impl FnMut(ExpressionId) -> Option<G>,
+    ) -> Option<Found<'_, G>> {
+        let index = self.index(encoding);
+        let prefix = index.find(path, &self.mounts);
+        let end = prefix.map_or(usize::MAX, |(rule, _)| rule);
+        for &(rule, id) in index.expressions.iter().take_while(|(rule, _)| *rule < end) {
+            if let Some(groups) = search(id) {
+                return Some(Found::Expression(&self.mounts[rule], groups));
+            }
+        }
+        prefix.map(|(rule, rest)| Found::Prefix(&self.mounts[rule], rest))
+    }
+
     /// Are there rules compared with this form of the request path?
     pub fn has(&self, encoding: Encoding) -> bool {
-        !self.index(encoding).rules.is_empty()
+        let index = self.index(encoding);
+        !(index.rules.is_empty() && index.expressions.is_empty())
     }
 
     fn index(&self, encoding: Encoding) -> &Index {
@@ -72,6 +97,15 @@ impl MountTable {
             Encoding::Servlet => &mut self.servlet,
         }
     }
+}
+
+/// A rule that applies to a request path.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found<'t, G> {
+    /// A prefix, and where the rest of the path begins.
+    Prefix(&'t Mount, usize),
+    /// A regular expression, and what its search gave.
+    Expression(&'t Mount, G),
 }
 
 /// The prefix rule of `ProxyPass`: a run of slashes in `rule` matches any run of one or more in `path`; a rule that does
@@ -107,6 +141,8 @@ struct Index {
     rules: HashMap<u64, Vec<usize>, BuildHasherDefault<AlreadyHashed>>,
     /// Length of the longest path with its slash runs made one.
     longest: usize,
+    /// Rules with regular expressions, in order.
+    expressions: Vec<(usize, ExpressionId)>,
 }
 
 impl Index {
@@ -199,22 +235,21 @@ impl Hasher for AlreadyHashed {
 mod tests {
     use super::*;
     use crate::config::Origin;
-    use crate::config::plan::{Matching, Target};
+    use crate::config::plan::Target;
     use proptest::prelude::*;
 
     fn table(paths: &[String]) -> MountTable {
-        MountTable::new(
-            paths
-                .iter()
-                .map(|path| Mount {
-                    origin: Origin::new("t", 1),
-                    path: path.clone(),
-                    matching: Matching::Prefix,
-                    target: Target::Exclude,
-                    encoding: Encoding::Canonical,
-                })
-                .collect(),
-        )
+        MountTable::new(paths.iter().cloned().map(mount).collect())
+    }
+
+    fn mount(path: String) -> Mount {
+        Mount {
+            origin: Origin::new("t", 1),
+            path,
+            matching: Matching::Prefix,
+            target: Target::Exclude,
+            encoding: Encoding::Canonical,
+        }
     }
 
     #[test]
@@ -252,6 +287,29 @@ mod tests {
 
     fn path() -> impl Strategy<Value = String> {
         "(/{1,3}(a|b|ab|c;x)?){0,5}(/|a)?"
+    }
+
+    #[test]
+    fn only_expressions_in_front_of_the_first_prefix_are_asked() {
+        let mut mounts: Vec<Mount> = ["/a", "", "/a/b", "", ""].map(str::to_owned).map(mount).into();
+        for (rule, id) in [(1, 10), (3, 11), (4, 12)] {
+            mounts[rule].matching = Matching::Expression(ExpressionId(id));
+        }
+        let table = MountTable::new(mounts);
+        for (path, matching, expected, asked) in [
+            ("/a/b", 10, Found::Prefix(&table.mounts[0], 2), &[][..]),
+            ("/x", 11, Found::Expression(&table.mounts[3], ()), &[10, 11][..]),
+        ] {
+            let mut seen = Vec::new();
+            let found = table.find(Encoding::Canonical, path.as_bytes(), |id| {
+                seen.push(id.0);
+                (id.0 == matching).then_some(())
+            });
+            assert_eq!(found, Some(expected), "{path}");
+            assert_eq!(seen, asked, "{path}");
+        }
+        assert!(table.find(Encoding::Canonical, b"/x", |_| None::<()>).is_none());
+        assert!(table.has(Encoding::AsReceived) && !table.has(Encoding::Encoded));
     }
 
     proptest! {

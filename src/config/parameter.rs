@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::health::CheckMethod;
 use super::plan::Method;
 use super::setting::{BalancerSettings, FlushMode, MemberSettings, StickyName};
 use super::value::{
@@ -93,12 +94,13 @@ pub(crate) const MEMBER: &[Parameter<MemberSettings>] = parameters! { MemberSett
         "upgrade protocol length must be < 16 characters").map(|_| Taken::HttpOnly);
     "hcmethod", "NONE, TCP, OPTIONS, HEAD, GET, CPING, OPTIONS11, HEAD11 or GET11", health_method;
     "hcinterval", "at least 100ms", health_interval;
-    "hcpasses", COUNT, |_, v| number(&mut None, v, 0, i32::MAX, "Passes must be a positive value").map(|_| Taken::Health);
-    "hcfails", COUNT, |_, v| number(&mut None, v, 0, i32::MAX, "Fails must be a positive value").map(|_| Taken::Health);
-    "hcuri", TEXT, |_, v| short_text(&mut None, v, 63, "Health check uri length must be < 64 characters")
-        .map(|_| Taken::Health);
-    "hcexpr", "the name of an expression", |_, _| Ok(Taken::Health);
-    "hctemplate", "the name of a template", |_, _| Ok(Taken::Health);
+    "hcpasses", COUNT,
+        |s: &mut MemberSettings, v| number(&mut s.hc_passes, v, 0, i32::MAX, "Passes must be a positive value");
+    "hcfails", COUNT,
+        |s: &mut MemberSettings, v| number(&mut s.hc_fails, v, 0, i32::MAX, "Fails must be a positive value");
+    "hcuri", "at most 63 characters without blanks and control characters", health_uri;
+    "hcexpr", "the name of a ProxyHCExpr", |_, _| Ok(Taken::Whole);
+    "hctemplate", "the name of a ProxyHCTemplate", |_, _| Ok(Taken::Whole);
 };
 
 /// The parameters of balancers.
@@ -202,25 +204,38 @@ fn flush_wait(settings: &mut MemberSettings, value: &str) -> Result<Taken, Refus
     Ok(result)
 }
 
-fn health_method(_: &mut MemberSettings, value: &str) -> Result<Taken, Refused> {
+fn health_method(settings: &mut MemberSettings, value: &str) -> Result<Taken, Refused> {
     const KNOWN: [&str; 9] =
         ["NONE", "TCP", "OPTIONS", "HEAD", "GET", "CPING", "OPTIONS11", "HEAD11", "GET11"];
     if value.eq_ignore_ascii_case("provider") {
         return Err(Refused::plain("Health check method PROVIDER not (yet) implemented"));
     }
-    match KNOWN.iter().any(|known| known.eq_ignore_ascii_case(value)) {
-        true => Ok(Taken::Health),
+    let method = CheckMethod::from_name(value);
+    match method.is_some() || value.eq_ignore_ascii_case("none") {
+        true => taken(&mut settings.hc_method, method),
         false => Err(Refused::guess("Unknown method", nearest(value, KNOWN))),
     }
 }
 
-fn health_interval(_: &mut MemberSettings, value: &str) -> Result<Taken, Refused> {
+/// The text becomes a part of a request line, which a blank would end.
+fn health_uri(settings: &mut MemberSettings, value: &str) -> Result<Taken, Refused> {
+    const STOCK: &str = "Health check uri length must be < 64 characters";
+    if value.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        return Err(Refused::because(
+            STOCK,
+            "a blank or control character would end the request line".into(),
+        ));
+    }
+    short_text(&mut settings.hc_uri, value, 63, STOCK)
+}
+
+fn health_interval(settings: &mut MemberSettings, value: &str) -> Result<Taken, Refused> {
     const SHORT: &str = "Interval must be a positive value greater than 100ms";
     let mut interval = None;
     duration(&mut interval, value, Unit::Seconds, "Unparse-able hcinterval setting", SHORT)?;
-    match interval.is_some_and(|interval| interval >= Duration::from_millis(100)) {
-        true => Ok(Taken::Health),
-        false => Err(Refused::plain(SHORT)),
+    match interval.filter(|interval| *interval >= Duration::from_millis(100)) {
+        Some(interval) => taken(&mut settings.hc_interval, interval),
+        None => Err(Refused::plain(SHORT)),
     }
 }
 

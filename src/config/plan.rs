@@ -6,6 +6,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::expression::{Expression, ExpressionId};
+use super::health::HealthCheck;
 use super::mounts::{self, MountTable};
 use super::origin::Origin;
 use crate::base::key::Key;
@@ -37,6 +39,10 @@ pub struct Plan {
     pub balancers: Vec<Balancer>,
     /// Members of balancers and plain workers alike.
     pub members: Vec<Member>,
+    /// Regular expressions of rules, for the adapter to compile and ask.
+    pub expressions: Vec<Expression>,
+    /// `ProxyHCTPsize`: threads for health checks; 0 = one check after the other.
+    pub check_threads: u32,
 }
 
 /// One server (main or `<VirtualHost>`).
@@ -64,6 +70,8 @@ pub struct Site {
     pub inherits: Inherits,
     /// Balancers this server can name, by lower-case name without the scheme.
     pub balancers: Vec<(String, BalancerId)>,
+    /// Plain workers this server can name, its own first.
+    pub workers: Vec<MemberId>,
 }
 
 /// What a server takes over from the main server.
@@ -135,7 +143,8 @@ pub struct CookieRule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     pub origin: Origin,
-    /// The path as written (a run of slashes in it matches any run). For a section: the section's argument.
+    /// The path as written (a run of slashes in it matches any run). For a section: the section's argument. For a
+    /// regular expression: its text.
     pub path: String,
     pub matching: Matching,
     pub target: Target,
@@ -144,11 +153,12 @@ pub struct Mount {
 
 impl Mount {
     /// Does the rule apply to this path (in the form its encoding asks for), and where does the rest begin?
-    /// For the mount of a section; those of a server are found by [`MountTable::lookup`].
+    /// For the mount of a section; those of a server are found by [`MountTable::lookup`]. A regular expression has no rest.
     pub fn rest(&self, path: &[u8]) -> Option<usize> {
         match self.matching {
             Matching::Prefix => mounts::matches(self.path.as_bytes(), path),
             Matching::Section => Some(0),
+            Matching::Expression(_) => None,
         }
     }
 
@@ -157,6 +167,7 @@ impl Mount {
         match &self.target {
             Target::Exclude => "!",
             Target::Forward(destination) => &destination.url,
+            Target::Named(url) => url,
         }
     }
 }
@@ -169,6 +180,8 @@ pub enum Matching {
     Prefix,
     /// The section's own pattern has matched already (`<LocationMatch>`); the whole request path is the rest.
     Section,
+    /// As a regular expression that is searched in the path; the whole path is the rest unless the target names groups.
+    Expression(ExpressionId),
 }
 
 /// How the request path is written for the member.
@@ -191,6 +204,8 @@ pub enum Target {
     /// `!`: not forwarded, and no later rule is asked.
     Exclude,
     Forward(Destination),
+    /// The back end itself is put together from groups of the expression: it is found by the finished URL.
+    Named(String),
 }
 
 /// The target of a forwarding rule.
@@ -313,6 +328,8 @@ pub struct Member {
     pub receive_buffer: usize,
     pub flush: Flush,
     pub secret: String,
+    /// How the member's health is checked. Never for a plain worker.
+    pub health: Option<HealthCheck>,
     pub written: Written,
 }
 

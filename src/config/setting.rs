@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::health::{CheckMethod, Expression};
 use super::origin::Origin;
 use super::plan::Method;
 
@@ -56,6 +57,14 @@ settings! {
         flush: FlushMode,
         flush_wait: Duration,
         secret: String,
+        /// `NONE` is `Some(None)`.
+        hc_method: Option<CheckMethod>,
+        hc_interval: Duration,
+        hc_passes: u32,
+        hc_fails: u32,
+        hc_uri: String,
+        /// `Some(None)`: a template without an expression.
+        hc_expr: Option<std::sync::Arc<Expression>>,
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One line of the configuration, understood but not yet connected to the others.
 
+use super::health::Expression;
 use super::plan::Encoding;
 use super::setting::{BalancerSettings, MemberSettings, SiteSettings};
 use super::url::{BalancerUrl, MemberUrl, shown};
@@ -60,6 +61,12 @@ pub(crate) enum Statement {
     PreserveHost(bool),
     /// A value of the server.
     Site(SiteSettings),
+    /// `ProxyHCTemplate`.
+    HealthTemplate { name: String, settings: Box<MemberSettings> },
+    /// `ProxyHCExpr`.
+    HealthExpression(Expression),
+    /// `ProxyHCTPsize`.
+    CheckThreads(u32),
     /// A line that changes nothing (`ProxyRequests Off`).
     Nothing,
 }
@@ -71,10 +78,14 @@ pub(crate) struct MountLine {
     pub path: Option<String>,
     /// The target as written.
     pub url: String,
-    /// `None`: `!`.
+    /// `None`: `!`, or a back end that only the groups of the expression name.
     pub target: Option<TargetLine>,
     pub encoding: Encoding,
     pub pairs: Vec<Pair>,
+    /// `ProxyPassMatch`, `ProxyPass ~`.
+    pub is_expression: bool,
+    /// Groups of the expression are part of the back end's name.
+    pub is_named: bool,
 }
 
 /// A target with what the same line sets on it.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Targets of rules and URLs of members: what this version can reach, and the canonical name of each.
 
+use super::expression::names_groups;
 use super::plan::Scheme;
 use crate::base::text::{nearest, quoted};
 
@@ -78,6 +79,13 @@ pub(crate) fn parse(url: &str) -> Result<Url, BadUrl> {
 /// Is this text meant as the name of a balancer?
 pub(crate) fn is_balancer(url: &str) -> bool {
     split_scheme(url).is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("balancer"))
+}
+
+/// Are scheme, host, port or the name of a balancer put together from groups of an expression?
+pub(crate) fn authority_names_groups(url: &str) -> bool {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let end = url[start..].find('/').map_or(url.len(), |at| start + at);
+    names_groups(&url[..end])
 }
 
 /// Text of the line for a message: as it is, unless it would break the line.

@@ -16,8 +16,6 @@ pub(crate) enum Taken {
     HttpOnly,
     /// Nothing: members cannot be added while the server runs.
     Growth,
-    /// Nothing: health checks are not there yet.
-    Health,
     /// Nothing: no member of ours uses it.
     NoEffect,
 }

@@ -35,15 +35,18 @@ unsafe extern "C" fn margay_on_directive(
     guard(BUG.as_ptr(), || unsafe { refusal((*cmd).pool, pass::directive(cmd, dir.cast(), id, args)) })
 }
 
-/// The opening line of a `<Proxy>` section.
+/// The opening line of a `<Proxy>` or `<ProxyMatch>` section.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn margay_on_proxy_section(
     cmd: *mut ffi::cmd_parms,
     dir: *mut c_void,
     args: *const c_char,
+    is_expression: c_int,
 ) -> *const c_char {
     // SAFETY: see the top of the file.
-    guard(BUG.as_ptr(), || unsafe { refusal((*cmd).pool, pass::proxy_section(cmd, dir.cast(), args)) })
+    guard(BUG.as_ptr(), || unsafe {
+        refusal((*cmd).pool, pass::proxy_section(cmd, dir.cast(), args, is_expression != 0))
+    })
 }
 
 /// A `<Proxy>` line that is wrong before its words are looked at; a text if the line is to be refused.
@@ -118,8 +121,9 @@ unsafe extern "C" fn margay_on_post_config(
 
 /// This process is a child now.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn margay_on_child_init(_pool: *mut ffi::apr_pool_t, _server: *mut ffi::server_rec) {
-    guard((), lifecycle::child_init);
+unsafe extern "C" fn margay_on_child_init(pool: *mut ffi::apr_pool_t, _server: *mut ffi::server_rec) {
+    // SAFETY: see the top of the file.
+    guard((), || unsafe { lifecycle::child_init(pool) });
 }
 
 /// A child started or ended; told to the parent.

@@ -4,9 +4,11 @@
 use std::cell::Cell;
 use std::ffi::c_int;
 
+use super::lifecycle::child;
+use super::outside::{self, Stranger};
 use super::request::HttpdRequest;
 use super::runtime::Child;
-use super::translate::{Route, dir_conf, ours};
+use super::translate::{Route, dir_conf};
 use super::{ffi, log, pool};
 use crate::config::plan::SectionId;
 use crate::proxy::{Job, Outcome, Scratch, Sections, forward};
@@ -30,9 +32,15 @@ thread_local! {
 pub(super) unsafe fn handle(r: *mut ffi::request_rec) -> c_int {
     // SAFETY: the caller vouches for `r` throughout.
     unsafe {
-        let (child, route) = match ours(r) {
+        let adopted = outside::adopt(r);
+        let (child, route, stranger) = match ours(r) {
             Ok(ours) => ours,
-            Err(status) => return status,
+            Err(status) => {
+                if let Some(adopted) = adopted {
+                    adopted.undo(r);
+                }
+                return status;
+            }
         };
         if let Err(status) = check(r, child, &route) {
             return status;
@@ -40,9 +48,22 @@ pub(super) unsafe fn handle(r: *mut ffi::request_rec) -> c_int {
         #[cfg(debug_assertions)]
         panic_on_purpose(r);
         let mut scratch = SCRATCH.take().unwrap_or_default();
-        let status = forward_with(r, child, &route, &mut scratch);
+        let status = forward_with(r, child, &route, stranger.as_ref(), &mut scratch);
         SCRATCH.set(Some(scratch));
         status
+    }
+}
+
+/// The child and route of a request that is ours to handle. A name that begins with `proxy:` is not enough: the request
+/// must be marked.
+unsafe fn ours(r: *mut ffi::request_rec) -> Result<(&'static Child, Route, Option<Stranger>), c_int> {
+    // SAFETY: the caller vouches for `r`.
+    unsafe {
+        outside::is_marked(r)?;
+        match Route::of(r) {
+            Some(route) => Ok((child().ok_or(INTERNAL_ERROR)?, route, None)),
+            None => outside::route(r),
+        }
     }
 }
 
@@ -59,6 +80,7 @@ unsafe fn forward_with(
     r: *mut ffi::request_rec,
     child: &Child,
     route: &Route,
+    stranger: Option<&Stranger>,
     scratch: &mut Scratch,
 ) -> c_int {
     // SAFETY: the caller vouches for `r`.
@@ -85,7 +107,14 @@ unsafe fn forward_with(
             Ok(exchange) => exchange,
             Err(status) => return status,
         };
-        let outcome = forward(&child.world(), &job, &mut exchange, scratch);
+        let world = match stranger {
+            None => child.world(),
+            Some(stranger) => match stranger.world(child) {
+                Some(world) => world,
+                None => return INTERNAL_ERROR,
+            },
+        };
+        let outcome = forward(&world, &job, &mut exchange, scratch);
         SECTIONS.set(room);
         match outcome {
             Outcome::Done => OK,

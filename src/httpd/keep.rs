@@ -78,7 +78,7 @@ fn read(path: &Path, state: &State<'_>) {
     };
     log::server(
         log::ERROR,
-        &format!("MGY0909: the state of balancers was not read from {}: {problem}", path.display()),
+        &format!("MGY0911: the state of balancers was not read from {}: {problem}", path.display()),
     );
 }
 

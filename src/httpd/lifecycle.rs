@@ -12,8 +12,9 @@ use std::time::Duration;
 use once_cell::sync::OnceCell;
 
 use super::pass::{self, BESIDE_STOCK, Names, Pass, ServerConf, is_first_pass};
+use super::pattern::Pattern;
 use super::runtime::{Child, Runtime};
-use super::{ffi, keep, log, pool, tree};
+use super::{checks, ffi, keep, log, pool, tree};
 use crate::base::clock::{Clock, SystemClock};
 use crate::config::{Facts, Finding, SiteFacts};
 use crate::shared::Region;
@@ -61,6 +62,13 @@ pub(super) unsafe fn check_config(main: *mut ffi::server_rec) -> c_int {
     // SAFETY: as above.
     let facts = unsafe { facts(main, pass) };
     let outcome = pass.draft.compile(&facts);
+    let expressions = outcome.plan.iter().flat_map(|plan| &plan.expressions);
+    for compiled in expressions.map(Pattern::compile) {
+        match compiled {
+            Ok(pattern) => pass.patterns.push(pattern),
+            Err(finding) => pass.errors.push(finding),
+        }
+    }
     report(&pass.errors);
     report(&outcome.findings);
     pass.plan = outcome.plan.filter(|_| pass.errors.is_empty());
@@ -150,7 +158,8 @@ unsafe fn publish(main: *mut ffi::server_rec, pass: &mut Pass) -> Result<(), Str
         return Err("MGY0903: the configuration that was read has errors (see the lines above)".to_owned());
     };
     let generation = generation();
-    let runtime = Runtime::new(plan, pass.names(), region, generation, SystemClock.now())
+    let patterns = std::mem::take(&mut pass.patterns);
+    let runtime = Runtime::new(plan, patterns, pass.names(), region, generation, SystemClock.now())
         .map_err(|full| format!("MGY0904: {full}"))?;
     super::manager::give_nonces(&runtime, region);
     // SAFETY: the caller vouches for `main`.
@@ -182,10 +191,14 @@ fn generation() -> u32 {
 }
 
 /// Makes this process a child that serves.
-pub(super) fn child_init() {
+///
+/// # Safety
+/// httpd's own argument of `child_init`.
+pub(super) unsafe fn child_init(pool: *mut ffi::apr_pool_t) {
     super::guard::install_hook();
     let (Some(runtime), Some(region)) = (in_force(), REGION.get()) else { return };
     let child = Child::new(runtime, region, generation());
+    let checks = child.checks(generation());
     if !child.is_noted() {
         log::server(
             log::NOTICE,
@@ -193,12 +206,15 @@ pub(super) fn child_init() {
         );
     }
     let _ = CHILD.set(child);
+    // SAFETY: the pool is the child's, which no other thread uses yet.
+    unsafe { checks::start(pool, checks) };
 }
 
 /// Takes back what an ended child had counted as busy.
 pub(super) fn child_ended(pid: u32) {
     let Some(region) = REGION.get() else { return };
     region.repair(pid);
+    region.end_checks_of(pid);
     if let Some(oldest) = region.oldest_generation() {
         region.retire(oldest);
     }

@@ -20,6 +20,14 @@ pub(super) fn server(level: u32, text: &str) {
     }
 }
 
+/// Writes a line of the main server, if its `LogLevel` asks for it. Without a server httpd takes `warn` for the level.
+pub(super) fn main_server(level: u32, text: &str) {
+    // SAFETY: as above; httpd sets `ap_server_conf` before it starts children, and it lives as long as they do.
+    unsafe {
+        ffi::margay_log_server(ffi::ap_server_conf, level as c_int, 0, text.as_ptr().cast(), text.len());
+    }
+}
+
 /// Writes a line that belongs to a request.
 ///
 /// # Safety

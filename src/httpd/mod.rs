@@ -2,9 +2,11 @@
 //! The adapter: the only room that sees httpd.
 //!
 //! `entry` is what httpd calls. `pass` collects a configuration while it is read, `lifecycle` puts it into force,
-//! `translate` finds the rule for a request, `handler` has it forwarded, `request` is the request as the core sees it;
-//! `manager` shows and changes the state of balancers, `keep` keeps it over a stop.
+//! `translate` and `matched` find the rule for a request, `outside` takes over what others marked, `handler` has it
+//! forwarded, `request` is the request as the core sees it, `checks` has members checked. `manager` shows and changes the
+//! state of balancers, `keep` keeps it over a stop.
 
+mod checks;
 mod entry;
 mod ffi;
 mod guard;
@@ -13,7 +15,10 @@ mod keep;
 mod lifecycle;
 mod log;
 mod manager;
+mod matched;
+mod outside;
 mod pass;
+mod pattern;
 mod pool;
 mod request;
 mod runtime;

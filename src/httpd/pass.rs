@@ -12,7 +12,8 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use super::{ffi, pool};
+use super::pattern::Pattern;
+use super::{checks, ffi, pool};
 use crate::config::plan::{SectionId, SiteId};
 use crate::config::{Directive, Draft, Finding, Origin, Place, Plan, SectionKind};
 
@@ -91,6 +92,8 @@ pub(super) struct Pass {
     refuses: bool,
     /// What [`super::lifecycle`] made of it.
     pub plan: Option<Plan>,
+    /// The expressions of the plan, in its order.
+    pub patterns: Vec<Pattern>,
 }
 
 /// What servers and sections are called, so that those of one pass can be found again in the plan of another.
@@ -193,7 +196,11 @@ pub(super) unsafe fn directive(
         }
         let section = pass.section_of(cmd, dir, conf.site, &origin);
         let args = pool::string(args);
-        let result = pass.draft.directive(directive, Place { site: conf.site, section }, &args, origin);
+        let place = Place { site: conf.site, section };
+        let result = pass.draft.directive(directive, place, &args, origin.clone());
+        if directive == Directive::ProxyHCExpr && result.is_ok() {
+            return pass.check_condition((*cmd).temp_pool, conf.site, &origin);
+        }
         pass.answer(result)
     }
 }
@@ -206,6 +213,7 @@ pub(super) unsafe fn proxy_section(
     cmd: *mut ffi::cmd_parms,
     dir: *mut DirConf,
     args: *const c_char,
+    is_expression: bool,
 ) -> Result<(), Finding> {
     // SAFETY: as in `directive`.
     unsafe {
@@ -216,9 +224,13 @@ pub(super) unsafe fn proxy_section(
             return pass.refuse(id::BESIDE_STOCK, &origin, BESIDE_STOCK);
         }
         let args = pool::string(args);
-        let made = pass.draft.proxy_container(conf.site, &args, origin);
+        let (made, kind) = if is_expression {
+            (pass.draft.proxy_expression(conf.site, &args, origin), SectionKind::ProxyMatch)
+        } else {
+            (pass.draft.proxy_container(conf.site, &args, origin), SectionKind::Proxy)
+        };
         let result = made.map(|made| {
-            let name = pass.name(conf.site, SectionKind::Proxy.keyword(), &args);
+            let name = pass.name(conf.site, kind.keyword(), &args);
             pass.remember((*cmd).pool, dir, made, conf.site, name);
         });
         pass.answer(result)
@@ -242,6 +254,7 @@ pub(super) unsafe fn bad_section(cmd: *mut ffi::cmd_parms, text: *const c_char) 
 mod id {
     pub const BESIDE_STOCK: &str = "MGY0901";
     pub const BAD_SECTION: &str = "MGY0908";
+    pub const BAD_CONDITION: &str = "MGY0909";
 }
 
 /// Both would carry out every line. The lines are read after all modules are loaded, so their order is no matter.
@@ -286,6 +299,24 @@ impl Pass {
         let finding = Finding::error(id, origin, text);
         self.errors.push(finding.clone());
         self.answer(Err(finding))
+    }
+
+    /// Has httpd look at the condition that was just defined.
+    unsafe fn check_condition(
+        &mut self,
+        pool: *mut ffi::apr_pool_t,
+        site: SiteId,
+        origin: &Origin,
+    ) -> Result<(), Finding> {
+        let Some(expression) = self.draft.last_expression(site) else { return Ok(()) };
+        // SAFETY: the caller's pool is httpd's for this line.
+        match unsafe { checks::is_condition(pool, &expression.text) } {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let text = format!("Could not parse expression {:?}: {error}", expression.text);
+                self.refuse(id::BAD_CONDITION, origin, &text)
+            }
+        }
     }
 
     fn answer(&self, result: Result<(), Finding>) -> Result<(), Finding> {

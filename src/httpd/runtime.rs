@@ -5,19 +5,24 @@ use std::ffi::{CString, c_char};
 use std::sync::Arc;
 
 use super::pass::Names;
+use super::pattern::Pattern;
 use crate::backend::Pool;
 use crate::balance::Bindings;
 use crate::base::clock::{Moment, SystemClock};
 use crate::config::Plan;
+use crate::config::expression::{ExpressionId, Groups};
 use crate::config::plan::{BalancerId, MemberId, SectionId, SiteId};
+use crate::health::Checks;
 use crate::proxy::World;
-use crate::shared::{BalancerSlotId, Full, Lane, Region, ShortText};
+use crate::shared::{BalancerSlotId, Full, Lane, Owner, Region, ShortText};
 use crate::status::view::State;
 
 /// A plan with its places in shared memory.
 #[derive(Debug)]
 pub(super) struct Runtime {
     pub plan: Arc<Plan>,
+    /// By the plan's ids.
+    patterns: Arc<[Pattern]>,
     /// Names by the plan's ids.
     names: Names,
     bindings: Bindings,
@@ -50,6 +55,7 @@ impl Runtime {
     /// The shared memory has no room for all members.
     pub fn new(
         plan: Plan,
+        patterns: Vec<Pattern>,
         names: Names,
         region: &Region,
         generation: u32,
@@ -57,7 +63,14 @@ impl Runtime {
     ) -> Result<Runtime, Full> {
         let bindings = Bindings::attach(&plan, region, generation, now)?;
         let words = Words::of(&plan);
-        Ok(Runtime { plan: Arc::new(plan), names, bindings, translation: None, words })
+        Ok(Runtime {
+            plan: Arc::new(plan),
+            patterns: patterns.into(),
+            names,
+            bindings,
+            translation: None,
+            words,
+        })
     }
 
     /// The same plan for a configuration whose sites and sections have other ids.
@@ -88,6 +101,7 @@ impl Runtime {
         let translation = Translation { sites, sections: names.sections.iter().map(section).collect() };
         Ok(Runtime {
             plan: Arc::clone(&self.plan),
+            patterns: Arc::clone(&self.patterns),
             names: self.names.clone(),
             bindings: Bindings::attach(&self.plan, region, generation, now)?,
             translation: Some(translation),
@@ -109,6 +123,11 @@ impl Runtime {
             None => Some(id),
             Some(translation) => translation.sites.get(id.0 as usize).copied().flatten(),
         }
+    }
+
+    /// Searches a path with an expression of the plan.
+    pub fn search(&self, id: ExpressionId, path: &[u8]) -> Option<Groups> {
+        self.patterns.get(id.0 as usize)?.search(path)
     }
 
     /// The plan's ids for sections of httpd's; `room` is used when they differ. Sections the plan does not know are empty.
@@ -161,6 +180,16 @@ impl Child {
     /// False if nothing takes back this process's busy counts should it be killed.
     pub fn is_noted(&self) -> bool {
         self.lane.is_noted()
+    }
+
+    /// What this process checks if it is its turn.
+    pub fn checks(&self, generation: u32) -> Checks {
+        Checks {
+            plan: Arc::clone(&self.runtime.plan),
+            bindings: self.runtime.bindings.clone(),
+            region: self.region,
+            me: Owner { pid: std::process::id(), generation },
+        }
     }
 
     pub fn world(&self) -> World<'_> {

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The rule a request belongs to: that of the innermost `<Location>` with one, else the server's, first match.
 
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int};
+use std::ptr;
 
 use super::lifecycle::child;
 use super::pass::{DirConf, ServerConf};
-use super::runtime::Child;
-use super::{ffi, pool};
-use crate::config::mounts::MountTable;
-use crate::config::plan::{Destination, Encoding, Mount, SiteId, Target, Worker};
+use super::runtime::Runtime;
+use super::{ffi, matched, pool};
+use crate::config::expression::Groups;
+use crate::config::mounts::{Found, MountTable};
+use crate::config::plan::{Destination, Encoding, Matching, Mount, SiteId, Target, Worker};
 use crate::wire::uri::ServletPath;
 
 const DECLINED: c_int = ffi::DECLINED;
 const OK: c_int = ffi::OK as c_int;
 const DONE: c_int = ffi::DONE;
-const NOT_FOUND: c_int = 404;
-const INTERNAL_ERROR: c_int = 500;
 
 /// What translation found out, kept in the request until it is handled.
 #[derive(Debug, Clone, Copy)]
@@ -26,11 +26,26 @@ pub(super) struct Route {
     pub site: SiteId,
     path: *const u8,
     length: usize,
+    /// The file name that translation gave to the request.
+    filename: *const c_char,
     /// The target names no known worker; the request is answered 500.
     pub unknown: bool,
 }
 
 impl Route {
+    /// A route that no rule made. `path` lies in memory of the request.
+    pub fn new(worker: Worker, encoding: Encoding, site: SiteId, path: &[u8]) -> Route {
+        Route {
+            worker,
+            encoding,
+            site,
+            path: path.as_ptr(),
+            length: path.len(),
+            filename: ptr::null(),
+            unknown: false,
+        }
+    }
+
     /// Path part for the worker.
     ///
     /// # Safety
@@ -40,7 +55,7 @@ impl Route {
         unsafe { std::slice::from_raw_parts(self.path, self.length) }
     }
 
-    /// The route of a request, if translation made one.
+    /// The route of a request, if translation made one and nobody has named another target since.
     ///
     /// # Safety
     /// `r` is a live request.
@@ -49,7 +64,10 @@ impl Route {
         unsafe {
             let route: *const Route =
                 ffi::ap_get_module_config((*r).request_config, &raw const ffi::margay_module).cast();
-            route.as_ref().copied()
+            let route = route.as_ref().copied()?;
+            let filename = (*r).filename.cast_const();
+            (filename == route.filename || pool::bytes(filename) == pool::bytes(route.filename))
+                .then_some(route)
         }
     }
 }
@@ -69,6 +87,7 @@ pub(super) unsafe fn dir_conf(r: *const ffi::request_rec) -> DirConf {
 
 /// The rules a request may fall under.
 struct Rules<'a> {
+    runtime: &'a Runtime,
     site: SiteId,
     mounts: &'a MountTable,
     /// That of the innermost section with one.
@@ -90,23 +109,38 @@ impl Rules<'static> {
         if mounts.is_empty() && section.is_none() {
             return None;
         }
-        Some(Self { site, mounts, section })
+        Some(Self { runtime, site, mounts, section })
     }
 
     fn has(&self, encoding: Encoding) -> bool {
         self.mounts.has(encoding) || self.section.is_some_and(|mount| mount.encoding == encoding)
     }
 
-    /// The rule for a path in the form of an encoding, and where the rest begins.
-    fn lookup(&self, encoding: Encoding, path: &[u8]) -> Option<(&'static Mount, usize)> {
+    /// The rule for a path in the form of an encoding. `subject` is what expressions are searched in.
+    fn lookup(&self, encoding: Encoding, path: &[u8], subject: &[u8]) -> Option<Found<'static, Groups>> {
+        let search = |id| self.runtime.search(id, subject);
         let is_decoded = |encoding| matches!(encoding, Encoding::Canonical | Encoding::AsReceived);
         let section = self
             .section
             .filter(|mount| mount.encoding == encoding || is_decoded(mount.encoding) && is_decoded(encoding));
-        if let Some((mount, rest)) = section.and_then(|mount| mount.rest(path).map(|rest| (mount, rest))) {
-            return Some((mount, rest));
+        let of_section = section.and_then(|mount| match mount.matching {
+            Matching::Expression(id) => search(id).map(|groups| Found::Expression(mount, groups)),
+            _ => mount.rest(path).map(|rest| Found::Prefix(mount, rest)),
+        });
+        of_section.or_else(|| self.mounts.find(encoding, path, search))
+    }
+
+    /// Forwards the request by a rule.
+    unsafe fn follow(&self, r: *mut ffi::request_rec, path: &[u8], found: Found<'_, Groups>) -> c_int {
+        // SAFETY: the caller vouches for `r`.
+        unsafe {
+            match found {
+                Found::Prefix(mount, rest) => follow(r, self.site, mount, path, rest),
+                Found::Expression(mount, groups) => {
+                    matched::follow(r, self.runtime, self.site, mount, path, &groups)
+                }
+            }
         }
-        self.mounts.lookup_as(encoding, path).map(|(_, mount, rest)| (mount, rest))
     }
 }
 
@@ -124,17 +158,16 @@ pub(super) unsafe fn pre_translate(r: *mut ffi::request_rec) -> c_int {
             return DECLINED;
         }
         let path = pool::bytes((*r).uri);
-        if encoded && let Some((mount, rest)) = rules.lookup(Encoding::Encoded, path) {
-            return done(follow(r, rules.site, mount, path, rest));
+        if encoded && let Some(found) = rules.lookup(Encoding::Encoded, path, path) {
+            return done(rules.follow(r, path, found));
         }
         if servlet
             && let Some(clean) = ServletPath::of(path)
-            && let Some((mount, rest)) = rules.lookup(Encoding::Servlet, clean.path())
+            && let Some(found) = rules.lookup(Encoding::Servlet, clean.path(), path)
         {
-            let status = match &mount.target {
-                Target::Exclude => DECLINED,
-                Target::Forward(to) => forward_to(r, rules.site, to, &clean.rest(rest), Encoding::Servlet),
-            };
+            let Found::Prefix(mount, rest) = found else { return done(rules.follow(r, path, found)) };
+            let Target::Forward(to) = &mount.target else { return DECLINED };
+            let status = forward_to(r, rules.site, to, &clean.rest(rest), Encoding::Servlet);
             if status == OK {
                 // Sections are matched by what the container will see.
                 (*r).uri = pool::text((*r).pool, &[clean.path()]);
@@ -165,8 +198,8 @@ pub(super) unsafe fn translate(r: *mut ffi::request_rec) -> c_int {
             return DECLINED;
         }
         let path = pool::bytes((*r).uri);
-        match rules.lookup(Encoding::Canonical, path) {
-            Some((mount, rest)) => follow(r, rules.site, mount, path, rest),
+        match rules.lookup(Encoding::Canonical, path, path) {
+            Some(found) => rules.follow(r, path, found),
             None => DECLINED,
         }
     }
@@ -230,28 +263,27 @@ unsafe fn forward_to(
             site,
             path: path.0.cast(),
             length: path.1,
+            filename: filename.cast_const(),
             unknown: destination.open_authority && !matches!(rest.first(), None | Some(b'/')),
         };
-        let route = pool::value((*r).pool, route);
-        ffi::ap_set_module_config((*r).request_config, &raw const ffi::margay_module, route.cast());
+        mark(r, filename, Some(route))
+    }
+}
+
+/// Says that the request goes to a back end, and by which route if it is known.
+///
+/// # Safety
+/// `r` is the live request of this thread; `filename` and the path of the route lie in its pool.
+pub(super) unsafe fn mark(r: *mut ffi::request_rec, filename: *mut c_char, route: Option<Route>) -> c_int {
+    // SAFETY: the caller vouches for `r`.
+    unsafe {
+        if let Some(route) = route {
+            let route = pool::value((*r).pool, Route { filename, ..route });
+            ffi::ap_set_module_config((*r).request_config, &raw const ffi::margay_module, route.cast());
+        }
         (*r).filename = filename;
         (*r).handler = c"proxy-server".as_ptr();
         (*r).proxyreq = ffi::PROXYREQ_REVERSE as c_int;
         OK
-    }
-}
-
-/// The child and route of a request that is ours to handle.
-///
-/// # Safety
-/// `r` is the live request of this thread.
-pub(super) unsafe fn ours(r: *const ffi::request_rec) -> Result<(&'static Child, Route), c_int> {
-    // SAFETY: the caller vouches for `r`.
-    unsafe {
-        if (*r).proxyreq == 0 || !pool::bytes((*r).filename).starts_with(b"proxy:") {
-            return Err(DECLINED);
-        }
-        let child = child().ok_or(INTERNAL_ERROR)?;
-        Route::of(r).map(|route| (child, route)).ok_or(NOT_FOUND)
     }
 }

@@ -20,6 +20,8 @@ pub enum MemberValue {
     Status = 2,
     Route = 3,
     Redirect = 4,
+    /// Whether the member is checked: no value of its own, but what checks found out ends with them.
+    Health = 5,
 }
 
 /// A value of a balancer that can be changed.

@@ -78,6 +78,7 @@ impl Region {
         for choice in members.iter().filter(|choice| choice.is_new) {
             layout.members[choice.index].reset();
             layout.member_changes[choice.index].reset();
+            layout.health[choice.index].reset();
         }
         for choice in balancers.iter().filter(|choice| choice.is_new) {
             layout.balancers[choice.index].reset();

@@ -107,15 +107,19 @@ impl Region {
 }
 
 impl Owner {
-    fn pack(self) -> u64 {
+    pub(super) fn pack(self) -> u64 {
         u64::from(self.pid) << 32 | u64::from(self.generation)
+    }
+
+    /// 0 is nobody.
+    pub(super) fn unpack(word: u64) -> Option<Owner> {
+        (word != 0).then_some(Owner { pid: (word >> 32) as u32, generation: word as u32 })
     }
 }
 
 impl LaneSlot {
     fn owner(&self) -> Option<Owner> {
-        let word = self.owner.load(Acquire);
-        (word != 0).then_some(Owner { pid: (word >> 32) as u32, generation: word as u32 })
+        Owner::unpack(self.owner.load(Acquire))
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use super::administered::{BalancerChanges, MemberChanges};
 use super::balancer::BalancerSlot;
 use super::directory::Entry;
+use super::health::{CheckerSlot, HealthSlot};
 use super::lane::LaneSlot;
 use super::member::MemberSlot;
 
@@ -72,6 +73,8 @@ pub(super) struct Layout {
     pub lanes: [LaneSlot; LANES],
     pub member_changes: [MemberChanges; MEMBERS],
     pub balancer_changes: [BalancerChanges; BALANCERS],
+    pub checker: CheckerSlot,
+    pub health: [HealthSlot; MEMBERS],
 }
 
 const _: () = {
@@ -82,6 +85,8 @@ const _: () = {
     assert!(size_of::<LaneSlot>() == 64 + 2 * MEMBERS);
     assert!(size_of::<MemberChanges>() == 512);
     assert!(size_of::<BalancerChanges>() == 704);
+    assert!(size_of::<CheckerSlot>() == 64);
+    assert!(size_of::<HealthSlot>() == 32);
     assert!(size_of::<Layout>() <= SIZE);
     assert!(align_of::<Layout>() == 64);
     assert!(MEMBERS <= 1 << 16 && BALANCERS <= 1 << 16);

@@ -146,10 +146,14 @@ pub enum Reason {
     Admin = 8,
     /// A connection or an answer proved the member alive.
     Alive = 9,
+    /// `hcfails` health checks failed.
+    ChecksFailed = 10,
+    /// `hcpasses` health checks were good.
+    ChecksPassed = 11,
 }
 
 impl Reason {
-    const ALL: [Reason; 10] = [
+    const ALL: [Reason; 12] = [
         Reason::None,
         Reason::Plan,
         Reason::ConnectFailed,
@@ -160,6 +164,8 @@ impl Reason {
         Reason::ForcedRecovery,
         Reason::Admin,
         Reason::Alive,
+        Reason::ChecksFailed,
+        Reason::ChecksPassed,
     ];
 
     /// In the words of a sentence; empty for [`Reason::None`].
@@ -175,6 +181,8 @@ impl Reason {
             Reason::ForcedRecovery => "all members had failed, so all are tried again",
             Reason::Admin => "changed by an administrator",
             Reason::Alive => "it is reachable",
+            Reason::ChecksFailed => "it failed its health checks",
+            Reason::ChecksPassed => "it passed its health checks",
         }
     }
 

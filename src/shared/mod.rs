@@ -6,6 +6,7 @@
 mod administered;
 mod balancer;
 mod directory;
+mod health;
 mod lane;
 mod layout;
 mod member;
@@ -15,6 +16,7 @@ mod text;
 pub use administered::{Administrator, BalancerChanges, BalancerValue, MemberChanges, MemberValue};
 pub use balancer::BalancerSlot;
 pub use directory::{Bound, Full, Place};
+pub use health::{CheckerSlot, HealthSlot};
 pub use lane::{Busy, Lane, Owner, Repaired};
 pub use layout::{BALANCERS, BalancerSlotId, LANES, MEMBERS, MemberSlotId};
 pub use member::{Change, MemberSlot, Reason, State};

@@ -148,7 +148,7 @@ impl State<'_> {
         let mounts = &self.plan.site(self.site).mounts;
         let leads_here = |target: &Target| match target {
             Target::Forward(to) => to.worker == Worker::Balancer(id),
-            Target::Exclude => false,
+            Target::Exclude | Target::Named(_) => false,
         };
         let first = mounts.iter().find(|mount| leads_here(&mount.target));
         first.map_or_else(|| "/".to_owned(), |mount| mount.path.clone())

@@ -203,6 +203,7 @@ fn member(text: &str) -> Member {
         receive_buffer: 0,
         flush: Flush::Off,
         secret: String::new(),
+        health: None,
         written: Written::default(),
     };
     for (name, value) in words.map(|word| word.split_once('=').unwrap()) {

@@ -32,6 +32,29 @@ fn flags_follow_the_file_at_a_restart() {
 }
 
 #[test]
+fn what_failed_its_checks_stays_out_as_long_as_it_is_checked() {
+    let check = margay::config::health::HealthCheck {
+        method: margay::config::health::CheckMethod::Tcp,
+        interval: std::time::Duration::from_secs(1),
+        passes: 1,
+        fails: 1,
+        uri: String::new(),
+        expression: None,
+        timeout: std::time::Duration::from_secs(1),
+        source: None,
+    };
+    let mut checked = plan(Method::ByRequests, "A, B");
+    checked.members[0].health = Some(check);
+    let mut cluster = Cluster::by_requests("A, B");
+    transition::apply(cluster.slot("A"), Event::ChecksFailed, cluster.now);
+    cluster.restart(2, checked);
+    assert!(cluster.slot("A").status().has(Status::HC_FAIL));
+    cluster.expect("B B");
+    cluster.restart(3, plan(Method::ByRequests, "A, B"));
+    assert_eq!(cluster.slot("A").status(), Status::INIT);
+}
+
+#[test]
 fn a_plain_worker_never_enters_the_error_state() {
     let mut plan = plan(Method::ByRequests, "A, plain");
     plan.balancers[0].members = vec![MemberId(0)];

@@ -132,6 +132,7 @@ pub struct Builder {
     name: String,
     mpm: Mpm,
     front: Front,
+    first: Vec<String>,
     modules: Vec<String>,
     lines: Vec<String>,
     port: u16,
@@ -153,6 +154,12 @@ impl Builder {
     /// Loads a module that comes with httpd, by its short name.
     pub fn module(mut self, name: &str) -> Builder {
         self.modules.push(name.to_string());
+        self
+    }
+
+    /// Adds a line in front of every `LoadModule`.
+    pub fn first_line(mut self, line: impl Into<String>) -> Builder {
+        self.first.push(line.into());
         self
     }
 
@@ -186,7 +193,8 @@ impl Builder {
     }
 
     fn text(&self, prefix: &Path) -> String {
-        let mut text = vec![
+        let mut text = self.first.clone();
+        text.extend([
             format!("ServerRoot {}", prefix.display()),
             format!("DefaultRuntimeDir {}/run", prefix.display()),
             format!("PidFile {}/run/httpd.pid", prefix.display()),
@@ -196,7 +204,7 @@ impl Builder {
             "ServerName 127.0.0.1".to_string(),
             load_line(&format!("mpm_{}", self.mpm.name())),
             load_line("authz_core"),
-        ];
+        ]);
         text.extend(self.modules.iter().map(|name| load_line(name)));
         text.extend(self.front.load_lines());
         if nix::unistd::geteuid().is_root() {
@@ -334,6 +342,7 @@ impl Httpd {
             name: name.to_string(),
             mpm: Mpm::Event,
             front: Front::chosen(),
+            first: Vec::new(),
             modules: Vec::new(),
             lines: Vec::new(),
             port: free_port(),

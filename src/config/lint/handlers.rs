@@ -57,7 +57,7 @@ fn verdict<'a>(draft: &'a Draft, plan: &'a Plan, handler: &HandlerPlace) -> Verd
     {
         return match mount.target {
             Target::Exclude => Verdict::Open,
-            Target::Forward(_) => Verdict::Section(section, mount),
+            Target::Forward(_) | Target::Named(_) => Verdict::Section(section, mount),
         };
     }
     let mounts = &plan.site(handler.site).mounts;

@@ -18,11 +18,11 @@ pub(super) fn check(draft: &Draft, plan: &Plan, findings: &mut Vec<Finding>) {
 /// The rest of the request path is appended as it is: a slash too few or too many is the administrator's.
 fn slashes(mount: &MountDraft, inside: bool) -> Option<Finding> {
     let target = match &mount.target {
-        TargetDraft::Exclude => return None,
+        TargetDraft::Exclude | TargetDraft::Named => return None,
         TargetDraft::Balancer(balancer) => &balancer.path,
         TargetDraft::Worker(_, path) => path,
     };
-    if mount.matching == Matching::Section || !mount.path.starts_with('/') {
+    if mount.matching != Matching::Prefix || !mount.path.starts_with('/') {
         return None;
     }
     let (url, path) = (shown(&mount.url), shown(&mount.path));
@@ -61,6 +61,9 @@ fn covered(draft: &Draft, plan: &Plan, findings: &mut Vec<Finding>) {
     for (place, site) in plan.sites.iter().enumerate() {
         let first_own = if place == 0 { 0 } else { inherited };
         for (rule, mount) in site.mounts.iter().enumerate().skip(first_own) {
+            if mount.matching != Matching::Prefix {
+                continue;
+            }
             // A rule that matches another rule's path matches whatever that one does.
             let earlier = site.mounts.lookup_as(mount.encoding, mount.path.as_bytes());
             if let Some((first, winner, rest)) = earlier

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `key=value` words to settings, with the messages that say which word is wrong and where it belongs.
 
-use super::Reader;
+use super::{Reader, health};
 use crate::base::text::{leading_integer, nearest, quoted};
 use crate::config::directive::Directive;
 use crate::config::finding::{Finding, id};
@@ -48,15 +48,27 @@ pub(super) fn target(
 pub(super) fn member(reader: &mut Reader, whose: Whose, pairs: &[Pair]) -> Result<MemberSettings, Finding> {
     let mut settings = MemberSettings::default();
     for pair in pairs {
-        let Some(known) = parameter::find(MEMBER, &pair.key) else {
-            return Err(match parameter::find(BALANCER, &pair.key) {
-                Some(other) => balancer_word_on_member(reader, whose, pair, other.name),
-                None => unknown(reader, whose, pair, "Worker", MEMBER, BALANCER),
-            });
-        };
-        set(reader, whose, pair, known, &mut settings)?;
+        one(reader, whose, pair, &mut settings)?;
     }
+    health::remark(reader, whose, pairs, &settings);
     Ok(settings)
+}
+
+/// One word of a member.
+pub(super) fn one(
+    reader: &mut Reader,
+    whose: Whose,
+    pair: &Pair,
+    settings: &mut MemberSettings,
+) -> Result<(), Finding> {
+    let Some(known) = parameter::find(MEMBER, &pair.key) else {
+        return Err(match parameter::find(BALANCER, &pair.key) {
+            Some(other) => balancer_word_on_member(reader, whose, pair, other.name),
+            None => unknown(reader, whose, pair, "Worker", MEMBER, BALANCER),
+        });
+    };
+    set(reader, whose, pair, known, settings)?;
+    health::refer(reader, whose, pair, known.name, settings)
 }
 
 /// The settings of a balancer.
@@ -119,8 +131,6 @@ fn set<S>(
         Taken::HttpOnly => {
             reader.note(format!("{start} acts for http:// members only; this version has none"))
         }
-        Taken::Health => reader
-            .note(format!("{start} has no effect in this version; health checks come with a later version")),
         Taken::Growth => reader.note(format!(
             "{start} has no effect in this version: balancer-manager changes members, and adds none"
         )),
@@ -148,11 +158,12 @@ pub(super) fn number_cure(name: &str, joint: &str, number: i64, rest: &str) -> S
 }
 
 /// mod_proxy's text with its prefix and, where it has one, its ending.
-fn stock(reader: &Reader, whose: Whose, pair: &Pair, text: &str) -> String {
+pub(super) fn stock(reader: &Reader, whose: Whose, pair: &Pair, text: &str) -> String {
     let (word, url) = (pair.shown(), shown(whose.url));
     match reader.directive {
         Directive::ProxySet => format!("ProxySet: {text} {word}; {url}"),
         Directive::ProxyContainer => format!("<Proxy {text} {word}; {url}"),
+        Directive::ProxyHCTemplate => format!("ProxyHCTemplate: {text} {word}; {url}"),
         _ => format!("{} {text}", reader.name()),
     }
 }
@@ -174,7 +185,9 @@ fn bad_value(
     let why = refused.why.map(|why| format!(", {why}")).unwrap_or_default();
     let word = match reader.directive {
         // mod_proxy's own text names the word already.
-        Directive::ProxySet | Directive::ProxyContainer => "the value".to_owned(),
+        Directive::ProxySet | Directive::ProxyContainer | Directive::ProxyHCTemplate => {
+            "the value".to_owned()
+        }
         _ => quoted(&pair.shown()),
     };
     let text = format!("{start}{joint} {word} cannot be used{why}");

@@ -4,6 +4,8 @@
 //! A reader looks at one line and its section, never at other lines.
 
 mod assign;
+mod health;
+mod later;
 mod member;
 mod pass;
 mod reader;
@@ -23,14 +25,24 @@ pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
     use Directive as D;
     reader.check_place()?;
     match reader.directive {
-        D::ProxyPass => pass::read(reader, args),
-        D::ProxyPassMatch => Err(pass::no_expressions(reader)),
+        D::ProxyPass | D::ProxyPassMatch => pass::read(reader, args),
         D::ProxyPassReverse => reverse::read(reader, args),
         D::ProxyPassReverseCookieDomain | D::ProxyPassReverseCookiePath => reverse::read_cookie(reader, args),
         D::BalancerMember => member::read(reader, args),
         D::ProxySet => set::read(reader, args),
         D::ProxyContainer => set::read_container(reader, args).map(|container| container.statement),
+        D::ProxyHCTemplate => health::read_template(reader, args),
+        D::ProxyHCExpr => health::read_expression(reader, args),
+        D::ProxyHCTPsize => health::read_threads(reader, args),
         D::ProxyPreserveHost => reader.flag(args).map(Statement::PreserveHost),
+        D::BalancerGrowth
+        | D::ProxyRemote
+        | D::ProxyRemoteMatch
+        | D::NoProxy
+        | D::ProxyBlock
+        | D::ProxyDomain
+        | D::ProxyPassInterpolateEnv
+        | D::HeartbeatStorage => later::read(reader, args),
         _ => server::read(reader, args),
     }
 }

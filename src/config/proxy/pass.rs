@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `ProxyPass`.
+//! `ProxyPass` and `ProxyPassMatch`.
 
 use super::{Reader, assign};
 use crate::base::text::{Words, nearest, quoted};
+use crate::config::directive::Directive;
+use crate::config::draft::is_pattern;
 use crate::config::finding::{Finding, id};
 use crate::config::plan::Encoding;
-use crate::config::statement::{MountLine, Pair, Statement};
+use crate::config::statement::{MountLine, Pair, Statement, TargetLine};
 use crate::config::url;
 
 const FLAGS: [&str; 3] = ["nocanon", "interpolate", "noquery"];
@@ -17,6 +19,7 @@ struct Line {
     url: Option<String>,
     as_received: bool,
     mapping: Option<Encoding>,
+    is_expression: bool,
     pairs: Vec<Pair>,
 }
 
@@ -36,29 +39,62 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         (None, true) => Encoding::AsReceived,
         (None, false) => Encoding::Canonical,
     };
+    let is_named = takes_groups(reader, line.is_expression) && url::authority_names_groups(&url);
     let target = match url.as_str() {
         "!" => None,
+        _ if is_named => named(reader, &url, &line.pairs)?,
         _ => {
             let parsed = url::parse(&url).map_err(|bad| reader.bad_url("ProxyPass", bad))?;
             Some(assign::target(reader, parsed, &url, &line.pairs)?)
         }
     };
-    Ok(Statement::Mount(MountLine { path: line.path, url, target, encoding, pairs: line.pairs }))
+    let is_expression = line.is_expression;
+    let (path, pairs) = (line.path, line.pairs);
+    Ok(Statement::Mount(MountLine { path, url, target, encoding, pairs, is_expression, is_named }))
+}
+
+/// In a section whose argument is a pattern, `$1` is a group of that.
+fn takes_groups(reader: &Reader, is_expression: bool) -> bool {
+    is_expression || reader.section.is_some_and(|section| is_pattern(section.argument))
+}
+
+/// A back end that is put together for each request: the protocol must be known all the same. In `ajp://host:port$1` the
+/// group is meant to be the path, so what stands in front of it is declared, with the parameters of the line.
+fn named(reader: &mut Reader, url: &str, pairs: &[Pair]) -> Result<Option<TargetLine>, Finding> {
+    let filled =
+        |with: &str| (0..10).fold(url.to_owned(), |text, group| text.replace(&format!("${group}"), with));
+    let example = url::parse(&filled("/")).or_else(|_| url::parse(&filled("1")));
+    example.map_err(|bad| reader.bad_url("ProxyPass", bad))?;
+    let front = url.split_once('$').map_or(url, |(front, _)| front);
+    let is_whole = url.matches('/').count() == 2;
+    match url::parse(front).ok().filter(|_| is_whole) {
+        Some(url::Url::Balancer(_)) if pairs.is_empty() => Ok(None),
+        Some(parsed) => assign::target(reader, parsed, front, pairs).map(Some),
+        None => {
+            if let Some(pair) = pairs.first() {
+                let (word, url) = (pair.shown(), url::shown(url));
+                let text = format!("{word} has no effect here: {url} is another back end for each request");
+                reader.warn(id::SHARED_WORKER, text, "Declare the back ends with <Proxy url> and ProxySet.");
+            }
+            Ok(None)
+        }
+    }
 }
 
 fn sort(reader: &Reader, args: &str) -> Result<Line, Finding> {
-    let mut line = Line::default();
+    let is_expression = reader.directive == Directive::ProxyPassMatch;
+    let mut line = Line { is_expression, ..Line::default() };
     for word in Words::new(args) {
         let needs_path = reader.section.is_none() && line.path.is_none();
-        if needs_path {
-            if word == "~" {
-                return Err(no_expressions(reader));
+        if word == "~" && line.url.is_none() && (needs_path || reader.section.is_some()) {
+            if line.is_expression {
+                let text = "ProxyPassMatch invalid syntax ('~' usage).";
+                return Err(reader.error(id::ARGUMENTS, text).cured_by("Leave the ~ out."));
             }
+            line.is_expression = true;
+        } else if needs_path {
             line.path = Some(word);
         } else if line.url.is_none() {
-            if word == "~" {
-                return Err(no_expressions(reader));
-            }
             line.url = Some(word);
         } else {
             sort_rest(reader, &mut line, &word)?;
@@ -109,16 +145,4 @@ fn no_pair(reader: &Reader, line: &Line, word: &str) -> Finding {
         None if url == "!" => finding.cured_by("Nothing may follow the !."),
         None => finding.cured_by(format!("Write {}=value, or remove the word.", url::shown(word))),
     }
-}
-
-/// The refusal of regular expressions.
-pub(super) fn no_expressions(reader: &Reader) -> Finding {
-    let name = reader.name();
-    let form = if name == "ProxyPass" { "ProxyPass ~" } else { name };
-    reader
-        .error(
-            id::LATER_VERSION,
-            format!("{form} is not available: this version has no rules with regular expressions"),
-        )
-        .cured_by("Write ProxyPass with a path, or ProxyPass inside <LocationMatch>.")
 }

@@ -5,6 +5,7 @@ use crate::base::text::{Words, quoted};
 use crate::config::directive::{Directive, Form, Places};
 use crate::config::draft::SectionKind;
 use crate::config::finding::{Finding, id};
+use crate::config::health::HealthNames;
 use crate::config::origin::Origin;
 use crate::config::url::BadUrl;
 
@@ -32,11 +33,13 @@ pub(crate) struct Reader<'a> {
     pub origin: &'a Origin,
     pub section: Option<Surroundings<'a>>,
     pub remarks: Vec<Finding>,
+    /// What `hctemplate=` and `hcexpr=` may name.
+    pub health: Option<&'a HealthNames>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(directive: Directive, origin: &'a Origin, section: Option<Surroundings<'a>>) -> Self {
-        Self { directive, origin, section, remarks: Vec::new() }
+        Self { directive, origin, section, remarks: Vec::new(), health: None }
     }
 
     pub fn name(&self) -> &'static str {

@@ -107,7 +107,7 @@ fn source_address(reader: &Reader, word: &str) -> Result<std::net::IpAddr, Findi
 }
 
 /// The number at the start of the word, with a remark if the word goes on.
-fn integer(reader: &mut Reader, word: &str) -> i64 {
+pub(super) fn integer(reader: &mut Reader, word: &str) -> i64 {
     let (number, rest) = leading_integer(word);
     if !rest.is_empty() {
         let name = reader.name();

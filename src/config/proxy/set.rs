@@ -65,12 +65,6 @@ pub(super) fn read_container(reader: &mut Reader, args: &str) -> Result<Containe
         Some(start) if start.eq_ignore_ascii_case("proxy:") => first[6..].to_owned(),
         _ => first,
     };
-    if url == "~" {
-        let text = "<Proxy ~ is not available: this version has no <Proxy> sections with regular expressions";
-        return Err(reader
-            .error(id::LATER_VERSION, text)
-            .cured_by("Write the URL, or a pattern with * in it."));
-    }
     let pattern = url.contains(['*', '?', '[']);
     let pairs = pairs(words, |word| {
         let text = "Invalid Proxy parameter. Parameter must be in the form 'key=value'";

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Standing in for mod_proxy and its companions where other parts of a configuration ask for them by name: <IfModule>,
+ * LogLevel, Mutex, and mod_rewrite's [P].
+ *
+ * Empty records with their names are linked behind ours, and mod_so's look-up of symbols is wrapped, so that proxy_module
+ * is found too. A symbol of that name must never be exported: it would take the place of mod_proxy's own.
+ */
+#include "margay.h"
+#include "apr_optional.h"
+#include "mod_so.h"
+#include "util_mutex.h"
+
+#define STAND_IN(file) \
+    { MODULE_MAGIC_NUMBER_MAJOR, MODULE_MAGIC_NUMBER_MINOR, -1, file, NULL, NULL, MODULE_MAGIC_COOKIE, \
+      NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0 }
+
+/* The first ones have levels of their own in LogLevel. */
+enum { PROXY, PROXY_BALANCER, PROXY_AJP, PROXY_HTTP, PROXY_HCHECK, WITH_LEVEL };
+
+static module records[] = {
+    STAND_IN("mod_proxy.c"),
+    STAND_IN("mod_proxy_balancer.c"),
+    STAND_IN("mod_proxy_ajp.c"),
+    STAND_IN("mod_proxy_http.c"),
+    STAND_IN("mod_proxy_hcheck.c"),
+    STAND_IN("mod_lbmethod_byrequests.c"),
+    STAND_IN("mod_lbmethod_bytraffic.c"),
+    STAND_IN("mod_lbmethod_bybusyness.c"),
+};
+
+static const char *const symbols[] = {
+    "proxy_module",
+    "proxy_balancer_module",
+    "proxy_ajp_module",
+    "proxy_http_module",
+    "proxy_hcheck_module",
+    "lbmethod_byrequests_module",
+    "lbmethod_bytraffic_module",
+    "lbmethod_bybusyness_module",
+};
+
+#define COUNT ((int)(sizeof(records) / sizeof(records[0])))
+
+/* mod_so's own look-up; set anew in each pass, because httpd forgets optional functions between passes. */
+static APR_OPTIONAL_FN_TYPE(ap_find_loaded_module_symbol) *look_up_before;
+
+static int is_linked(const module *record)
+{
+    return record->module_index != -1;
+}
+
+/* The file stays loaded when httpd lets go of it, and a record whose `next` is set would not be linked again. */
+static apr_status_t unlink_records(void *unused)
+{
+    int i;
+
+    for (i = COUNT - 1; i >= 0; --i) {
+        if (is_linked(&records[i])) {
+            ap_remove_module(&records[i]);
+        }
+        records[i].next = NULL;
+    }
+    margay_module.next = NULL;
+    return APR_SUCCESS;
+}
+
+static module *look_up(server_rec *server, const char *name)
+{
+    module *found = look_up_before ? look_up_before(server, name) : NULL;
+    int i;
+
+    for (i = 0; !found && i < COUNT; ++i) {
+        if (is_linked(&records[i]) && !strcmp(symbols[i], name)) {
+            found = &records[i];
+        }
+    }
+    return found;
+}
+
+/* Mutex lines that name mod_proxy's types stay valid; nothing of ours needs a mutex. */
+static int register_mutexes(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
+{
+    ap_mutex_register(pconf, "proxy", NULL, APR_LOCK_DEFAULT, 0);
+    ap_mutex_register(pconf, "proxy-balancer-shm", NULL, APR_LOCK_DEFAULT, 0);
+    return OK;
+}
+
+void margay_stand_in(apr_pool_t *pool)
+{
+    int i;
+
+    /* A real one that is there already is told about as soon as a line of ours is read. */
+    for (i = 0; i < COUNT; ++i) {
+        if (ap_find_linked_module(records[i].name)) {
+            return;
+        }
+    }
+    apr_pool_cleanup_register(pool, NULL, unlink_records, apr_pool_cleanup_null);
+    if (ap_exists_config_define("MARGAY_NO_COMPAT")) {
+        return;
+    }
+    for (i = 0; i < COUNT; ++i) {
+        if (ap_add_module(&records[i], pool, symbols[i])) {
+            /* httpd has no room for more modules; the names that are missing are as if we had not come. */
+            break;
+        }
+    }
+    look_up_before = APR_RETRIEVE_OPTIONAL_FN(ap_find_loaded_module_symbol);
+    apr_dynamic_fn_register("ap_find_loaded_module_symbol", (apr_opt_fn_t *)look_up);
+    ap_hook_pre_config(register_mutexes, NULL, NULL, APR_HOOK_MIDDLE);
+}
+
+int margay_is_loaded(const char *module_name)
+{
+    const module *linked;
+
+    for (linked = ap_top_module; linked; linked = linked->next) {
+        const int is_ours = linked >= records && linked < records + COUNT;
+
+        if (!is_ours && linked->name && !strcmp(linked->name, module_name)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int shows(const request_rec *r, const module *record, int level)
+{
+    return is_linked(record) && APLOG_R_MODULE_IS_LEVEL(r, record->module_index, level);
+}
+
+/* Our own level decides; a line it keeps back is written under the name whose level lets it pass. */
+int margay_log_index(const request_rec *r, int level)
+{
+    int i;
+
+    if (APLOG_R_MODULE_IS_LEVEL(r, margay_module.module_index, level)) {
+        return margay_module.module_index;
+    }
+    for (i = 0; i < WITH_LEVEL; ++i) {
+        if (shows(r, &records[i], level)) {
+            return records[i].module_index;
+        }
+    }
+    return -1;
+}

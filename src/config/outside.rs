@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where a URL leads that no rule of ours wrote as it is: from `RewriteRule … [P]`, `SetHandler "proxy:…"`, or a target
+//! with groups of a regular expression.
+
+use super::compile::{Compiler, Facts};
+use super::draft::Draft;
+use super::origin::Origin;
+use super::plan::{MemberId, Plan, Site, Worker};
+use super::setting::MemberSettings;
+use super::url::{self, Url};
+
+/// Who is to get the request.
+#[derive(Debug)]
+pub enum Recipient {
+    /// A balancer or plain worker of the configuration.
+    Known(Worker),
+    /// Nobody declared it: a plan with one plain worker that keeps no connection and has the server's time limits.
+    Stranger(Box<Plan>),
+}
+
+/// A URL taken apart.
+#[derive(Debug)]
+pub struct Outside {
+    pub recipient: Recipient,
+    /// Where the path begins in the URL; its length for a URL without one.
+    pub path_at: usize,
+}
+
+/// Why nobody gets the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreachable {
+    /// There is no such balancer, or no such protocol; for the log.
+    Nobody(String),
+    /// The text is no URL; for the log.
+    NoUrl(String),
+}
+
+/// Finds who gets a request for `url` on a server: the balancer of that name, the plain worker whose name covers most of
+/// it, or a worker made for this one request.
+///
+/// # Errors
+/// [`Unreachable`].
+pub fn find(plan: &Plan, site: &Site, url: &[u8]) -> Result<Outside, Unreachable> {
+    let path_at = path_start(url);
+    let bytes = &url[..path_at];
+    let authority = std::str::from_utf8(bytes)
+        .map_err(|_| Unreachable::NoUrl(format!("{} is no URL", String::from_utf8_lossy(bytes))))?;
+    let parsed = url::parse(authority).map_err(|bad| match bad.scheme {
+        true => Unreachable::Nobody(bad.text),
+        false => Unreachable::NoUrl(bad.text),
+    })?;
+    let recipient = match parsed {
+        Url::Balancer(balancer) => {
+            let known = site.balancers.iter().find(|(name, _)| *name == balancer.name);
+            let (_, id) = known.ok_or_else(|| {
+                Unreachable::Nobody(format!("this server has no balancer://{}", balancer.name))
+            })?;
+            Recipient::Known(Worker::Balancer(*id))
+        }
+        Url::Member(member) => match longest(plan, site, &member.name, &url[path_at..]) {
+            Some(id) => Recipient::Known(Worker::Member(id)),
+            None => Recipient::Stranger(Box::new(lone(member))),
+        },
+    };
+    Ok(Outside { recipient, path_at })
+}
+
+/// Where the path of an absolute URL begins.
+fn path_start(url: &[u8]) -> usize {
+    let authority = url.windows(3).position(|part| part == b"://").map_or(url.len(), |at| at + 3);
+    url[authority..].iter().position(|byte| *byte == b'/').map_or(url.len(), |at| authority + at)
+}
+
+/// The plain worker of a server whose name is the longest prefix of `authority` and `path` together.
+fn longest(plan: &Plan, site: &Site, authority: &str, path: &[u8]) -> Option<MemberId> {
+    let covering = site.workers.iter().filter_map(|&id| {
+        let of_worker = plan.member(id).name.strip_prefix(authority)?;
+        let covers = of_worker.is_empty() || of_worker.starts_with('/');
+        (covers && path.starts_with(of_worker.as_bytes())).then_some((of_worker.len(), id))
+    });
+    // Of equals, the server's own stands before the inherited one.
+    covering.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, id)| id)
+}
+
+fn lone(url: url::MemberUrl) -> Plan {
+    let mut draft = Draft::new();
+    draft.site("a request", None);
+    let settings = MemberSettings { reuse: Some(false), ..MemberSettings::default() };
+    draft.sites[0].worker(url, &settings, &Origin::new("(a request)", 0));
+    Compiler::new(&draft, &Facts::default()).run().0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::plan::SiteId;
+    use crate::config::{Directive, Place};
+
+    fn plan() -> Plan {
+        let mut draft = Draft::new();
+        let site = draft.site("main server", None);
+        for rule in ["/c balancer://C/x", "/a ajp://h:1/app", "/b ajp://h:1/app2", "/d ajp://h:10"] {
+            let place = Place { site, section: None };
+            draft.directive(Directive::ProxyPass, place, rule, Origin::new("t", 1)).unwrap();
+        }
+        draft.compile(&Facts::default()).plan.unwrap()
+    }
+
+    fn found(url: &str) -> Result<(String, String), Unreachable> {
+        let plan = plan();
+        let outside = find(&plan, plan.site(SiteId(0)), url.as_bytes())?;
+        let name = match &outside.recipient {
+            Recipient::Known(Worker::Balancer(id)) => format!("balancer://{}", plan.balancer(*id).name),
+            Recipient::Known(Worker::Member(id)) => plan.member(*id).name.clone(),
+            Recipient::Stranger(plan) => format!("stranger {}", plan.members[0].name),
+        };
+        Ok((name, url[outside.path_at..].to_owned()))
+    }
+
+    #[test]
+    fn the_name_that_covers_most_gets_the_request() {
+        for (url, name, path) in [
+            ("balancer://c/y?z", "balancer://c", "/y?z"),
+            ("BALANCER://C", "balancer://c", ""),
+            ("ajp://H:1/app/x", "ajp://h:1/app", "/app/x"),
+            ("ajp://h:1/app2/x", "ajp://h:1/app", "/app2/x"),
+            ("ajp://h:10/x", "ajp://h:10", "/x"),
+            ("ajp://h:1/other", "stranger ajp://h:1", "/other"),
+            ("ajp://h:100/x", "stranger ajp://h:100", "/x"),
+            ("ajp://h", "stranger ajp://h", ""),
+        ] {
+            assert_eq!(found(url), Ok((name.to_owned(), path.to_owned())), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_can_answer_says_why() {
+        assert!(
+            matches!(found("balancer://other/"), Err(Unreachable::Nobody(text)) if text.contains("other"))
+        );
+        assert!(matches!(found("gopher://h/"), Err(Unreachable::Nobody(_))));
+        for text in ["", "/x", "ajp:/x", "ajp://", "ajp:///x", "ajp://h:x/", "ajp://a b/", "ajp://u@h/"] {
+            assert!(matches!(found(text), Err(Unreachable::NoUrl(_))), "{text}");
+        }
+        let plan = plan();
+        let garbage = find(&plan, plan.site(SiteId(0)), b"ajp://\xff/");
+        assert!(matches!(garbage, Err(Unreachable::NoUrl(_))));
+    }
+
+    #[test]
+    fn a_stranger_keeps_no_connection() {
+        let plan = plan();
+        let outside = find(&plan, plan.site(SiteId(0)), b"ajp://new/").unwrap();
+        let Recipient::Stranger(plan) = outside.recipient else { panic!("somebody is known") };
+        assert!(!plan.members[0].pool.reuse);
+        assert_eq!((plan.members.len(), plan.balancers.len()), (1, 0));
+    }
+}

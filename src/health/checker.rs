@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The thread that watches over the checks, and the threads that make them.
+
+use std::io;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SigSet, SigmaskHow};
+
+use super::report::{Report, Subject};
+use super::schedule::{Schedule, remaining};
+use crate::backend::Pool;
+use crate::backend::probe::{Answer, HttpAnswer, longest, probe};
+use crate::balance::{Bindings, health};
+use crate::base::clock::{Clock, Moment, SystemClock};
+use crate::base::status::Status;
+use crate::config::health::{Expression, HealthCheck};
+use crate::config::plan::{MemberId, Plan};
+use crate::shared::{HealthSlot, Owner, Region};
+
+/// The server around the checks. Called from threads of this room, also while the server is going down.
+pub trait Host: Send + Sync + 'static {
+    /// Writes a line of the error log.
+    fn report(&self, report: &Report);
+
+    /// Is the condition true of the answer?
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    fn is_true(&self, expression: &Expression, answer: &HttpAnswer) -> Result<bool, String>;
+}
+
+/// What is to be checked.
+#[derive(Debug)]
+pub struct Checks {
+    pub plan: Arc<Plan>,
+    pub bindings: Bindings,
+    pub region: &'static Region,
+    /// This process.
+    pub me: Owner,
+}
+
+/// The checks of this process.
+pub struct Checker {
+    work: Arc<dyn Work>,
+}
+
+/// A [`Workshop`] whatever its host.
+trait Work: Send + Sync {
+    fn stop(&self);
+}
+
+/// The owner says this often that it is alive.
+const BEAT: Duration = Duration::from_secs(1);
+/// The others look this often whether they are needed.
+const STANDBY: Duration = Duration::from_secs(1);
+/// Enough for the resolver and for expressions.
+const STACK: usize = 512 << 10;
+
+struct Workshop<H> {
+    checks: Checks,
+    host: H,
+    /// By member. Keeps addresses, never connections.
+    pools: Vec<Pool>,
+    /// Checks at a time.
+    limit: u32,
+    under_way: AtomicU32,
+    stopped: AtomicBool,
+    /// The thread that watches.
+    watch: OnceLock<Thread>,
+}
+
+impl Checker {
+    /// Starts the thread that watches; `None` if there is nothing to check.
+    ///
+    /// # Errors
+    /// The system's refusal of the thread.
+    pub fn start<H: Host>(checks: Checks, host: H) -> io::Result<Option<Checker>> {
+        if checks.plan.members.iter().all(|member| member.health.is_none()) {
+            return Ok(None);
+        }
+        let work = Arc::new(Workshop {
+            pools: checks.plan.members.iter().map(Pool::new).collect(),
+            limit: checks.plan.check_threads.max(1),
+            checks,
+            host,
+            under_way: AtomicU32::new(0),
+            stopped: AtomicBool::new(false),
+            watch: OnceLock::new(),
+        });
+        let own = Arc::clone(&work);
+        let thread = without_signals(|| spawn("margay-checks", move || own.watch()))?;
+        let _ = work.watch.set(thread);
+        Ok(Some(Checker { work }))
+    }
+
+    /// Ends the checks of this process without waiting: nothing is started or counted any more, and another process may
+    /// take over. Checks under way end with the process.
+    pub fn stop(&self) {
+        self.work.stop();
+    }
+}
+
+/// The server's signals are for its own threads; those of ours inherit the mask of the one that starts them.
+fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
+    let started = start();
+    if let Ok(before) = before {
+        let _ = before.thread_set_mask();
+    }
+    started
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
+    let handle = thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(work)?;
+    Ok(handle.thread().clone())
+}
+
+impl<H: Host> Work for Workshop<H> {
+    fn stop(&self) {
+        self.stopped.store(true, Release);
+        self.checks.region.checker().release(self.checks.me);
+        self.wake();
+    }
+}
+
+impl<H: Host> Workshop<H> {
+    /// The life of the thread that watches.
+    fn watch(self: &Arc<Self>) {
+        let Checks { region, me, .. } = &self.checks;
+        let mut schedule = None;
+        // A newer configuration has processes of its own.
+        while !self.is_stopped() && region.generation() <= me.generation {
+            let pause = if region.checker().claim(*me, SystemClock.now()) {
+                let schedule = schedule.get_or_insert_with(|| self.begin());
+                self.start_due(schedule);
+                self.pause(schedule)
+            } else {
+                schedule = None;
+                STANDBY
+            };
+            if !pause.is_zero() {
+                thread::park_timeout(pause);
+            }
+        }
+        region.checker().release(*me);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Acquire)
+    }
+
+    fn wake(&self) {
+        if let Some(watch) = self.watch.get() {
+            watch.unpark();
+        }
+    }
+
+    fn checked(&self) -> impl Iterator<Item = (MemberId, &HealthCheck)> {
+        let members = self.checks.plan.members.iter();
+        (0..).map(MemberId).zip(members).filter_map(|(id, member)| Some((id, member.health.as_ref()?)))
+    }
+
+    fn begin(&self) -> Schedule {
+        let (start, now) = (Instant::now(), SystemClock.now());
+        let mut schedule = Schedule::default();
+        let mut members = 0;
+        for (id, check) in self.checked() {
+            schedule.add(id, start + remaining(self.counts(id).last_began(), check.interval, now));
+            members += 1;
+        }
+        self.host.report(&Report::Begun { members });
+        schedule
+    }
+
+    fn counts(&self, id: MemberId) -> &'static HealthSlot {
+        self.checks.region.health(self.checks.bindings.member(id))
+    }
+
+    fn pause(&self, schedule: &Schedule) -> Duration {
+        let next = schedule.pause(Instant::now()).unwrap_or(BEAT);
+        // A check that ends wakes this thread.
+        if self.is_full() { BEAT } else { next.min(BEAT) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.under_way.load(Acquire) >= self.limit
+    }
+
+    fn start_due(self: &Arc<Self>, schedule: &mut Schedule) {
+        while !self.is_full() && !self.is_stopped() {
+            let now = Instant::now();
+            let Some(id) = schedule.take_due(now) else { return };
+            let Some(check) = self.checks.plan.member(id).health.as_ref() else { continue };
+            schedule.add(id, now + check.interval);
+            self.start_one(id, check);
+        }
+    }
+
+    fn start_one(self: &Arc<Self>, id: MemberId, check: &HealthCheck) {
+        let Checks { plan, bindings, region, me } = &self.checks;
+        let limit = longest(plan.member(id), check);
+        if region.member(bindings.member(id)).status().has(Status::STOPPED)
+            || !self.counts(id).begin(*me, SystemClock.now(), limit)
+        {
+            return;
+        }
+        self.under_way.fetch_add(1, AcqRel);
+        // Dropped with the closure if the thread cannot be started.
+        let turn = Turn { work: Arc::clone(self), id };
+        if let Err(error) = spawn("margay-check", move || turn.check()) {
+            self.host.report(&Report::NoThread { error });
+        }
+    }
+
+    /// Why the member's answer is not good; `None` if it is.
+    fn complaint(&self, id: MemberId, check: &HealthCheck) -> Option<String> {
+        let answer = match probe(self.checks.plan.member(id), check, &self.pools[id.0 as usize]) {
+            Ok(Answer::Connected | Answer::Pong) => return None,
+            Ok(Answer::Http(answer)) => answer,
+            Err(error) => return Some(error.to_string()),
+        };
+        let status = answer.status;
+        match &check.expression {
+            None => (!(200..400).contains(&status)).then(|| format!("it answered {status}")),
+            Some(expression) => match self.host.is_true(expression, &answer) {
+                Ok(true) => None,
+                Ok(false) => {
+                    Some(format!("it answered {status}, and hcexpr={} does not hold", expression.name))
+                }
+                Err(error) => Some(format!("hcexpr={} cannot be evaluated: {error}", expression.name)),
+            },
+        }
+    }
+}
+
+/// One check under way; when this is dropped, it is over, however it ended.
+struct Turn<H: Host> {
+    work: Arc<Workshop<H>>,
+    id: MemberId,
+}
+
+impl<H: Host> Turn<H> {
+    fn check(self) {
+        let Workshop { checks, host, .. } = &*self.work;
+        let Some(check) = checks.plan.member(self.id).health.as_ref() else { return };
+        let complaint = self.work.complaint(self.id, check);
+        // Whoever took over has results of its own.
+        if self.work.is_stopped() || !checks.region.checker().is_held_by(checks.me) {
+            return;
+        }
+        let slot = checks.region.member(checks.bindings.member(self.id));
+        let now: Moment = SystemClock.now();
+        let change = health::judged(slot, self.work.counts(self.id), check, complaint.is_none(), now);
+        let subject = Subject::new(&checks.plan, self.id, check);
+        if let Some(report) = Report::of(subject, complaint.as_deref(), change.as_ref()) {
+            host.report(&report);
+        }
+    }
+}
+
+impl<H: Host> Drop for Turn<H> {
+    fn drop(&mut self) {
+        self.work.counts(self.id).end(self.work.checks.me);
+        self.work.under_way.fetch_sub(1, AcqRel);
+        self.work.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests;
