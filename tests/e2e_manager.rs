@@ -6,7 +6,7 @@ mod support;
 
 use support::ajp_peer::Peer;
 use support::client::{Client, Response};
-use support::httpd::{Builder, Front, Httpd, Mpm};
+use support::httpd::{Builder, Front, Httpd, Mpm, load_line};
 use support::pair::DEAD_NODE;
 use support::{PATIENCE, wait_until};
 
@@ -359,4 +359,26 @@ fn with_balancer_persist_changes_survive_a_stop() {
         // The event MPM now and then loses a child that it stops (AH00052), with mod_proxy as well.
         again.assert_no_unexpected(&["AH00052"]);
     }
+}
+
+#[test]
+fn the_columns_of_health_checks_are_stocks() {
+    let a = Peer::named("A");
+    let lines = format!(
+        "ProxyHCExpr fine {{%{{REQUEST_STATUS}} =~ /^2/}}\n<Proxy balancer://c>\n\
+         BalancerMember {} hcmethod=GET hcinterval=3600 hcpasses=2 hcfails=3 hcuri=/up hcexpr=fine\n\
+         BalancerMember ajp://127.0.0.1:1\nProxySet nonce=secret\n</Proxy>\nProxyPass / balancer://c/",
+        a.url()
+    );
+    let page = |front| {
+        let mut builder = server("manager-checks", front, Mpm::Event, "");
+        if front == Front::Stock {
+            // Some builds of httpd have the watchdog built in.
+            let watchdog = format!("<IfModule !watchdog_module>\n{}\n</IfModule>\n", load_line("watchdog"));
+            builder = builder.line(watchdog + &load_line("proxy_hcheck"));
+        }
+        let httpd = builder.line(&lines).start();
+        familiar(&manage(&httpd, "GET", "/bm", "").text())
+    };
+    assert_eq!(page(Front::Margay), page(Front::Stock));
 }

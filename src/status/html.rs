@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use super::escape::{date, hidden_value, hundredths, markup, path, query_value, size};
-use super::view::{BalancerView, MemberView};
+use super::view::{BalancerView, CheckView, MemberView};
 use crate::balance::METHODS;
 use crate::base::status::Status;
 use crate::shared::Reason;
@@ -47,10 +47,13 @@ const NOT_PERSISTED: &str =
 pub fn page(frame: &Frame, balancers: &[BalancerView], form: Option<Form<'_>>) -> String {
     let mut out = String::with_capacity(8192);
     write_head(&mut out, frame);
+    let with_checks =
+        balancers.iter().flat_map(|balancer| &balancer.members).any(|member| member.check.is_some());
     for balancer in balancers {
-        write_balancer(&mut out, frame, balancer);
+        write_balancer(&mut out, frame, balancer, with_checks);
     }
     out.push_str("<hr />\n");
+    write_conditions(&mut out, balancers);
     match form {
         Some(Form::Member(balancer, member)) => write_member_form(&mut out, frame, balancer, member),
         Some(Form::Balancer(balancer)) => write_balancer_form(&mut out, frame, balancer),
@@ -89,7 +92,8 @@ fn on_off(on: bool) -> &'static str {
     if on { "On" } else { "Off" }
 }
 
-fn write_balancer(out: &mut String, frame: &Frame, balancer: &BalancerView) {
+/// Stock has columns for health checks with mod_proxy_hcheck; here they are there as soon as any member is checked.
+fn write_balancer(out: &mut String, frame: &Frame, balancer: &BalancerView, with_checks: bool) {
     let _ = write!(
         out,
         "<hr />\n<h3>LoadBalancer Status for <a href=\"{}\">balancer://{}</a> [{}]</h3>\n\n\n\
@@ -111,10 +115,16 @@ fn write_balancer(out: &mut String, frame: &Frame, balancer: &BalancerView) {
     );
     out.push_str(
         "<table><tr><th>Worker URL</th><th>Route</th><th>RouteRedir</th><th>Factor</th><th>Set</th><th>Status</th>\
-         <th>Elected</th><th>Busy</th><th>Load</th><th>To</th><th>From</th><th>Last Change</th></tr>\n",
+         <th>Elected</th><th>Busy</th><th>Load</th><th>To</th><th>From</th>",
     );
+    if with_checks {
+        out.push_str(
+            "<th>HC Method</th><th>HC Interval</th><th>Passes</th><th>Fails</th><th>HC uri</th><th>HC Expr</th>",
+        );
+    }
+    out.push_str("<th>Last Change</th></tr>\n");
     for member in &balancer.members {
-        write_member(out, frame, balancer, member);
+        write_member(out, frame, balancer, member, with_checks);
     }
     out.push_str("</table>\n");
 }
@@ -123,11 +133,17 @@ fn sticky_text((cookie, path): &(String, String)) -> String {
     if cookie == path { cookie.clone() } else { format!("{cookie}|{path}") }
 }
 
-fn write_member(out: &mut String, frame: &Frame, balancer: &BalancerView, member: &MemberView) {
+fn write_member(
+    out: &mut String,
+    frame: &Frame,
+    balancer: &BalancerView,
+    member: &MemberView,
+    with_checks: bool,
+) {
     let _ = write!(
         out,
         "<tr>\n<td><a href=\"{}\">{}</a></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
-         <td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+         <td>{}</td><td>{}</td><td>{}</td><td>{}</td>",
         link(frame, balancer, Some(member)),
         markup(&member.name),
         markup(&member.route),
@@ -140,8 +156,50 @@ fn write_member(out: &mut String, frame: &Frame, balancer: &BalancerView, member
         member.lbstatus,
         size(member.sent),
         size(member.received),
-        markup(&last_change(member)),
     );
+    if with_checks {
+        write_check(out, member.check.as_ref());
+    }
+    let _ = writeln!(out, "<td>{}</td></tr>", markup(&last_change(member)));
+}
+
+fn write_check(out: &mut String, check: Option<&CheckView>) {
+    let Some(CheckView { settings, passes, fails }) = check else {
+        out.push_str("<td>NONE</td><td>30000ms</td><td>1 (0)</td><td>1 (0)</td><td></td><td></td>");
+        return;
+    };
+    let expression =
+        settings.expression.as_ref().map(|expression| markup(&expression.name)).unwrap_or_default();
+    let _ = write!(
+        out,
+        "<td>{}</td><td>{}ms</td><td>{} ({passes})</td><td>{} ({fails})</td><td>{}</td><td>{expression}</td>",
+        settings.method.name(),
+        settings.interval.as_millis(),
+        settings.passes,
+        settings.fails,
+        markup(&settings.uri),
+    );
+}
+
+/// The conditions of health checks that the members shown here use.
+fn write_conditions(out: &mut String, balancers: &[BalancerView]) {
+    let checks =
+        balancers.iter().flat_map(|balancer| &balancer.members).filter_map(|member| member.check.as_ref());
+    let mut used: Vec<_> = checks.filter_map(|check| check.settings.expression.as_deref()).collect();
+    used.sort_by_key(|expression| &expression.name);
+    used.dedup_by_key(|expression| &expression.name);
+    if used.is_empty() {
+        return;
+    }
+    out.push_str(
+        "\n\n<table><tr><th colspan='2'>Health check cond. expressions:</th></tr>\n\
+         <tr><th>Expr name</th><th>Expression</th></tr>\n",
+    );
+    for expression in used {
+        let (name, text) = (markup(&expression.name), markup(&expression.text));
+        let _ = writeln!(out, "<tr><td>{name}</td><td>{text}</td></tr>");
+    }
+    out.push_str("</table><hr/>\n");
 }
 
 /// Since when and why the member is what it is.

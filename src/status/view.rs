@@ -7,6 +7,7 @@ use crate::balance::{Bindings, InForce, METHODS};
 use crate::base::clock::Moment;
 use crate::base::status::Status;
 use crate::config::Plan;
+use crate::config::health::HealthCheck;
 use crate::config::plan::{Balancer, BalancerId, Flush, Member, MemberId, SiteId, Target, Worker};
 use crate::shared::{Reason, Region};
 
@@ -89,6 +90,16 @@ pub struct MemberView {
     pub disable_reuse: Option<bool>,
     pub retry: Option<Duration>,
     pub flush: Flush,
+    pub check: Option<CheckView>,
+}
+
+/// How a member's health is checked, and how far the counts are.
+#[derive(Debug, Clone)]
+pub struct CheckView {
+    pub settings: HealthCheck,
+    /// Good and failed checks counted so far.
+    pub passes: u32,
+    pub fails: u32,
 }
 
 impl MemberView {
@@ -198,6 +209,10 @@ impl State<'_> {
             disable_reuse: member.written.reuse.then_some(!member.pool.reuse),
             retry: member.written.retry.then_some(member.retry),
             flush: member.flush,
+            check: member.health.clone().map(|settings| {
+                let counts = self.region.health(place);
+                CheckView { settings, passes: counts.passes(), fails: counts.failures() }
+            }),
         }
     }
 
