@@ -15,11 +15,11 @@ CONF_DIR ?= $(DESTDIR)$(shell $(APXS) -q SYSCONFDIR 2>/dev/null)
 help: ## this text
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
-run: packages cargo ## two real Tomcats and httpd with Margay before them; says what to open; Ctrl-C ends all of it
+run: packages cargo ## two real Tomcats and httpd with Margay before them; Ctrl-C ends all of it; by HTTP: make run EXAMPLE=tutorial-http
 	@echo '--- building the module'
 	@$(CARGO) build --release --locked
 	@$(CARGO) build --release --locked --example run
-	@exec target/release/examples/run
+	@exec target/release/examples/run $(EXAMPLE)
 
 test: packages cargo check ## everything: checks, unit, property, golden, fault and end-to-end tests
 	@echo '--- building the module'

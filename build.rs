@@ -15,7 +15,8 @@ mod httpd {
     use std::path::PathBuf;
     use std::process::Command;
 
-    const SHIM: [&str; 6] = ["mod_margay.c", "config.c", "standin.c", "request.c", "log.c", "expression.c"];
+    const SHIM: [&str; 7] =
+        ["mod_margay.c", "config.c", "standin.c", "request.c", "tunnel.c", "log.c", "expression.c"];
 
     pub fn build() {
         println!("cargo:rerun-if-changed=c-shim");
@@ -69,11 +70,11 @@ mod httpd {
             .header("c-shim/bindings.h")
             .clang_args(flags)
             .allowlist_function(
-                "margay_(expression|log|out|body|brigade|content|trace|is|ssl|answer|keeps)_?.*|ap_get_module_config|ap_set_module_config|\
-                 ap_get_server_name|ap_construct_url|ap_get_remote_host|ap_state_query|ap_mpm_query|ap_find_linked_module|\
+                "margay_(expression|log|out|interim|tunnel|client|body|brigade|content|trace|is|ssl|answer|keeps)_?.*|ap_get_module_config|ap_set_module_config|\
+                 ap_get_server_name|ap_get_server_port|ap_construct_url|ap_get_remote_host|ap_state_query|ap_mpm_query|ap_find_linked_module|\
                  ap_get_server_description|ap_get_server_built|ap_rwrite|ap_runtime_dir_relative|\
                  ap_regcomp|ap_regexec_len|ap_regfree|apr_palloc|apr_pool_cleanup_register|apr_pool_cleanup_null|apr_table_(get|set|setn|add|addn|unset|make|clear)|\
-                 ap_set_content_length|ap_get_status_line|ap_get_status_line_ex",
+                 ap_set_content_length|ap_get_server_banner|ap_get_status_line|ap_get_status_line_ex",
             )
             .allowlist_type(
                 "request_rec|conn_rec|server_rec|cmd_parms|ap_directive_t|apr_table_entry_t|apr_array_header_t|apr_sockaddr_t|mpm_child_status|ap_generation_t|pid_t",

@@ -86,6 +86,26 @@ int margay_body_read(request_rec *r, apr_bucket_brigade *kept, apr_size_t want, 
 int margay_body_pieces(apr_bucket_brigade *kept, struct iovec *pieces, int max, apr_size_t limit);
 void margay_body_consume(apr_bucket_brigade *kept, apr_size_t n);
 
+/* tunnel.c: the client's connection as a tunnel. */
+/* Sends what r->status and r->headers_out say as an interim response. */
+void margay_interim(request_rec *r);
+/* Sends the 101 of r->headers_out and takes the request's filters away; 0, or another value if the client is gone. */
+int margay_tunnel_open(request_rec *r);
+/* The client's socket, or -1. */
+int margay_tunnel_fd(request_rec *r);
+#define MARGAY_TUNNEL_DATA 0
+#define MARGAY_TUNNEL_NOTHING 1
+#define MARGAY_TUNNEL_END 2
+#define MARGAY_TUNNEL_BROKEN 3
+/* Reads at most `room` bytes without waiting. */
+int margay_tunnel_read(request_rec *r, char *into, apr_size_t room, apr_size_t *got);
+/* Sends at once; 0, or another value if the client is gone. */
+int margay_tunnel_write(request_rec *r, apr_bucket_brigade *out, const char *data, apr_size_t n);
+/* Ends sending where the client can still send. */
+void margay_tunnel_end(request_rec *r, apr_bucket_brigade *out);
+/* Timeout of the server, in microseconds. */
+apr_interval_time_t margay_client_timeout(const request_rec *r);
+
 /* request.c: answers only the core's private data gives. */
 /* 0, or the status with which TRACE is refused (TraceEnable). */
 int margay_trace_refusal(request_rec *r);

@@ -15,13 +15,16 @@ mod stage;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::ffi::CStr;
 use std::fmt;
 use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use ajp_peer::Peer;
 use margay::config::plan::{Encoding, SiteId, Target};
 use margay::proxy::exchange::{
-    BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls,
+    BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls, TunnelRead,
 };
 use margay::proxy::{Exchange, Job, Outcome, Scratch, Sections};
 use margay::wire::ajp::BodyLength;
@@ -95,6 +98,8 @@ impl Exchange for Lean<'_> {
             remote_port: 40000,
             local_addr: b"192.0.2.1",
             server_name: b"www.example.test",
+            own_name: b"www.example.test",
+            own_port: 80,
             server_port: 80,
             is_tls: false,
             user: None,
@@ -103,6 +108,8 @@ impl Exchange for Lean<'_> {
                 0 => BodyLength::None,
                 length => BodyLength::Known(length as u64),
             },
+            is_subrequest: false,
+            can_upgrade: false,
         }
     }
 
@@ -116,6 +123,10 @@ impl Exchange for Lean<'_> {
 
     fn attributes(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         std::iter::empty()
+    }
+
+    fn variable(&self, _: &'static CStr) -> Option<&[u8]> {
+        None
     }
 
     fn body_read(&mut self, want: usize) -> Result<BodyRead, BodyError> {
@@ -139,6 +150,34 @@ impl Exchange for Lean<'_> {
     fn response_line(&mut self, _: ResponseLine<'_>) {}
 
     fn response_header(&mut self, _: &[u8], _: &[u8]) {}
+
+    fn error_reason(&mut self, _: u16, _: &[u8]) {}
+
+    fn error_header(&mut self, _: &[u8], _: &[u8]) {}
+
+    fn send_interim(&mut self) {}
+
+    fn open_tunnel(&mut self) -> Result<(), ClientGone> {
+        Err(ClientGone)
+    }
+
+    fn tunnel_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn tunnel_read(&mut self, _: &mut [u8]) -> Result<TunnelRead, ClientGone> {
+        Err(ClientGone)
+    }
+
+    fn tunnel_write(&mut self, _: &[u8]) -> Result<(), ClientGone> {
+        Err(ClientGone)
+    }
+
+    fn tunnel_end(&mut self) {}
+
+    fn client_timeout(&self) -> Duration {
+        Duration::ZERO
+    }
 
     fn write(&mut self, pieces: &[&[u8]], push: Push) -> Result<(), ClientGone> {
         self.received += pieces.iter().map(|piece| piece.len()).sum::<usize>();
@@ -189,6 +228,7 @@ fn taken_by_warm_requests(parameters: &str, method: &[u8], body: &[u8]) -> Vec<u
         sections: Sections { plan, defaults: plan.site(SiteId(0)).defaults, inner: &[] },
         timeout: stage.timeout,
         source: None,
+        http: Default::default(),
     };
     let mut scratch = Scratch::default();
     let mut ask = || {

@@ -211,6 +211,7 @@ impl Case<'_> {
             sections: Sections { plan, defaults: plan.site(SiteId(0)).defaults, inner: &[] },
             timeout: Duration::from_secs(30),
             source: None,
+            http: Default::default(),
         };
         self.peers.iter().for_each(Peer::forget);
         let outcome = self.stage.run(&job, exchange, &mut self.scratch.borrow_mut());

@@ -59,6 +59,15 @@ impl Receiver {
         Ok(self.took(n))
     }
 
+    /// Receives what is there without waiting; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// As [`Connection::recv`].
+    pub fn fill_now(&mut self, connection: &Connection) -> io::Result<Option<Received>> {
+        let room = self.room();
+        Ok(connection.recv_now(room)?.map(|n| self.took(n)))
+    }
+
     /// Receives the first bytes of the answer to the request sent at `asked`.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::cmsg_space;
@@ -30,7 +30,7 @@ pub struct DialOptions {
     pub source: Option<IpAddr>,
 }
 
-/// An open TCP connection to a member.
+/// An open connection to a member.
 #[derive(Debug)]
 pub struct Connection {
     socket: OwnedFd,
@@ -79,6 +79,31 @@ impl Connection {
         if options.tcp_keepalive {
             socket::setsockopt(&socket, sockopt::KeepAlive, &true)?;
         }
+        Self::opened(socket, options)
+    }
+
+    /// Opens a connection to a UNIX socket.
+    ///
+    /// # Errors
+    /// As [`Connection::dial`].
+    pub fn dial_socket(path: &str, options: &DialOptions) -> io::Result<Connection> {
+        let address = socket::UnixAddr::new(path)?;
+        let socket =
+            socket::socket(socket::AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        if options.receive_buffer > 0 {
+            socket::setsockopt(&socket, sockopt::RcvBuf, &options.receive_buffer)?;
+        }
+        socket::setsockopt(&socket, sockopt::SendTimeout, &time_val(options.connect_timeout))?;
+        loop {
+            match socket::connect(socket.as_raw_fd(), &address) {
+                Ok(()) => return Self::opened(socket, options),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(timed(error)),
+            }
+        }
+    }
+
+    fn opened(socket: OwnedFd, options: &DialOptions) -> io::Result<Connection> {
         // Without arrival times the connection works all the same, so a refusal is no error.
         let _ = socket::setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
         let mut connection = Connection {
@@ -169,6 +194,43 @@ impl Connection {
         }
     }
 
+    /// Receives what is there without waiting; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// As [`Connection::recv`].
+    pub fn recv_now(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            match socket::recv(self.socket.as_raw_fd(), into, MsgFlags::MSG_DONTWAIT) {
+                Ok(n) => return Ok(Some(n)),
+                Err(Errno::EAGAIN) => return Ok(None),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Sends as much as goes out without waiting; `None` if that is nothing.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn send_now(&self, data: &[u8]) -> io::Result<Option<usize>> {
+        loop {
+            let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+            match socket::send(self.socket.as_raw_fd(), data, flags) {
+                Ok(n) => return Ok(Some(n)),
+                Err(Errno::EAGAIN) => return Ok(None),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Tells the member that nothing more will be sent.
+    pub fn end_sending(&self) {
+        // A connection that has ended already needs no end.
+        let _ = socket::shutdown(self.socket.as_raw_fd(), socket::Shutdown::Write);
+    }
+
     /// Receives the first bytes of an answer. `Ok(None)`: the bytes had arrived before the request was sent, so they
     /// answer something else.
     ///
@@ -198,17 +260,21 @@ impl Connection {
     /// Waits until data is there or `length` is over; true if there is some.
     pub fn wait_readable(&self, length: Duration) -> bool {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-        use std::os::fd::AsFd;
         let limit = PollTimeout::try_from(length).unwrap_or(PollTimeout::MAX);
         let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         !matches!(poll(&mut fds, limit), Ok(0))
     }
 }
 
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 /// Waits for a connect that a signal interrupted.
 fn finish_connect(socket: &OwnedFd, limit: Duration) -> io::Result<()> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    use std::os::fd::AsFd;
     let deadline = Instant::now() + limit;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::wire::ajp::DecodeError;
+use crate::wire::http1;
 
 /// What went wrong between us and a member.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub enum BackendError {
     Resolve { host: String, cause: io::Error },
     /// No connection in time.
     Connect { address: SocketAddr, cause: io::Error },
+    /// No connection to a UNIX socket.
+    ConnectSocket { path: String, cause: io::Error },
     /// A CPing was not answered by a CPong.
     Ping { cause: String },
     /// The connection ended before or within the answer.
@@ -31,6 +34,10 @@ pub enum BackendError {
     NotHttp(&'static str),
     /// The member's bytes are not what the protocol allows.
     Malformed(DecodeError),
+    /// The same for HTTP.
+    MalformedHttp(http1::DecodeError),
+    /// The member did not say within `ping` that it wants the request's body.
+    NoContinue,
 }
 
 impl BackendError {
@@ -49,6 +56,12 @@ impl From<DecodeError> for BackendError {
     }
 }
 
+impl From<http1::DecodeError> for BackendError {
+    fn from(error: http1::DecodeError) -> Self {
+        Self::MalformedHttp(error)
+    }
+}
+
 impl fmt::Display for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -60,6 +73,7 @@ impl fmt::Display for BackendError {
                 write!(f, "no connection to {address} in time")
             }
             Self::Connect { address, cause } => write!(f, "no connection to {address}: {cause}"),
+            Self::ConnectSocket { path, cause } => write!(f, "no connection to {path}: {cause}"),
             Self::Ping { cause } => write!(f, "CPing was not answered by CPong: {cause}"),
             Self::Closed => f.write_str("the member closed the connection"),
             Self::Timeout => f.write_str("the member was silent for longer than timeout= allows"),
@@ -67,6 +81,8 @@ impl fmt::Display for BackendError {
             Self::Stray => f.write_str("the member had sent bytes before it was asked"),
             Self::NotHttp(what) => write!(f, "the answer is not HTTP: {what}"),
             Self::Malformed(cause) => write!(f, "the member broke the protocol: {cause}"),
+            Self::MalformedHttp(cause) => write!(f, "the member broke the protocol: {cause}"),
+            Self::NoContinue => f.write_str("the member answered Expect: 100-continue not within ping="),
         }
     }
 }

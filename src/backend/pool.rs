@@ -129,6 +129,11 @@ impl Lease<'_> {
             receive_buffer: member.receive_buffer,
             source,
         };
+        if let Some(path) = &member.socket {
+            let refused = |cause| BackendError::ConnectSocket { path: path.clone(), cause };
+            let connection = Connection::dial_socket(path, &options).map_err(refused)?;
+            return Ok(self.connection.insert(connection));
+        }
         let resolve = |cause| BackendError::Resolve { host: member.host.clone(), cause };
         let known = &self.pool.addresses;
         let addresses = known.get(&member.host, member.port, member.address_ttl).map_err(resolve)?;

@@ -14,7 +14,7 @@ use super::mounts::MountTable;
 use super::origin::Origin;
 use super::plan::{
     Balancer, BalancerId, Destination, Flush, Inherits, Member, MemberId, Mount, Plan, PoolLimits,
-    ReverseFrom, ReverseRule, Section, SectionId, Site, SiteId, Sticky, Target, Worker, Written,
+    ReverseFrom, ReverseRule, Scheme, Section, SectionId, Site, SiteId, Sticky, Target, Worker, Written,
 };
 use super::setting::{BalancerSettings, FlushMode, MemberSettings};
 use super::url::{self, Url};
@@ -162,6 +162,7 @@ impl<'a> Compiler<'a> {
                 balancers: settings.balancer_inherit.unwrap_or(true),
                 rules: settings.pass_inherit.unwrap_or(true),
             },
+            bad_header: settings.bad_header.unwrap_or_default(),
             balancers,
             workers: self.workers_of(site),
         }
@@ -199,6 +200,9 @@ impl<'a> Compiler<'a> {
             cookie_path: says.cookie_path.clone(),
             cookie_domain: says.cookie_domain.clone(),
             preserve_host: says.preserve_host,
+            add_headers: says.add_headers,
+            pass_continue: says.pass_continue,
+            error_override: says.error_override.clone(),
         }
     }
 
@@ -311,6 +315,7 @@ impl<'a> Compiler<'a> {
             scheme: url.scheme,
             host: url.host.clone(),
             port: url.port,
+            socket: url.socket.clone(),
             path: if balancer.is_some() { url.path.clone() } else { String::new() },
             route: settings.route.clone().unwrap_or_default(),
             redirect: settings.redirect.clone().unwrap_or_default(),
@@ -329,6 +334,8 @@ impl<'a> Compiler<'a> {
             flush: flush(settings),
             secret: settings.secret.clone().unwrap_or_default(),
             health: balancer.and_then(|_| self.health(site, settings)),
+            response_field_size: field_size(settings.response_field_size),
+            upgrade: upgrade(url.scheme, settings),
             written: Written {
                 retry: settings.retry.is_some(),
                 tcp_keepalive: settings.tcp_keepalive.is_some(),
@@ -393,6 +400,24 @@ fn flush(settings: &MemberSettings) -> Flush {
         None | Some(FlushMode::Off) => Flush::Off,
         Some(FlushMode::On) => Flush::On,
         Some(FlushMode::Auto) => Flush::Auto(settings.flush_wait.unwrap_or(Duration::from_millis(10))),
+    }
+}
+
+/// Bytes of the longest line in the head of an HTTP answer; 0 is the default.
+fn field_size(asked: Option<u32>) -> usize {
+    const DEFAULT: usize = 8192;
+    match asked {
+        None | Some(0) => DEFAULT,
+        Some(size) => size as usize,
+    }
+}
+
+/// The protocols a member may switch to.
+fn upgrade(scheme: Scheme, settings: &MemberSettings) -> String {
+    match (&settings.upgrade, scheme) {
+        (Some(protocols), _) if !protocols.is_empty() => protocols.clone(),
+        (_, Scheme::Ws) => "WebSocket".to_owned(),
+        _ => String::new(),
     }
 }
 

@@ -35,6 +35,10 @@ pub enum Directive {
     ProxyHCTemplate,
     ProxyHCExpr,
     ProxyHCTPsize,
+    ProxyAddHeaders,
+    Proxy100Continue,
+    ProxyErrorOverride,
+    ProxyBadHeader,
 }
 
 /// How the arguments are written.
@@ -314,6 +318,38 @@ const CATALOGUE: &[Entry] = {
             One,
             "threads for health checks; 0 for one check after the other",
             "16",
+        ),
+        entry(
+            D::ProxyAddHeaders,
+            "ProxyAddHeaders",
+            Section,
+            Flag,
+            "off to send http members no X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Server",
+            "On",
+        ),
+        entry(
+            D::Proxy100Continue,
+            "Proxy100Continue",
+            Section,
+            Flag,
+            "off to answer a client's Expect: 100-continue at once instead of asking the http member",
+            "On",
+        ),
+        entry(
+            D::ProxyErrorOverride,
+            "ProxyErrorOverride",
+            Section,
+            Raw,
+            "on to answer a member's errors with the server's own pages; codes may follow",
+            "Off",
+        ),
+        entry(
+            D::ProxyBadHeader,
+            "ProxyBadHeader",
+            Server,
+            One,
+            "what to do with a line without a colon in the head of an http member: IsError, Ignore or StartBody",
+            "IsError",
         ),
     ]
 };

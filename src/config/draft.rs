@@ -7,7 +7,7 @@ use super::expression::{Expression, ExpressionId, names_groups};
 use super::finding::{Finding, Severity, id};
 use super::health::Expression as Condition;
 use super::origin::Origin;
-use super::plan::{Matching, SectionId, SiteId};
+use super::plan::{ErrorOverride, Matching, SectionId, SiteId};
 use super::proxy::{self, Reader, Surroundings};
 pub use super::section::SectionKind;
 use super::statement::{MountLine, Statement};
@@ -51,6 +51,22 @@ pub(crate) struct DirectoryDraft {
     pub cookie_path: Vec<CookieDraft>,
     pub cookie_domain: Vec<CookieDraft>,
     pub preserve_host: Option<bool>,
+    pub add_headers: Option<bool>,
+    pub pass_continue: Option<bool>,
+    pub error_override: Option<ErrorOverride>,
+}
+
+impl DirectoryDraft {
+    /// `ProxyErrorOverride`: codes of several lines add up.
+    fn override_errors(&mut self, with: ErrorOverride) {
+        self.error_override = Some(match (self.error_override.take(), with) {
+            (Some(ErrorOverride::Codes(mut known)), ErrorOverride::Codes(more)) => {
+                known.extend(more);
+                ErrorOverride::Codes(known)
+            }
+            (_, with) => with,
+        });
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -260,6 +276,9 @@ impl Draft {
                     .cured_by("Move the line out of the virtual host: all members share the threads."));
             }
             Statement::CheckThreads(count) => self.check_threads = Some(count),
+            Statement::AddHeaders(on) => self.says(place).add_headers = Some(on),
+            Statement::PassContinue(on) => self.says(place).pass_continue = Some(on),
+            Statement::ErrorOverride(codes) => self.says(place).override_errors(codes),
             Statement::Nothing => {}
         }
         Ok(())

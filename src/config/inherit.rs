@@ -32,6 +32,9 @@ pub(super) fn defaults(draft: &Draft, site: usize) -> DirectoryDraft {
         merged.cookie_path.extend(says.cookie_path.iter().cloned());
         merged.cookie_domain.extend(says.cookie_domain.iter().cloned());
         merged.preserve_host = says.preserve_host.or(merged.preserve_host);
+        merged.add_headers = says.add_headers.or(merged.add_headers);
+        merged.pass_continue = says.pass_continue.or(merged.pass_continue);
+        merged.error_override = says.error_override.clone().or(merged.error_override);
     }
     merged
 }

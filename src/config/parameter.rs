@@ -82,16 +82,16 @@ pub(crate) const MEMBER: &[Parameter<MemberSettings>] = parameters! { MemberSett
         "IOBufferSize must be >= 512 bytes, or 0 for system default.");
     "receivebuffersize", BUFFER, |s: &mut MemberSettings, v| super::value::buffer(&mut s.receive_buffer, v,
         "ReceiveBufferSize must be >= 512 bytes, or 0 for system default.");
-    "responsefieldsize", COUNT, |_, v| number(&mut None, v, 0, i32::MAX,
-        "ResponseFieldSize must be greater than 0 bytes, or 0 for system default.").map(|_| Taken::HttpOnly);
+    "responsefieldsize", COUNT, |s: &mut MemberSettings, v| number(&mut s.response_field_size, v, 0, i32::MAX,
+        "ResponseFieldSize must be greater than 0 bytes, or 0 for system default.");
     "flushpackets", "On, Off or Auto", flush;
     "flushwait", "milliseconds from 0 to 1000", flush_wait;
     "flusher", "at most 15 characters", |_, v| short_text(&mut None, v, 15,
         "flusher name length must be < 16 characters").map(|_| Taken::NoEffect);
     "secret", TEXT,
         |s: &mut MemberSettings, v| short_text(&mut s.secret, v, 63, "Secret length must be < 64 characters");
-    "upgrade", "at most 15 characters", |_, v| short_text(&mut None, v, 15,
-        "upgrade protocol length must be < 16 characters").map(|_| Taken::HttpOnly);
+    "upgrade", "at most 15 characters", |s: &mut MemberSettings, v| short_text(&mut s.upgrade, v, 15,
+        "upgrade protocol length must be < 16 characters");
     "hcmethod", "NONE, TCP, OPTIONS, HEAD, GET, CPING, OPTIONS11, HEAD11 or GET11", health_method;
     "hcinterval", "at least 100ms", health_interval;
     "hcpasses", COUNT,

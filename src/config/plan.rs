@@ -12,6 +12,7 @@ use super::mounts::{self, MountTable};
 use super::origin::Origin;
 use crate::base::key::Key;
 use crate::base::status::Status;
+use crate::wire::http1::BadHeader;
 
 /// Index into [`Plan::sites`]; 0 is the main server.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
@@ -60,6 +61,8 @@ pub struct Site {
     pub max_forwards: Option<u32>,
     /// `ProxyTimeout`, else `Timeout`: for members that set none themselves.
     pub timeout: Duration,
+    /// `ProxyBadHeader`.
+    pub bad_header: BadHeader,
     /// `ProxySourceAddress`: the local end of connections to members.
     pub source_address: Option<IpAddr>,
     /// `ProxyStatus`: mod_status shows the balancers.
@@ -108,6 +111,31 @@ pub struct Section {
     pub cookie_domain: Vec<CookieRule>,
     /// `ProxyPreserveHost`.
     pub preserve_host: Option<bool>,
+    /// `ProxyAddHeaders`.
+    pub add_headers: Option<bool>,
+    /// `Proxy100Continue`.
+    pub pass_continue: Option<bool>,
+    /// `ProxyErrorOverride`.
+    pub error_override: Option<ErrorOverride>,
+}
+
+/// `ProxyErrorOverride`: which of a member's error pages give way to the server's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ErrorOverride {
+    Off,
+    /// All from 400 on.
+    All,
+    Codes(Vec<u16>),
+}
+
+impl ErrorOverride {
+    pub fn covers(&self, status: u16) -> bool {
+        match self {
+            Self::Off => false,
+            Self::All => (400..600).contains(&status),
+            Self::Codes(codes) => codes.contains(&status),
+        }
+    }
 }
 
 /// `ProxyPassReverse`: how response headers that name a member are turned back.
@@ -286,6 +314,27 @@ pub struct Sticky {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
     Ajp,
+    Http,
+    /// HTTP whose requests may become WebSocket tunnels.
+    Ws,
+}
+
+impl Scheme {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ajp => "ajp",
+            Self::Http => "http",
+            Self::Ws => "ws",
+        }
+    }
+
+    /// The port of a URL that names none.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Ajp => 8009,
+            Self::Http | Self::Ws => 80,
+        }
+    }
 }
 
 /// One worker: a back end URL with its settings.
@@ -297,8 +346,11 @@ pub struct Member {
     pub name: String,
     pub origin: Origin,
     pub scheme: Scheme,
+    /// Lower case, without the brackets of an IPv6 address.
     pub host: String,
     pub port: u16,
+    /// UNIX socket to connect to in place of host and port.
+    pub socket: Option<String>,
     /// Path part of the URL, in front of the forwarded path; often empty. Always empty for a plain worker, whose rules
     /// carry the whole path.
     pub path: String,
@@ -330,6 +382,10 @@ pub struct Member {
     pub secret: String,
     /// How the member's health is checked. Never for a plain worker.
     pub health: Option<HealthCheck>,
+    /// `responsefieldsize`: longest line of the head of an HTTP answer, in bytes.
+    pub response_field_size: usize,
+    /// `upgrade`: the protocols an HTTP member may switch to, as written; empty for none.
+    pub upgrade: String,
     pub written: Written,
 }
 

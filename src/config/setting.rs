@@ -65,6 +65,8 @@ settings! {
         hc_uri: String,
         /// `Some(None)`: a template without an expression.
         hc_expr: Option<std::sync::Arc<Expression>>,
+        response_field_size: u32,
+        upgrade: String,
     }
 }
 
@@ -97,6 +99,7 @@ settings! {
         io_buffer: u32,
         receive_buffer: u32,
         source_address: std::net::IpAddr,
+        bad_header: crate::wire::http1::BadHeader,
         pass_inherit: bool,
         balancer_inherit: bool,
         status: bool,

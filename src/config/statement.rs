@@ -2,7 +2,7 @@
 //! One line of the configuration, understood but not yet connected to the others.
 
 use super::health::Expression;
-use super::plan::Encoding;
+use super::plan::{Encoding, ErrorOverride};
 use super::setting::{BalancerSettings, MemberSettings, SiteSettings};
 use super::url::{BalancerUrl, MemberUrl, shown};
 use crate::base::text::nearest;
@@ -59,6 +59,12 @@ pub(crate) enum Statement {
     CookieDomain { internal: String, public: String },
     /// `ProxyPreserveHost`.
     PreserveHost(bool),
+    /// `ProxyAddHeaders`.
+    AddHeaders(bool),
+    /// `Proxy100Continue`.
+    PassContinue(bool),
+    /// `ProxyErrorOverride`.
+    ErrorOverride(ErrorOverride),
     /// A value of the server.
     Site(SiteSettings),
     /// `ProxyHCTemplate`.

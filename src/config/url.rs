@@ -13,7 +13,7 @@ pub(crate) struct BalancerUrl {
     pub path: String,
 }
 
-/// `ajp://host:port/path`.
+/// `ajp://host:port/path`, `http://…`, `ws://…`, or one of them behind `unix:/socket|`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MemberUrl {
     /// Lower-case scheme and host, no default port, the path as written.
@@ -24,6 +24,8 @@ pub(crate) struct MemberUrl {
     /// Lower case, without the brackets of an IPv6 address.
     pub host: String,
     pub port: u16,
+    /// Path of the UNIX socket that takes the place of host and port.
+    pub socket: Option<String>,
     pub path: String,
 }
 
@@ -55,14 +57,15 @@ impl BadUrl {
     }
 }
 
-const OTHER_SCHEMES: [&str; 11] =
-    ["http", "https", "ws", "wss", "h2", "h2c", "fcgi", "scgi", "uwsgi", "ftp", "unix"];
-const EXAMPLE: &str = "Write it like ajp://127.0.0.1:8009 or balancer://name/.";
+const OTHER_SCHEMES: [&str; 8] = ["https", "wss", "h2", "h2c", "fcgi", "scgi", "uwsgi", "ftp"];
+const EXAMPLE: &str = "Write it like ajp://127.0.0.1:8009, http://127.0.0.1:8080 or balancer://name/.";
+const SOCKET_EXAMPLE: &str = "Write it like unix:/run/app.sock|http://localhost/.";
 
 /// Longest `balancer://name`, as in mod_proxy.
 const LONGEST_BALANCER_NAME: usize = 95;
 const LONGEST_HOST: usize = 255;
-const AJP_PORT: u16 = 8009;
+/// Longest path of a UNIX socket, as in mod_proxy.
+const LONGEST_SOCKET: usize = 95;
 
 /// Reads a URL.
 pub(crate) fn parse(url: &str) -> Result<Url, BadUrl> {
@@ -71,7 +74,10 @@ pub(crate) fn parse(url: &str) -> Result<Url, BadUrl> {
     };
     match scheme.to_ascii_lowercase().as_str() {
         "balancer" => balancer(url, rest).map(Url::Balancer),
-        "ajp" => member(url, rest).map(Url::Member),
+        "ajp" => member(url, Scheme::Ajp, rest, None).map(Url::Member),
+        "http" => member(url, Scheme::Http, rest, None).map(Url::Member),
+        "ws" => member(url, Scheme::Ws, rest, None).map(Url::Member),
+        "unix" => behind_socket(url, rest).map(Url::Member),
         other => Err(unknown_scheme(url, other)),
     }
 }
@@ -103,17 +109,21 @@ fn split_scheme(url: &str) -> Option<(&str, &str)> {
 
 fn unknown_scheme(url: &str, scheme: &str) -> BadUrl {
     let known = OTHER_SCHEMES.contains(&scheme);
-    let guess = if known { None } else { nearest(scheme, ["ajp", "balancer"]) };
+    let guess = if known { None } else { nearest(scheme, ["ajp", "http", "ws", "balancer"]) };
     let cure = match guess {
         Some(guess) => format!("Did you mean {guess}://?"),
-        None if scheme.starts_with("http") => {
-            "Write ajp://host:8009 for a Tomcat with an AJP connector; http:// members come with a later version.".into()
+        None if matches!(scheme, "https" | "wss") => {
+            "Write http://host:8080 or ajp://host:8009 for a member in a trusted network; TLS to members comes with a later version.".into()
         }
-        None => "Write ajp://host:port for a member or balancer://name/ for a balancer.".into(),
+        None => "Write ajp://host:port or http://host:port for a member, or balancer://name/ for a balancer.".into(),
     };
     let reason = if known { "this version cannot speak" } else { "there is no protocol" };
     BadUrl {
-        text: format!("URL {}: {reason} {}, only ajp:// and balancer:// work", shown(url), shown(scheme)),
+        text: format!(
+            "URL {}: {reason} {}, only ajp://, http://, ws:// and balancer:// work",
+            shown(url),
+            shown(scheme)
+        ),
         cure,
         scheme: true,
     }
@@ -134,16 +144,48 @@ fn balancer(url: &str, rest: &str) -> Result<BalancerUrl, BadUrl> {
     Ok(BalancerUrl { name: name.to_ascii_lowercase(), path: path.to_owned() })
 }
 
-fn member(url: &str, rest: &str) -> Result<MemberUrl, BadUrl> {
+/// `unix:/path|http://host/`; `unix:/path|http:` means the host localhost.
+fn behind_socket(url: &str, rest: &str) -> Result<MemberUrl, BadUrl> {
+    let invalid = |why: &str| {
+        let text = format!("ProxyPass|ProxyPassMatch uses an invalid \"unix:\" URL: {}: {why}", shown(url));
+        BadUrl::new(text, SOCKET_EXAMPLE)
+    };
+    let (socket, behind) = rest.split_once('|').ok_or_else(|| invalid("there is no | behind the path"))?;
+    if !socket.starts_with('/') || socket.contains(char::is_control) {
+        return Err(invalid("the path of the socket must begin with a slash"));
+    }
+    if socket.len() > LONGEST_SOCKET {
+        return Err(BadUrl::new(
+            format!("worker uds path ({}) too long", shown(socket)),
+            "Use at most 95 characters.",
+        ));
+    }
+    let (scheme, rest) = split_scheme(behind).ok_or_else(|| invalid("there is no URL behind the |"))?;
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "ajp" => Scheme::Ajp,
+        "http" => Scheme::Http,
+        "ws" => Scheme::Ws,
+        other => return Err(unknown_scheme(url, other)),
+    };
+    let rest = match rest.strip_prefix("//") {
+        None if rest.is_empty() => "//localhost".to_owned(),
+        Some(path) if path.is_empty() || path.starts_with('/') => format!("//localhost{path}"),
+        _ => rest.to_owned(),
+    };
+    member(url, scheme, &rest, Some(socket))
+}
+
+fn member(url: &str, scheme: Scheme, rest: &str, socket: Option<&str>) -> Result<MemberUrl, BadUrl> {
     let absolute = || BadUrl::new(format!("URL must be absolute!: {}", shown(url)), EXAMPLE);
     let unparsable = |why: &str| BadUrl::new(format!("Unable to parse URL: {}: {why}", shown(url)), EXAMPLE);
     let authority_and_path = rest.strip_prefix("//").ok_or_else(absolute)?;
     let end = authority_and_path.find('/').unwrap_or(authority_and_path.len());
     let (authority, path) = authority_and_path.split_at(end);
     if authority.contains('@') {
-        return Err(unparsable("a user name has no meaning in AJP"));
+        return Err(unparsable("a user name has no meaning to a member"));
     }
     let (host, port) = host_and_port(authority).map_err(unparsable)?;
+    let port = port.unwrap_or(scheme.default_port());
     if host.is_empty() {
         return Err(absolute());
     }
@@ -157,11 +199,11 @@ fn member(url: &str, rest: &str) -> Result<MemberUrl, BadUrl> {
     {
         return Err(unparsable(&format!("{} cannot be part of a host name", quoted(&bad.to_string()))));
     }
-    Ok(named(host, port, path))
+    Ok(named(scheme, host, port, path, socket))
 }
 
-/// Host without brackets, and the port.
-fn host_and_port(authority: &str) -> Result<(&str, u16), &'static str> {
+/// Host without brackets, and the port if there is one.
+fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, after) = rest.split_once(']').ok_or("the address has no closing bracket")?;
@@ -180,24 +222,31 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), &'static str> {
         },
     };
     match port {
-        None | Some("") => Ok((host, AJP_PORT)),
+        None | Some("") => Ok((host, None)),
         Some(digits) if !digits.bytes().all(|b| b.is_ascii_digit()) => Err("the port must be a number"),
         Some(digits) => match digits.parse() {
-            Ok(port @ 1..) => Ok((host, port)),
+            Ok(port @ 1..) => Ok((host, Some(port))),
             _ => Err("a port lies between 1 and 65535"),
         },
     }
 }
 
-fn named(host: &str, port: u16, path: &str) -> MemberUrl {
+fn named(scheme: Scheme, host: &str, port: u16, path: &str, socket: Option<&str>) -> MemberUrl {
     let host = host.to_ascii_lowercase();
-    let mut name = if host.contains(':') { format!("ajp://[{host}]") } else { format!("ajp://{host}") };
-    if port != AJP_PORT {
+    let start = socket.map(|socket| format!("unix:{socket}|")).unwrap_or_default();
+    let word = scheme.name();
+    let mut name = if host.contains(':') {
+        format!("{start}{word}://[{host}]")
+    } else {
+        format!("{start}{word}://{host}")
+    };
+    if port != scheme.default_port() {
         name.push_str(&format!(":{port}"));
     }
     let authority = name.len();
     name.push_str(path);
-    MemberUrl { name, authority, scheme: Scheme::Ajp, host, port, path: path.to_owned() }
+    let socket = socket.map(str::to_owned);
+    MemberUrl { name, authority, scheme, host, port, socket, path: path.to_owned() }
 }
 
 #[cfg(test)]
@@ -218,6 +267,11 @@ mod tests {
         assert_eq!(name_of("ajp://[::1]:8010"), "ajp://[::1]:8010");
         assert_eq!(name_of("BALANCER://C/App/"), "c|/App/");
         assert_eq!(name_of("balancer://c"), "c|");
+        assert_eq!(name_of("HTTP://Host:80/App"), "http://host/App");
+        assert_eq!(name_of("http://[::1]:8080/"), "http://[::1]:8080/");
+        assert_eq!(name_of("ws://h"), "ws://h");
+        assert_eq!(name_of("unix:/run/A.sock|HTTP://H/x"), "unix:/run/A.sock|http://h/x");
+        assert_eq!(name_of("unix:/run/a.sock|http:"), "unix:/run/a.sock|http://localhost");
     }
 
     #[test]
@@ -228,12 +282,24 @@ mod tests {
             ("ajp:///x", "URL must be absolute!: ajp:///x"),
             ("ajp://h:x", "Unable to parse URL: ajp://h:x: the port must be a number"),
             ("ajp://h:70000", "Unable to parse URL: ajp://h:70000: a port lies between 1 and 65535"),
+            (
+                "unix:/p",
+                "ProxyPass|ProxyPassMatch uses an invalid \"unix:\" URL: unix:/p: there is no | behind the path",
+            ),
+            (
+                "unix:/p|",
+                "ProxyPass|ProxyPassMatch uses an invalid \"unix:\" URL: unix:/p|: there is no URL behind the |",
+            ),
             ("balancer:x", "Bad syntax for a balancer name (balancer:x)"),
             ("balancer://", "Bad syntax for a balancer name (balancer://)"),
         ] {
             assert_eq!(parse(url).unwrap_err().text, text);
         }
         assert!(parse("apj://h").unwrap_err().cure.contains("ajp"));
+        for url in ["https://h/", "wss://h/", "unix:/p|https://h/"] {
+            let bad = parse(url).unwrap_err();
+            assert!(bad.text.contains("cannot speak") && bad.cure.contains("TLS"), "{bad:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::runtime::Child;
 use super::translate::{Route, dir_conf};
 use super::{ffi, log, pool};
 use crate::config::plan::SectionId;
-use crate::proxy::{Job, Outcome, Scratch, Sections, forward};
+use crate::proxy::{HttpRules, Job, Outcome, Scratch, Sections, forward};
 use crate::wire::uri::EncodedSlashes;
 
 const OK: c_int = ffi::OK as c_int;
@@ -102,6 +102,7 @@ unsafe fn forward_with(
             sections: Sections { plan, defaults: site.defaults, inner },
             timeout: site.timeout,
             source: site.source_address,
+            http: HttpRules { via: site.via, software: software(), bad_header: site.bad_header },
         };
         let mut exchange = match HttpdRequest::new(r, child) {
             Ok(exchange) => exchange,
@@ -126,6 +127,13 @@ unsafe fn forward_with(
             }
         }
     }
+}
+
+/// What `ProxyVia Full` says of this server: its name and version, whatever ServerTokens allow.
+unsafe fn software<'a>() -> &'a [u8] {
+    // SAFETY: httpd's text lives as long as the configuration.
+    let banner = unsafe { pool::bytes(ffi::ap_get_server_banner()) };
+    banner.split(|byte| *byte == b' ').next().unwrap_or_default()
 }
 
 /// What is refused or answered before a member is looked for.

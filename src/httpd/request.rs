@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A request of httpd as the core's [`Exchange`].
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::fmt;
 use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
 use std::slice;
+use std::time::Duration;
 
 use super::runtime::Child;
 use super::{ffi, log, pool};
 use crate::proxy::Exchange;
 use crate::proxy::exchange::{
-    BodyError, BodyRead, Chosen, ClientGone, Level, MAX_PIECES, Push, Request, ResponseLine, Tls,
+    BodyError, BodyRead, Chosen, ClientGone, Level, MAX_PIECES, Push, Request, ResponseLine, Tls, TunnelRead,
 };
 use crate::wire::ajp::BodyLength;
+
+/// httpd's number of HTTP/1.1.
+const HTTP_1_1: c_int = 1001;
 
 /// The live request of the calling thread. All its methods rest on that.
 pub(super) struct HttpdRequest<'r> {
@@ -54,11 +59,16 @@ impl<'r> HttpdRequest<'r> {
                 remote_port: port_of(r.useragent_addr),
                 local_addr: pool::bytes(connection.local_ip),
                 server_name: pool::bytes(ffi::ap_get_server_name(raw)),
+                own_name: pool::bytes((*r.server).server_hostname),
+                own_port: ffi::ap_get_server_port(raw),
                 server_port: port_of(connection.local_addr),
                 is_tls: ffi::margay_is_ssl(raw) != 0,
                 user: pool::some_bytes(r.user),
                 auth_type: pool::some_bytes(r.ap_auth_type),
                 body: if body_was_read(r) { BodyLength::None } else { body_length(r)? },
+                is_subrequest: !r.main.is_null(),
+                // A stream of HTTP/2 has no socket of its own.
+                can_upgrade: connection.master.is_null() && r.proto_num >= HTTP_1_1,
             };
             ffi::margay_out_keep_whole(raw);
             let out = ffi::margay_brigade(raw);
@@ -224,6 +234,11 @@ impl Exchange for HttpdRequest<'_> {
             .filter(|(name, _)| !name.is_empty())
     }
 
+    fn variable(&self, name: &'static CStr) -> Option<&[u8]> {
+        // SAFETY: the request's own table; its text lives as long as the request.
+        unsafe { pool::some_bytes(ffi::apr_table_get(self.raw().subprocess_env, name.as_ptr())) }
+    }
+
     fn body_read(&mut self, want: usize) -> Result<BodyRead, BodyError> {
         if self.body.is_null() {
             // SAFETY: the live request.
@@ -336,6 +351,68 @@ impl Exchange for HttpdRequest<'_> {
                 ffi::apr_table_addn(self.raw().headers_out, name, value);
             }
         }
+    }
+
+    fn error_reason(&mut self, status: u16, reason: &[u8]) {
+        // SAFETY: the live request and its pool.
+        unsafe { (*self.raw).status_line = pool::text(self.raw().pool, &[&digits(status), b" ", reason]) }
+    }
+
+    fn error_header(&mut self, name: &[u8], value: &[u8]) {
+        let (name, value) = (self.text(name), self.text(value));
+        // SAFETY: the request's own table; both lie in its pool.
+        unsafe { ffi::apr_table_addn(self.raw().err_headers_out, name, value) }
+    }
+
+    fn send_interim(&mut self) {
+        // SAFETY: the live request.
+        unsafe { ffi::margay_interim(self.raw) }
+        self.forget_response();
+    }
+
+    fn open_tunnel(&mut self) -> Result<(), ClientGone> {
+        // SAFETY: the live request.
+        let gone = unsafe { ffi::margay_tunnel_open(self.raw) };
+        if gone != 0 { Err(ClientGone) } else { Ok(()) }
+    }
+
+    fn tunnel_fd(&self) -> Option<BorrowedFd<'_>> {
+        // SAFETY: the live request; its socket stays open until its connection ends, which is after the request.
+        unsafe {
+            let fd = ffi::margay_tunnel_fd(self.raw);
+            (fd >= 0).then(|| BorrowedFd::borrow_raw(fd))
+        }
+    }
+
+    fn tunnel_read(&mut self, into: &mut [u8]) -> Result<TunnelRead, ClientGone> {
+        let mut got = 0;
+        // SAFETY: the live request, and room for as many bytes as it is told.
+        let answer =
+            unsafe { ffi::margay_tunnel_read(self.raw, into.as_mut_ptr().cast(), into.len(), &raw mut got) };
+        match u32::try_from(answer) {
+            Ok(ffi::MARGAY_TUNNEL_DATA) => Ok(TunnelRead::Data(got)),
+            Ok(ffi::MARGAY_TUNNEL_NOTHING) => Ok(TunnelRead::Nothing),
+            Ok(ffi::MARGAY_TUNNEL_END) => Ok(TunnelRead::End),
+            _ => Err(ClientGone),
+        }
+    }
+
+    fn tunnel_write(&mut self, data: &[u8]) -> Result<(), ClientGone> {
+        // SAFETY: the live request; the data outlives the pass, which sends all of it.
+        let failed =
+            unsafe { ffi::margay_tunnel_write(self.raw, self.out, data.as_ptr().cast(), data.len()) };
+        if failed != 0 { Err(ClientGone) } else { Ok(()) }
+    }
+
+    fn tunnel_end(&mut self) {
+        // SAFETY: the live request.
+        unsafe { ffi::margay_tunnel_end(self.raw, self.out) }
+    }
+
+    fn client_timeout(&self) -> Duration {
+        // SAFETY: the live request.
+        let microseconds = unsafe { ffi::margay_client_timeout(self.raw) };
+        Duration::from_micros(u64::try_from(microseconds).unwrap_or(0))
     }
 
     fn write(&mut self, pieces: &[&[u8]], push: Push) -> Result<(), ClientGone> {

@@ -4,15 +4,16 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::exchange::{BodyError, ClientGone, Exchange, Level};
-use super::head;
-use super::relay::Relay;
-use super::request_body::{BodyFailure, RequestBody};
-use super::response::{Sections, give_head};
+use super::exchange::{BodyError, ClientGone, Exchange};
+use super::forward::HttpRules;
+use super::request_body::RequestBody;
+use super::response::Sections;
+use super::{ajp, http};
 use crate::backend::buffer::Received;
 use crate::backend::{BackendError, Connection, Lease, Pool, Receiver, SendTime};
-use crate::config::plan::{Flush, Member};
-use crate::wire::ajp::{self, Decoded, Decoder, EncodeError, Message};
+use crate::config::plan::{Member, Scheme};
+use crate::wire::ajp::EncodeError;
+use crate::wire::http1;
 
 /// The buffers of a thread, kept between requests so that a warm request allocates nothing.
 #[derive(Debug, Default)]
@@ -22,6 +23,13 @@ pub struct Scratch {
     pub(super) text: Vec<u8>,
     pub(super) receiver: Receiver,
     pub(super) route: Vec<u8>,
+}
+
+/// The buffers of one try.
+pub struct Buffers<'s> {
+    pub packet: &'s mut Vec<u8>,
+    pub text: &'s mut Vec<u8>,
+    pub receiver: &'s mut Receiver,
 }
 
 /// What a try needs to know; the same for all tries of a request but for the member.
@@ -40,6 +48,7 @@ pub struct Attempt<'a> {
     pub careful: bool,
     /// Kept connections are not to be used.
     pub fresh: bool,
+    pub http: HttpRules<'a>,
 }
 
 /// How far a try came before it failed.
@@ -63,6 +72,8 @@ pub struct Answered {
     pub status: u16,
     /// Bytes of body received.
     pub received: u64,
+    /// The server answers with a page of its own (`ProxyErrorOverride`).
+    pub replaced: bool,
 }
 
 /// Why a try did not end in a response.
@@ -83,6 +94,8 @@ pub enum Failure {
     NoBody,
     /// The request does not fit into the protocol.
     Encode(EncodeError),
+    /// The same for HTTP.
+    EncodeHttp(http1::EncodeError),
 }
 
 impl From<ClientGone> for Failure {
@@ -97,11 +110,11 @@ impl Failure {
         match self {
             Self::Backend { stage, .. } | Self::Client { stage, .. } => *stage == Stage::Passed,
             Self::Gone => true,
-            Self::NoBody | Self::Encode(_) => false,
+            Self::NoBody | Self::Encode(_) | Self::EncodeHttp(_) => false,
         }
     }
 
-    fn at(stage: Stage) -> impl Fn(BackendError) -> Failure {
+    pub(super) fn at(stage: Stage) -> impl Fn(BackendError) -> Failure {
         move |error| Failure::Backend { error, stage }
     }
 }
@@ -115,51 +128,26 @@ impl Attempt<'_> {
         &self,
         exchange: &mut E,
         body: &mut RequestBody,
-        packet: &mut Vec<u8>,
-        text: &mut Vec<u8>,
-        receiver: &mut Receiver,
+        buffers: Buffers<'_>,
         connected: impl FnOnce(),
     ) -> Result<Answered, Failure> {
-        packet.clear();
-        head::write(exchange, self.member, self.uri, self.session_route, packet).map_err(Failure::Encode)?;
-        let mut lease = self.pool.acquire().map_err(Failure::at(Stage::NotSent))?;
-        let connection = self.connect(&mut lease, receiver).map_err(Failure::at(Stage::NotSent))?;
-        connected();
-
-        receiver.clear();
-        body.begin_try();
-        let asked = SendTime::now();
-        let reused = connection.is_reused();
-        let mut sent = 0;
-        let limit = ajp::max_body(self.member.packet_size);
-        if let Err(error) = body.send_head(exchange, connection, packet, limit, &mut sent) {
-            let stage = match (sent < packet.len(), reused) {
-                (true, true) => Stage::StaleNotSent,
-                (true, false) => Stage::NotSent,
-                (false, true) => Stage::Stale,
-                (false, false) => Stage::Sent,
-            };
-            return Err(Failure::Backend { error, stage });
+        match self.member.scheme {
+            Scheme::Ajp => ajp::run(self, exchange, body, buffers, connected),
+            Scheme::Http | Scheme::Ws => http::run(self, exchange, body, buffers, connected),
         }
-        self.first_bytes(connection, receiver, asked, reused)?;
-        let unsure = reused && !self.careful;
-        self.receive(exchange, body, text, receiver, lease, unsure)
     }
 
-    /// The connection for this try: the warmest kept one that is still quiet, else a new one; with `ping`, one that
-    /// answered.
-    fn connect<'l>(
-        &self,
-        lease: &'l mut Lease<'_>,
-        receiver: &mut Receiver,
-    ) -> Result<&'l mut Connection, BackendError> {
+    /// The connection for this try: the warmest kept one that is still quiet, else a new one.
+    pub(super) fn connect<'l>(&self, lease: &'l mut Lease<'_>) -> Result<&'l mut Connection, BackendError> {
         let now = Instant::now();
         if self.fresh {
             // One kept connection has ended, and the others are as old.
             lease.discard();
             self.pool.clear();
         }
-        while lease.connection().is_some_and(|kept| !kept.is_quiet(now, self.careful)) {
+        // Nobody says when bytes arrived at a UNIX socket, so only a look tells what was there before.
+        let always = self.careful || self.member.socket.is_some();
+        while lease.connection().is_some_and(|kept| !kept.is_quiet(now, always)) {
             lease.take_other();
         }
         if let Some(kept) = lease.connection() {
@@ -167,44 +155,11 @@ impl Attempt<'_> {
         } else {
             lease.dial(self.member, self.timeout, self.source)?;
         }
-        if let Some(limit) = self.member.ping {
-            let is_kept = lease.connection().is_some_and(|connection| connection.is_reused());
-            match self.ping(lease, limit, receiver) {
-                // A kept connection may have died without a word; a new one tells whether the member has.
-                Err(_) if is_kept => {
-                    lease.discard();
-                    lease.dial(self.member, self.timeout, self.source)?;
-                    self.ping(lease, limit, receiver)?;
-                }
-                result => result?,
-            }
-        }
         lease.connection().ok_or(BackendError::Closed)
     }
 
-    fn ping(
-        &self,
-        lease: &mut Lease<'_>,
-        limit: Duration,
-        receiver: &mut Receiver,
-    ) -> Result<(), BackendError> {
-        let because = |error: BackendError| BackendError::Ping { cause: error.to_string() };
-        let connection = lease.connection().ok_or(BackendError::Closed)?;
-        connection.limit(limit).map_err(BackendError::of_io)?;
-        receiver.clear();
-        let mut cping = [std::io::IoSlice::new(&ajp::CPING)];
-        connection.send(&mut cping, &mut 0).map_err(|error| because(BackendError::of_io(error)))?;
-        while !ajp::decode_cpong(receiver.window()).map_err(|error| because(error.into()))? {
-            match receiver.fill(connection) {
-                Ok(Received::Data) => {}
-                Ok(_) => return Err(because(BackendError::Closed)),
-                Err(error) => return Err(because(BackendError::of_io(error))),
-            }
-        }
-        connection.limit(self.timeout).map_err(BackendError::of_io)
-    }
-
-    fn first_bytes(
+    /// Receives the first bytes of the answer.
+    pub(super) fn first_bytes(
         &self,
         connection: &mut Connection,
         receiver: &mut Receiver,
@@ -224,109 +179,13 @@ impl Attempt<'_> {
         }
     }
 
-    /// Reads the answer to its end: everything that one receive brought is taken before the next. `unsure`: nobody looked
-    /// whether the connection was quiet before the request was sent.
-    fn receive<E: Exchange>(
-        &self,
-        exchange: &mut E,
-        body: &mut RequestBody,
-        text: &mut Vec<u8>,
-        receiver: &mut Receiver,
-        mut lease: Lease<'_>,
-        unsure: bool,
-    ) -> Result<Answered, Failure> {
-        // What is no good answer may have been sent before the question.
-        let doubted = |stage| if unsure && stage == Stage::Sent { Stage::Stale } else { stage };
-        let mut decoder = Decoder::new(self.member.packet_size);
-        let mut relay = Relay::new(exchange.request().method == b"HEAD");
-        loop {
-            let mut used = 0;
-            let mut pieces = relay.begin_pass();
-            let mut flush = false;
-            let mut wanted = None;
-            let mut ended = None;
-            let window = receiver.window();
-            while ended.is_none() && wanted.is_none() {
-                let next = decoder.next(&window[used..]).map_err(|error| Failure::Backend {
-                    error: error.into(),
-                    stage: doubted(relay.stage()),
-                })?;
-                let Decoded::Message { message, used: taken } = next else { break };
-                used += taken;
-                match message {
-                    Message::Headers(head) => {
-                        let length = give_head(exchange, &head, self.sections, text);
-                        relay.head(head.status, length);
-                    }
-                    Message::Chunk(data) => relay.take(data, &mut pieces, exchange)?,
-                    Message::Flush => flush |= relay.has_head(),
-                    Message::GetBody(limit) => wanted = Some(limit),
-                    Message::End { reuse } => ended = Some(reuse),
-                }
-            }
-            if let Some(reuse) = ended {
-                let leftover = window.len() - used;
-                if leftover > 0 && doubted(relay.stage()) == Stage::Stale {
-                    // Two answers came in one piece, and the first may be the one that nobody asked for.
-                    return Err(Failure::Backend { error: BackendError::Stray, stage: Stage::Stale });
-                }
-                if leftover > 0 {
-                    let member = &self.member.name;
-                    exchange.log(
-                        Level::Warning,
-                        "MGY3107",
-                        format_args!("{member} sent {leftover} bytes after the end of its response; the connection is closed"),
-                    );
-                }
-                if reuse && leftover == 0 && relay.is_exact() {
-                    lease.finish();
-                } else {
-                    drop(lease);
-                }
-                return relay.finish(pieces, exchange, &self.member.name);
-            }
-            // A packet that is still incomplete says that more is on its way, so nothing is pushed for it.
-            let flush = flush || self.member.flush == Flush::On && !pieces.is_empty();
-            relay.pass(&pieces, flush, exchange)?;
-            receiver.consume(used);
-            let Some(connection) = lease.connection() else {
-                return Err(Failure::Backend { error: BackendError::Closed, stage: relay.stage() });
-            };
-            if let Some(limit) = wanted {
-                self.send_body(exchange, body, connection, limit, relay.stage())?;
-                if !receiver.window().is_empty() {
-                    continue;
-                }
-            }
-            if let Flush::Auto(wait) = self.member.flush
-                && relay.holds_back()
-                && !connection.wait_readable(wait)
-            {
-                relay.pass(&relay.begin_pass(), true, exchange)?;
-            }
-            match receiver.fill(connection) {
-                Ok(Received::Data) => {}
-                Ok(_) => return Err(Failure::Backend { error: BackendError::Closed, stage: relay.stage() }),
-                Err(error) => {
-                    return Err(Failure::Backend { error: BackendError::of_io(error), stage: relay.stage() });
-                }
-            }
+    /// How far a request came whose head is `length` bytes long and of which `sent` bytes went out.
+    pub(super) fn unsent(sent: usize, length: usize, reused: bool) -> Stage {
+        match (sent < length, reused) {
+            (true, true) => Stage::StaleNotSent,
+            (true, false) => Stage::NotSent,
+            (false, true) => Stage::Stale,
+            (false, false) => Stage::Sent,
         }
-    }
-
-    fn send_body<E: Exchange>(
-        &self,
-        exchange: &mut E,
-        body: &mut RequestBody,
-        connection: &Connection,
-        asked_for: u16,
-        stage: Stage,
-    ) -> Result<(), Failure> {
-        let largest = ajp::max_body(self.member.packet_size);
-        let limit = if asked_for == 0 { largest } else { largest.min(usize::from(asked_for)) };
-        body.send_next(exchange, connection, limit).map_err(|failure| match failure {
-            BodyFailure::Client(error) => Failure::Client { error, stage },
-            BodyFailure::Backend(error) => Failure::Backend { error, stage },
-        })
     }
 }

@@ -3,8 +3,11 @@
 //!
 //! The adapter implements it over httpd's request; tests implement it over memory.
 
+use std::ffi::CStr;
 use std::fmt;
 use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use crate::config::plan::{BalancerId, MemberId};
 use crate::wire::ajp::BodyLength;
@@ -24,12 +27,21 @@ pub struct Request<'a> {
     pub remote_host: Option<&'a [u8]>,
     pub remote_port: u16,
     pub local_addr: &'a [u8],
+    /// Name under which the client asked, as far as the server lets it choose.
     pub server_name: &'a [u8],
+    /// The server's own name (`ServerName`).
+    pub own_name: &'a [u8],
+    /// Port that belongs to `own_name`, as `UseCanonicalName` and `UseCanonicalPhysicalPort` have it.
+    pub own_port: u16,
     pub server_port: u16,
     pub is_tls: bool,
     pub user: Option<&'a [u8]>,
     pub auth_type: Option<&'a [u8]>,
     pub body: BodyLength,
+    /// The request is one the server makes for a part of another.
+    pub is_subrequest: bool,
+    /// The client speaks HTTP/1.1 on a connection of its own, so that the connection may become a tunnel.
+    pub can_upgrade: bool,
 }
 
 /// What the server knows of the client's TLS connection.
@@ -95,6 +107,16 @@ pub struct BodyRead {
     pub end: bool,
 }
 
+/// What one look at the client's side of a tunnel brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TunnelRead {
+    Data(usize),
+    /// Nothing for now.
+    Nothing,
+    /// The client will send no more.
+    End,
+}
+
 /// How loud a log line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -118,6 +140,9 @@ pub trait Exchange {
     /// Request attributes from the environment: variables `AJP_x`, given as `x`.
     fn attributes(&self) -> impl Iterator<Item = (&[u8], &[u8])>;
 
+    /// A variable of the request's environment.
+    fn variable(&self, name: &'static CStr) -> Option<&[u8]>;
+
     /// Reads once from the client, at most `want` bytes, behind what is kept already. Blocks until there is some.
     ///
     /// # Errors
@@ -138,6 +163,42 @@ pub trait Exchange {
 
     /// Takes one header of the response.
     fn response_header(&mut self, name: &[u8], value: &[u8]);
+
+    /// Takes the reason phrase for the error page that the server makes in place of the response.
+    fn error_reason(&mut self, status: u16, reason: &[u8]);
+
+    /// Takes one header for the error page that the server makes in place of the response.
+    fn error_header(&mut self, name: &[u8], value: &[u8]);
+
+    /// Sends the response line and headers taken so far as an interim answer (1xx), and forgets them.
+    fn send_interim(&mut self);
+
+    /// Sends the response line and headers taken so far (101); from now on the client's connection is a tunnel.
+    ///
+    /// # Errors
+    /// The client is gone.
+    fn open_tunnel(&mut self) -> Result<(), ClientGone>;
+
+    /// The client's socket, to wait for data; `None` if it has none.
+    fn tunnel_fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Reads from the tunnel without waiting.
+    ///
+    /// # Errors
+    /// The client is gone.
+    fn tunnel_read(&mut self, into: &mut [u8]) -> Result<TunnelRead, ClientGone>;
+
+    /// Sends data through the tunnel at once.
+    ///
+    /// # Errors
+    /// The client is gone, or took nothing for too long.
+    fn tunnel_write(&mut self, data: &[u8]) -> Result<(), ClientGone>;
+
+    /// Tells the client that nothing more will come.
+    fn tunnel_end(&mut self);
+
+    /// How long the server waits for its clients (`Timeout`).
+    fn client_timeout(&self) -> Duration;
 
     /// Passes data on. The first call also sends the head.
     ///

@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::attempt::{Answered, Attempt, Failure, Scratch};
+use super::attempt::{Answered, Attempt, Buffers, Failure, Scratch};
 use super::exchange::{BodyError, Chosen, Exchange, Level, Request};
+use super::http;
 use super::judge::{self, Next};
 use super::request_body::RequestBody;
 use super::response::Sections;
@@ -16,9 +17,10 @@ use crate::balance::transition::{self, Event};
 use crate::balance::{Bindings, Chooser, InForce, NoMember, Session, Tried};
 use crate::base::clock::Clock;
 use crate::config::Plan;
-use crate::config::plan::{Balancer, BalancerId, Encoding, Member, MemberId, Worker};
+use crate::config::plan::{Balancer, BalancerId, Encoding, Member, MemberId, Scheme, Via, Worker};
 use crate::shared::{Lane, MemberSlot, Region};
 use crate::wire::ajp::max_body;
+use crate::wire::http1::BadHeader;
 use crate::wire::uri::{self, EncodedSlashes};
 
 /// What all requests of a process share.
@@ -43,6 +45,17 @@ impl<'w> World<'w> {
     }
 }
 
+/// What a server says about its HTTP members.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HttpRules<'j> {
+    /// `ProxyVia`.
+    pub via: Via,
+    /// What `ProxyVia Full` adds, like `Apache/2.4.62`.
+    pub software: &'j [u8],
+    /// `ProxyBadHeader`.
+    pub bad_header: BadHeader,
+}
+
 /// Where one request goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'j> {
@@ -57,6 +70,7 @@ pub struct Job<'j> {
     /// `ProxyTimeout`, else `Timeout`.
     pub timeout: Duration,
     pub source: Option<IpAddr>,
+    pub http: HttpRules<'j>,
 }
 
 /// How a request ended.
@@ -143,11 +157,9 @@ impl<'a> Forward<'a> {
                 Ok(member) => member,
                 Err(status) => return Outcome::Answer(otherwise.unwrap_or(status)),
             };
-            if otherwise.is_none() {
-                // Not before a member is found: the first read makes the server send "100 Continue".
-                if let Err(BodyError(status)) = self.body.read_first(exchange, self.packet_limit(member)) {
-                    return Outcome::Client(status);
-                }
+            // Not before a member is found: the first read makes the server send "100 Continue".
+            if let Err(BodyError(status)) = self.read_first(member, exchange) {
+                return Outcome::Client(status);
             }
             match self.try_member(member, exchange, scratch) {
                 Next::Done => return Outcome::Done,
@@ -202,6 +214,15 @@ impl<'a> Forward<'a> {
         }
     }
 
+    /// Reads what the member must have with the head (AJP), or what is better at hand before a connection is taken (HTTP).
+    fn read_first<E: Exchange>(&mut self, member: MemberId, exchange: &mut E) -> Result<(), BodyError> {
+        match self.world.plan.member(member).scheme {
+            Scheme::Ajp => self.body.read_first(exchange, self.packet_limit(member)),
+            Scheme::Http | Scheme::Ws if http::leaves_body_to_member(exchange, self.job.sections) => Ok(()),
+            Scheme::Http | Scheme::Ws => self.body.read_ahead(exchange),
+        }
+    }
+
     /// The first packet must fit every member that may get it.
     fn packet_limit(&self, member: MemberId) -> usize {
         let own = self.world.plan.member(member).packet_size;
@@ -220,6 +241,9 @@ impl<'a> Forward<'a> {
             let failure = match result {
                 Ok(answered) => {
                     slot.add_bytes_read(answered.received);
+                    if answered.replaced {
+                        return Next::Answer(answered.status);
+                    }
                     self.fail_on_status(id, answered.status, exchange);
                     return Next::Done;
                 }
@@ -264,11 +288,12 @@ impl<'a> Forward<'a> {
             source: self.job.source,
             careful: !self.idempotent,
             fresh: self.fresh,
+            http: self.job.http,
         };
         let connected = || {
             transition::apply(self.world.slot(id), Event::Alive, self.world.clock.now());
         };
-        attempt.run(exchange, &mut self.body, packet, text, receiver, connected)
+        attempt.run(exchange, &mut self.body, Buffers { packet, text, receiver }, connected)
     }
 
     fn write_uri(&self, member: &Member, out: &mut Vec<u8>) {

@@ -6,8 +6,9 @@ use super::exchange::{BodyError, Exchange, Level};
 use crate::backend::BackendError;
 use crate::balance::retry::{Body, Phase, Repeat, Verdict};
 use crate::balance::transition::Event;
-use crate::config::plan::{Balancer, Member};
+use crate::config::plan::{Balancer, Member, Scheme};
 use crate::wire::ajp::EncodeError;
+use crate::wire::http1;
 
 /// What to do after a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,7 @@ impl Case<'_> {
         match failure {
             Failure::Backend { error, stage } => self.judge_backend(&error, stage, exchange),
             Failure::Encode(error) => Judgement::of(self.judge_encode(error, exchange)),
+            Failure::EncodeHttp(error) => Judgement::of(self.judge_encode_http(error, exchange)),
             Failure::NoBody => Judgement::of(Next::Answer(502)),
             Failure::Client { error: BodyError(status), stage } => {
                 exchange.log(
@@ -85,11 +87,24 @@ impl Case<'_> {
         Next::Answer(status)
     }
 
+    fn judge_encode_http<E: Exchange>(&self, error: http1::EncodeError, exchange: &E) -> Next {
+        let (status, id) = match error {
+            http1::EncodeError::Target { .. } => (403, "MGY3203"),
+            _ => (400, "MGY3204"),
+        };
+        exchange.log(Level::Error, id, format_args!("request for {} refused: {error}", self.member.name));
+        Next::Answer(status)
+    }
+
     fn judge_backend<E: Exchange>(&self, error: &BackendError, stage: Stage, exchange: &mut E) -> Judgement {
         let timed_out = matches!(error, BackendError::Timeout);
         let phase = self.phase(stage, timed_out);
         let body = if self.body_at_hand { Body::Whole } else { Body::Gone };
-        let verdict = Repeat { idempotent: self.idempotent, body }.verdict(phase);
+        let repeat = Repeat { idempotent: self.idempotent, body };
+        let verdict = match self.member.scheme {
+            Scheme::Ajp => repeat.verdict(phase),
+            Scheme::Http | Scheme::Ws => http_verdict(error, phase, repeat.verdict(phase)),
+        };
         if verdict == Verdict::SameMember {
             let (level, id) = match error {
                 BackendError::Stray => (Level::Warning, "MGY3108"),
@@ -116,6 +131,9 @@ impl Case<'_> {
             Verdict::SameMember | Verdict::CutOff => Next::Answer(502),
         };
         let event = if stage == Stage::Stale { None } else { self.event(error, phase, timed_out) };
+        // A member that breaks off an HTTP answer stays in service: that may be the application's doing.
+        let keeps_serving = self.member.scheme != Scheme::Ajp && event == Some(Event::ExchangeFailed);
+        let event = event.filter(|_| !keeps_serving);
         Judgement::Next { event, next }
     }
 
@@ -149,9 +167,11 @@ impl Case<'_> {
         let (id, stock) = match (error, stage) {
             (BackendError::Busy { .. }, _) => ("MGY3002", "AH00941"),
             (BackendError::Resolve { .. }, _) => ("MGY3003", "AH00898"),
-            (BackendError::Connect { .. }, _) => ("MGY3004", "AH00957"),
+            (BackendError::Connect { .. } | BackendError::ConnectSocket { .. }, _) => ("MGY3004", "AH00957"),
             (BackendError::Ping { .. }, _) => ("MGY3005", "AH01012"),
+            (BackendError::NoContinue, _) => ("MGY3007", "AH01102"),
             (_, Stage::Passed) => ("MGY3104", "AH00893"),
+            (BackendError::MalformedHttp(_), _) => ("MGY3109", "AH01102"),
             (BackendError::Malformed(_) | BackendError::Stray, _) => ("MGY3103", "AH01030"),
             (BackendError::Timeout, _) => ("MGY3102", "AH00992"),
             (_, Stage::NotSent | Stage::StaleNotSent) => ("MGY3006", "AH00896"),
@@ -182,9 +202,25 @@ impl Judgement {
 /// Stock's status, but for answers that are no AJP and names that do not resolve.
 fn status_for(error: &BackendError, stock: u16) -> u16 {
     match error {
-        BackendError::Malformed(_) | BackendError::Stray => 502,
+        BackendError::Malformed(_) | BackendError::MalformedHttp(_) | BackendError::Stray => 502,
         BackendError::Resolve { .. } => 500,
         _ => stock,
+    }
+}
+
+/// Over HTTP a broken answer is 502. Silence and bytes that are no HTTP are answers of their own, which the next member
+/// would only repeat; a connection that ended is not.
+fn http_verdict(error: &BackendError, phase: Phase, of_ajp: Verdict) -> Verdict {
+    if matches!(phase, Phase::NotConnected | Phase::ConnectionStaleBeforeSend | Phase::PassedToClient) {
+        return of_ajp;
+    }
+    let is_answer =
+        matches!(error, BackendError::Timeout | BackendError::MalformedHttp(_) | BackendError::Stray);
+    match of_ajp {
+        Verdict::NextMember { .. } if is_answer => Verdict::Answer(502),
+        Verdict::NextMember { .. } => Verdict::NextMember { or_else: 502 },
+        Verdict::Answer(_) => Verdict::Answer(502),
+        other => other,
     }
 }
 

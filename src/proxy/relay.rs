@@ -22,6 +22,8 @@ pub struct Relay {
     announced: Option<u64>,
     /// The member sent more than it announced.
     excess: bool,
+    /// Nothing of the response is passed on; the server makes one of its own.
+    replaced: bool,
     received: u64,
     /// Data or the head was passed to the server.
     passed: bool,
@@ -47,6 +49,7 @@ impl Relay {
             is_head_request,
             announced: None,
             excess: false,
+            replaced: false,
             received: 0,
             passed: false,
             held: false,
@@ -61,8 +64,18 @@ impl Relay {
     /// The head has come; nothing goes out for it alone.
     pub fn head(&mut self, status: u16, content_length: Option<u64>) {
         self.status = Some(status);
-        self.bodiless = self.is_head_request || matches!(status, 204 | 304);
+        self.bodiless = self.is_head_request || self.replaced || matches!(status, 204 | 304);
         self.announced = content_length.filter(|_| !self.bodiless);
+    }
+
+    /// The server's own page takes the place of this response: it is read to its end, so that the connection can be kept.
+    pub fn replace(&mut self) {
+        self.replaced = true;
+    }
+
+    /// Does the server hold back something that the client could have?
+    pub fn is_waiting(&self) -> bool {
+        !self.replaced && (self.held || !self.passed)
     }
 
     pub fn has_head(&self) -> bool {
@@ -129,7 +142,7 @@ impl Relay {
         flush: bool,
         exchange: &mut E,
     ) -> Result<(), Failure> {
-        if pieces.is_empty() && !flush {
+        if self.replaced || pieces.is_empty() && !flush {
             return Ok(());
         }
         self.passed = true;
@@ -148,7 +161,11 @@ impl Relay {
         exchange: &mut E,
         member: &str,
     ) -> Result<Answered, Failure> {
-        let answered = Answered { status: self.status.unwrap_or(0), received: self.received };
+        let answered =
+            Answered { status: self.status.unwrap_or(0), received: self.received, replaced: self.replaced };
+        if self.replaced {
+            return Ok(answered);
+        }
         if self.is_exact() {
             exchange.write(pieces.as_slice(), Push::End)?;
             return Ok(answered);

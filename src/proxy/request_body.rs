@@ -11,15 +11,19 @@ use crate::wire::ajp::{BodyLength, EMPTY_BODY_PACKET, body_packet_header};
 #[derive(Debug)]
 pub struct RequestBody {
     /// Bytes still to be read from the client; `None` if unknown.
-    unread: Option<u64>,
+    pub(super) unread: Option<u64>,
+    /// The client announced a body.
+    pub(super) has_any: bool,
+    /// What ends a body in chunks went out on this connection, or is not needed.
+    pub(super) is_closed: bool,
     /// The client's body has ended.
-    ended: bool,
+    pub(super) ended: bool,
     /// Bytes the exchange keeps: the current packet, and what was read beyond it.
-    kept: usize,
+    pub(super) kept: usize,
     /// Bytes of these that went out on the current connection.
-    handed_over: usize,
+    pub(super) handed_over: usize,
     /// The current packet is the first one: nothing that was sent is lost.
-    whole: bool,
+    pub(super) whole: bool,
     /// Bytes sent to members, over all tries.
     pub sent: u64,
 }
@@ -39,7 +43,8 @@ impl RequestBody {
             BodyLength::Known(n) => (Some(n), n == 0),
             BodyLength::Chunked => (None, false),
         };
-        Self { unread, ended, kept: 0, handed_over: 0, whole: true, sent: 0 }
+        let has_any = length != BodyLength::None;
+        Self { unread, has_any, is_closed: false, ended, kept: 0, handed_over: 0, whole: true, sent: 0 }
     }
 
     /// Can everything that was sent be sent again, with nothing left to come?
@@ -50,6 +55,7 @@ impl RequestBody {
     /// Begins anew on another connection.
     pub fn begin_try(&mut self) {
         self.handed_over = 0;
+        self.is_closed = false;
     }
 
     /// Does a packet go out with the head, without being asked for? AJP wants exactly this with a Content-Length above 0.
@@ -62,15 +68,15 @@ impl RequestBody {
     /// # Errors
     /// The client did not deliver.
     pub fn read_first<E: Exchange>(&mut self, exchange: &mut E, limit: usize) -> Result<(), BodyError> {
-        let Some(length) = self.unread else { return Ok(()) };
-        let want = usize::try_from(length).unwrap_or(usize::MAX).min(limit);
+        let Some(unread) = self.unread.filter(|_| self.whole) else { return Ok(()) };
+        let want = usize::try_from(unread).unwrap_or(usize::MAX).saturating_add(self.kept).min(limit);
         while self.kept < want {
             self.read(exchange, want - self.kept)?;
         }
         Ok(())
     }
 
-    fn read<E: Exchange>(&mut self, exchange: &mut E, want: usize) -> Result<(), BodyError> {
+    pub(super) fn read<E: Exchange>(&mut self, exchange: &mut E, want: usize) -> Result<(), BodyError> {
         let got = exchange.body_read(want)?;
         self.kept += got.bytes;
         if let Some(unread) = &mut self.unread {

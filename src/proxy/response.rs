@@ -5,7 +5,7 @@ use super::exchange::{Exchange, ResponseLine};
 use super::rewrite;
 use crate::config::Plan;
 use crate::config::plan::SectionId;
-use crate::wire::ajp::ResponseHead;
+use crate::wire::http1::is_hop_by_hop;
 
 /// The sections that apply to a request, outermost first.
 #[derive(Debug, Clone, Copy)]
@@ -20,54 +20,80 @@ impl<'a> Sections<'a> {
     pub fn iter(self) -> impl Iterator<Item = &'a crate::config::plan::Section> + Clone {
         std::iter::once(self.defaults).chain(self.inner.iter().copied()).map(move |id| self.plan.section(id))
     }
+
+    /// The innermost value that was said.
+    pub fn innermost<T>(self, value: impl Fn(&'a crate::config::plan::Section) -> Option<T>) -> Option<T> {
+        self.iter().filter_map(value).last()
+    }
+
+    /// Does the server's own error page take the place of the member's? (`ProxyErrorOverride`)
+    pub fn overrides(self, status: u16) -> bool {
+        status >= 400
+            && self
+                .innermost(|section| section.error_override.as_ref())
+                .is_some_and(|rule| rule.covers(status))
+    }
 }
 
-/// Hands status and headers to the exchange; the Content-Length, if the member gave one valid number.
-pub fn give_head<E: Exchange>(
+/// Hands status and headers to the exchange, but for those about the connection.
+pub fn give_head<'h, E: Exchange>(
     exchange: &mut E,
-    head: &ResponseHead<'_>,
+    line: ResponseLine<'_>,
+    headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
     sections: Sections<'_>,
     scratch: &mut Vec<u8>,
-) -> Option<u64> {
-    // Tomcat writes the digits of the status because AJP wants a phrase; they say nothing.
-    let reason = head.reason.filter(|reason| !reason.is_empty() && !reason.iter().all(u8::is_ascii_digit));
-    let content_length = head.content_length;
-    exchange.response_line(ResponseLine { status: head.status, reason, content_length });
-    for (name, value) in head.headers() {
-        if is_framing(name) {
-            continue;
-        }
-        if rewrite::names_a_url(name) {
-            match rewrite::url(sections.plan, sections.iter(), value, scratch) {
-                None => exchange.response_header(name, value),
-                Some(false) => exchange.response_header(name, scratch),
-                Some(true) => {
-                    let mut whole = Vec::new();
-                    exchange.own_url(scratch, &mut whole);
-                    exchange.response_header(name, &whole);
-                }
-            }
-        } else if name.eq_ignore_ascii_case(b"Set-Cookie")
-            && rewrite::cookie(sections.iter(), value, scratch).is_some()
-        {
-            exchange.response_header(name, scratch);
-        } else {
-            exchange.response_header(name, value);
-        }
+) {
+    let reason = line.reason.filter(|reason| says_something(reason));
+    exchange.response_line(ResponseLine { reason, ..line });
+    for (name, value) in headers.filter(|(name, _)| !is_hop_by_hop(name)) {
+        give_header(exchange, name, value, sections, scratch);
     }
-    content_length
 }
 
-/// Headers about the connection between us and the member, which the server writes anew for its own (RFC 9110, 7.6.1).
-fn is_framing(name: &[u8]) -> bool {
-    let known: &[&[u8]] = match name.len() {
-        2 => &[b"TE"],
-        7 => &[b"Upgrade", b"Trailer"],
-        10 => &[b"Connection", b"Keep-Alive"],
-        14 => &[b"Content-Length"],
-        16 => &[b"Proxy-Connection"],
-        17 => &[b"Transfer-Encoding"],
-        _ => return false,
-    };
-    known.iter().any(|known| name.eq_ignore_ascii_case(known))
+/// Hands one header to the exchange, turned back to this server where a rule says so.
+pub fn give_header<E: Exchange>(
+    exchange: &mut E,
+    name: &[u8],
+    value: &[u8],
+    sections: Sections<'_>,
+    scratch: &mut Vec<u8>,
+) {
+    if rewrite::names_a_url(name) {
+        match rewrite::url(sections.plan, sections.iter(), value, scratch) {
+            None => exchange.response_header(name, value),
+            Some(false) => exchange.response_header(name, scratch),
+            Some(true) => {
+                let mut whole = Vec::new();
+                exchange.own_url(scratch, &mut whole);
+                exchange.response_header(name, &whole);
+            }
+        }
+    } else if name.eq_ignore_ascii_case(b"Set-Cookie")
+        && rewrite::cookie(sections.iter(), value, scratch).is_some()
+    {
+        exchange.response_header(name, scratch);
+    } else {
+        exchange.response_header(name, value);
+    }
+}
+
+/// What the server's own page takes over from the member's: the phrase, and on 401 how to log in.
+pub fn keep_for_own_page<'h, E: Exchange>(
+    exchange: &mut E,
+    line: ResponseLine<'_>,
+    headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+) {
+    if let Some(reason) = line.reason.filter(|reason| says_something(reason)) {
+        exchange.error_reason(line.status, reason);
+    }
+    if line.status == 401 {
+        for (name, value) in headers.filter(|(name, _)| name.eq_ignore_ascii_case(b"WWW-Authenticate")) {
+            exchange.error_header(name, value);
+        }
+    }
+}
+
+/// Tomcat writes the digits of the status because AJP wants a phrase; they say nothing.
+fn says_something(reason: &[u8]) -> bool {
+    !reason.is_empty() && !reason.iter().all(u8::is_ascii_digit)
 }

@@ -4,4 +4,6 @@
 
 pub mod ajp;
 pub mod cookie;
+pub mod http1;
+pub mod token;
 pub mod uri;

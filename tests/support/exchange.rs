@@ -3,23 +3,37 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::ffi::CStr;
 use std::fmt;
-use std::io::IoSlice;
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use margay::proxy::Exchange;
 use margay::proxy::exchange::{
-    BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls,
+    BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls, TunnelRead,
 };
 use margay::wire::ajp::BodyLength;
 
 /// What happened to the response, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
-    Line { status: u16, length: Option<u64> },
+    Line {
+        status: u16,
+        length: Option<u64>,
+    },
     Header(String, String),
-    Write { pieces: Vec<Vec<u8>>, push: Push },
+    Write {
+        pieces: Vec<Vec<u8>>,
+        push: Push,
+    },
     Cut,
     Forget,
+    /// An interim answer: what stands before belongs to it.
+    Interim,
+    ErrorHeader(String, String),
+    /// The response became a tunnel.
+    Tunnel,
 }
 
 /// The variables a choice sets.
@@ -52,6 +66,11 @@ pub struct FakeExchange {
     pub length: BodyLength,
     pub coming: VecDeque<Vec<u8>>,
     pub end: BodyEnd,
+    pub protocol: Vec<u8>,
+    pub user: Option<Vec<u8>>,
+    pub variables: Vec<(&'static str, &'static str)>,
+    /// The client's end of a tunnel.
+    pub socket: Option<std::os::unix::net::UnixStream>,
     pub on_write: OnWrite,
     kept: VecDeque<Vec<u8>>,
     /// How often the client's body was read.
@@ -70,6 +89,10 @@ impl FakeExchange {
             length: BodyLength::None,
             coming: VecDeque::new(),
             end: BodyEnd::WithLastPiece,
+            protocol: b"HTTP/1.1".to_vec(),
+            user: None,
+            variables: Vec::new(),
+            socket: None,
             on_write: Box::new(|_, _| Ok(())),
             kept: VecDeque::new(),
             reads: 0,
@@ -105,6 +128,12 @@ impl FakeExchange {
         self
     }
 
+    /// With a variable of the request's environment.
+    pub fn variable(mut self, name: &'static str, value: &'static str) -> FakeExchange {
+        self.variables.push((name, value));
+        self
+    }
+
     /// With the session of that route.
     pub fn session(self, route: &str) -> FakeExchange {
         self.header("Cookie", &format!("JSESSIONID=s.{route}"))
@@ -130,7 +159,11 @@ impl FakeExchange {
 
     /// The calls since the last forgotten response.
     fn last_response(&self) -> &[Call] {
-        let start = self.calls.iter().rposition(|call| *call == Call::Forget).map_or(0, |at| at + 1);
+        let start = self
+            .calls
+            .iter()
+            .rposition(|call| matches!(call, Call::Forget | Call::Interim))
+            .map_or(0, |at| at + 1);
         &self.calls[start..]
     }
 
@@ -219,6 +252,15 @@ impl FakeExchange {
                     assert!(written, "a response that has not begun is cut: {:?}", self.calls);
                     over = true;
                 }
+                Call::Interim => {
+                    assert!(head && !written, "an interim answer out of place: {:?}", self.calls);
+                    head = false;
+                }
+                Call::ErrorHeader(..) => assert!(!head && !written, "for no error page: {:?}", self.calls),
+                Call::Tunnel => {
+                    assert!(head && !written, "a tunnel without a head: {:?}", self.calls);
+                    over = true;
+                }
                 Call::Forget => {
                     assert!(!written, "what went out cannot be forgotten: {:?}", self.calls);
                     head = false;
@@ -236,18 +278,22 @@ impl Exchange for FakeExchange {
     fn request(&self) -> Request<'_> {
         Request {
             method: &self.method,
-            protocol: b"HTTP/1.1",
+            protocol: &self.protocol,
             query: self.query.as_deref(),
             remote_addr: b"192.0.2.7",
             remote_host: None,
             remote_port: 40000,
             local_addr: b"192.0.2.1",
             server_name: b"www.example.test",
+            own_name: b"www.example.test",
+            own_port: 80,
             server_port: 80,
             is_tls: false,
-            user: None,
+            user: self.user.as_deref(),
             auth_type: None,
             body: self.length,
+            is_subrequest: false,
+            can_upgrade: self.socket.is_some(),
         }
     }
 
@@ -261,6 +307,11 @@ impl Exchange for FakeExchange {
 
     fn attributes(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         std::iter::empty()
+    }
+
+    fn variable(&self, name: &'static CStr) -> Option<&[u8]> {
+        let found = self.variables.iter().find(|(known, _)| known.as_bytes() == name.to_bytes());
+        found.map(|(_, value)| value.as_bytes())
     }
 
     fn body_read(&mut self, want: usize) -> Result<BodyRead, BodyError> {
@@ -322,6 +373,52 @@ impl Exchange for FakeExchange {
 
     fn response_header(&mut self, name: &[u8], value: &[u8]) {
         self.calls.push(Call::Header(lossy(name), lossy(value)));
+    }
+
+    fn error_reason(&mut self, _: u16, _: &[u8]) {}
+
+    fn error_header(&mut self, name: &[u8], value: &[u8]) {
+        self.calls.push(Call::ErrorHeader(lossy(name), lossy(value)));
+    }
+
+    fn send_interim(&mut self) {
+        self.calls.push(Call::Interim);
+    }
+
+    fn open_tunnel(&mut self) -> Result<(), ClientGone> {
+        self.calls.push(Call::Tunnel);
+        let socket = self.socket.as_ref().ok_or(ClientGone)?;
+        socket.set_nonblocking(true).map_err(|_| ClientGone)
+    }
+
+    fn tunnel_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.as_ref().map(AsFd::as_fd)
+    }
+
+    fn tunnel_read(&mut self, into: &mut [u8]) -> Result<TunnelRead, ClientGone> {
+        match self.socket.as_ref().ok_or(ClientGone)?.read(into) {
+            Ok(0) => Ok(TunnelRead::End),
+            Ok(n) => Ok(TunnelRead::Data(n)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(TunnelRead::Nothing),
+            Err(_) => Err(ClientGone),
+        }
+    }
+
+    fn tunnel_write(&mut self, data: &[u8]) -> Result<(), ClientGone> {
+        let mut socket = self.socket.as_ref().ok_or(ClientGone)?;
+        socket.set_nonblocking(false).map_err(|_| ClientGone)?;
+        socket.write_all(data).map_err(|_| ClientGone)?;
+        socket.set_nonblocking(true).map_err(|_| ClientGone)
+    }
+
+    fn tunnel_end(&mut self) {
+        if let Some(socket) = &self.socket {
+            let _ = socket.shutdown(std::net::Shutdown::Write);
+        }
+    }
+
+    fn client_timeout(&self) -> Duration {
+        Duration::from_secs(30)
     }
 
     fn write(&mut self, pieces: &[&[u8]], push: Push) -> Result<(), ClientGone> {

@@ -39,7 +39,7 @@ impl Mpm {
 pub enum Front {
     /// Ours.
     Margay,
-    /// mod_proxy, mod_proxy_balancer and mod_proxy_ajp: what the expectations are checked against.
+    /// mod_proxy, mod_proxy_balancer, mod_proxy_http and mod_proxy_ajp: what the expectations are checked against.
     Stock,
 }
 
@@ -64,9 +64,10 @@ impl Front {
     }
 }
 
-const STOCK: [&str; 7] = [
+const STOCK: [&str; 8] = [
     "slotmem_shm",
     "proxy",
+    "proxy_http",
     "proxy_balancer",
     "proxy_ajp",
     "lbmethod_byrequests",

@@ -10,6 +10,7 @@ pub mod ajp_text;
 pub mod black_hole;
 pub mod client;
 pub mod fault;
+pub mod http_peer;
 pub mod httpd;
 pub mod load;
 pub mod log;

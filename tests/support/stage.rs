@@ -77,6 +77,7 @@ impl Stage {
             sections: Sections { plan: &self.plan, defaults: self.plan.site(SiteId(0)).defaults, inner: &[] },
             timeout: self.timeout,
             source: None,
+            http: Default::default(),
         };
         self.run(&job, exchange, scratch)
     }

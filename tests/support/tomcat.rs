@@ -17,9 +17,17 @@ const HOME: &str = "/usr/share/tomcat10";
 /// Starting a JVM and compiling a page on a busy machine.
 pub const START_LIMIT: Duration = Duration::from_secs(180);
 
-/// A Tomcat with one AJP connector. It is killed when this is dropped.
+/// What a Tomcat listens for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connector {
+    Ajp,
+    Http,
+}
+
+/// A Tomcat with one connector. It is killed when this is dropped.
 pub struct Tomcat {
     route: String,
+    connector: Connector,
     port: u16,
     base: PathBuf,
     child: Option<Child>,
@@ -36,9 +44,14 @@ impl Tomcat {
         tomcat
     }
 
-    /// Starts the process and returns at once.
+    /// Starts the process with an AJP connector and returns at once.
     pub fn launch(base: PathBuf, route: &str, port: u16) -> Tomcat {
-        let mut tomcat = Tomcat { route: route.to_string(), port, base, child: None };
+        Tomcat::launch_with(Connector::Ajp, base, route, port)
+    }
+
+    /// Starts the process and returns at once.
+    pub fn launch_with(connector: Connector, base: PathBuf, route: &str, port: u16) -> Tomcat {
+        let mut tomcat = Tomcat { route: route.to_string(), connector, port, base, child: None };
         tomcat.write_base();
         tomcat.launch_again();
         tomcat
@@ -52,9 +65,15 @@ impl Tomcat {
         self.port
     }
 
-    /// `ajp://127.0.0.1:port`
+    /// `ajp://127.0.0.1:port`, or the same with `http`.
     pub fn url(&self) -> String {
-        format!("ajp://127.0.0.1:{}", self.port)
+        let scheme = if self.connector == Connector::Ajp { "ajp" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
+    /// `AJP` or `HTTP`.
+    pub fn protocol(&self) -> &'static str {
+        if self.connector == Connector::Ajp { "AJP" } else { "HTTP" }
     }
 
     /// The process; 0 while it is down.
@@ -72,7 +91,7 @@ impl Tomcat {
         }
         let write =
             |name: &str, text: &str| fs::write(self.base.join(name), text).expect("a file of the Tomcat");
-        write("conf/server.xml", &server_xml(&self.route, self.port));
+        write("conf/server.xml", &server_xml(self.connector, &self.route, self.port));
         write("conf/web.xml", WEB_XML);
         write("conf/catalina.properties", PROPERTIES);
         write("conf/logging.properties", LOGGING);
@@ -129,6 +148,13 @@ impl Tomcat {
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         let ask = || -> std::io::Result<bool> {
             let mut stream = TcpStream::connect(address)?;
+            if self.connector == Connector::Http {
+                stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+                stream.write_all(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+                let mut start = [0; 12];
+                stream.read_exact(&mut start)?;
+                return Ok(start.ends_with(b" 200"));
+            }
             stream.set_read_timeout(Some(Duration::from_millis(500)))?;
             stream.write_all(&ajp_text::CPING)?;
             let mut pong = [0; 5];
@@ -187,12 +213,16 @@ pub fn missing() -> Option<String> {
     }
 }
 
-fn server_xml(route: &str, port: u16) -> String {
+fn server_xml(connector: Connector, route: &str, port: u16) -> String {
+    let protocol = match connector {
+        Connector::Ajp => r#"protocol="AJP/1.3" secretRequired="false""#,
+        Connector::Http => r#"protocol="HTTP/1.1""#,
+    };
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <Server port="-1">
   <Service name="Catalina">
-    <Connector protocol="AJP/1.3" address="127.0.0.1" port="{port}" secretRequired="false"
+    <Connector {protocol} address="127.0.0.1" port="{port}"
                maxThreads="64" minSpareThreads="4"/>
     <Engine name="Catalina" defaultHost="localhost" jvmRoute="{route}">
       <Host name="localhost" appBase="webapps" unpackWARs="false" autoDeploy="false"/>

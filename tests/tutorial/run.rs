@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What `make run` starts: two Tomcats, httpd with the tutorial's configuration, and a page to look at.
+//! What `make run` starts: two Tomcats, httpd with an example's configuration, and a page to look at.
+//!
+//! The argument names the example, a file of httpd-conf/examples without its ending.
 //!
 //! Everything lives in `target/run`, listens on loopback only and ends with Ctrl-C.
 
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use support::httpd::{Builder, Front, Httpd, module_path};
-use support::tomcat::{self, Tomcat};
+use support::tomcat::{self, Connector, Tomcat};
 
 /// How long a Tomcat that died stays away before it is started again.
 const AWAY: Duration = Duration::from_secs(30);
@@ -39,12 +41,13 @@ fn run() -> Result<(), String> {
         return Err(format!("{} is not there: run `cargo build` first", module_path().display()));
     }
     let dir = run_dir()?;
-    let ports = Ports::choose();
-    let front = front(&dir, &ports)?;
+    let example = Example::chosen()?;
+    let ports = Ports::choose(&example);
+    let front = front(&dir, &example, &ports)?;
 
     let mut tomcats = vec![
-        Tomcat::launch(dir.join("TomcatA"), "TomcatA", ports.a),
-        Tomcat::launch(dir.join("TomcatB"), "TomcatB", ports.b),
+        Tomcat::launch_with(example.connector, dir.join("TomcatA"), "TomcatA", ports.a),
+        Tomcat::launch_with(example.connector, dir.join("TomcatB"), "TomcatB", ports.b),
     ];
     if !wait_for(&mut tomcats, &ended)? {
         return Ok(());
@@ -98,6 +101,37 @@ fn is_in_use(dir: &Path) -> bool {
     pid.is_some_and(support::process::is_alive)
 }
 
+/// The configuration that is shown.
+struct Example {
+    file: PathBuf,
+    connector: Connector,
+    /// The members as the file names them.
+    members: [(&'static str, u16); 2],
+}
+
+impl Example {
+    /// That of the first argument, else the tutorial's.
+    fn chosen() -> Result<Example, String> {
+        let name = std::env::args().nth(1).filter(|name| !name.is_empty());
+        let name = name.unwrap_or_else(|| "tutorial-proxy".to_owned());
+        let (connector, members) = match name.as_str() {
+            "tutorial-proxy" => {
+                (Connector::Ajp, [("ajp://127.0.0.1:8009", 8009), ("ajp://127.0.0.1:8010", 8010)])
+            }
+            "tutorial-http" => {
+                (Connector::Http, [("http://127.0.0.1:8081", 8081), ("http://127.0.0.1:8082", 8082)])
+            }
+            _ => {
+                return Err(format!(
+                    "there is no example {name}: write EXAMPLE=tutorial-proxy or EXAMPLE=tutorial-http"
+                ));
+            }
+        };
+        let file = support::source_dir().join(format!("httpd-conf/examples/{name}.conf"));
+        Ok(Example { file, connector, members })
+    }
+}
+
 /// Where everything listens: the tutorial's ports, or the next free ones.
 struct Ports {
     http: u16,
@@ -106,9 +140,10 @@ struct Ports {
 }
 
 impl Ports {
-    fn choose() -> Ports {
-        let a = free_from("TomcatA (AJP)", 8009, &[8010]);
-        let b = free_from("TomcatB (AJP)", 8010, &[a]);
+    fn choose(example: &Example) -> Ports {
+        let [(_, a), (_, b)] = example.members;
+        let a = free_from("TomcatA", a, &[b]);
+        let b = free_from("TomcatB", b, &[a]);
         Ports { http: free_from("httpd", 8080, &[a, b]), a, b }
     }
 }
@@ -123,14 +158,15 @@ fn free_from(who: &str, wanted: u16, taken: &[u16]) -> u16 {
 }
 
 /// httpd with the example file, its addresses replaced where the ports were taken; checked with `-t`.
-fn front(dir: &Path, ports: &Ports) -> Result<Builder, String> {
-    let example = support::source_dir().join("httpd-conf/examples/tutorial-proxy.conf");
-    let text =
-        std::fs::read_to_string(&example).map_err(|error| format!("{}: {error}", example.display()))?;
+fn front(dir: &Path, example: &Example, ports: &Ports) -> Result<Builder, String> {
+    let [(a, _), (b, _)] = example.members;
+    let scheme = a.split("127").next().unwrap_or_default();
+    let example = &example.file;
+    let text = std::fs::read_to_string(example).map_err(|error| format!("{}: {error}", example.display()))?;
     let text = text
-        .replace("ajp://127.0.0.1:8009", &format!("ajp://127.0.0.1:{}", ports.a))
-        .replace("ajp://127.0.0.1:8010", &format!("ajp://127.0.0.1:{}", ports.b));
-    let file = dir.join("tutorial-proxy.conf");
+        .replace(a, &format!("{scheme}127.0.0.1:{}", ports.a))
+        .replace(b, &format!("{scheme}127.0.0.1:{}", ports.b));
+    let file = dir.join("example.conf");
     std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
     let builder = Httpd::builder("run")
         .prefix(dir.join("httpd"))
@@ -163,7 +199,8 @@ fn wait_for(tomcats: &mut [Tomcat], ended: &AtomicBool) -> Result<bool, String> 
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        println!("{} answers on AJP port {} (process {}).", tomcat.route(), tomcat.port(), tomcat.pid());
+        let (route, protocol) = (tomcat.route(), tomcat.protocol());
+        println!("{route} answers on {protocol} port {} (process {}).", tomcat.port(), tomcat.pid());
     }
     Ok(true)
 }

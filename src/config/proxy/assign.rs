@@ -6,9 +6,10 @@ use crate::base::text::{leading_integer, nearest, quoted};
 use crate::config::directive::Directive;
 use crate::config::finding::{Finding, id};
 use crate::config::parameter::{self, BALANCER, MEMBER, OFTEN_MEANT, Parameter};
+use crate::config::plan::Scheme;
 use crate::config::setting::{BalancerSettings, MemberSettings};
 use crate::config::statement::{Pair, TargetLine};
-use crate::config::url::{Url, shown};
+use crate::config::url::{self, Url, shown};
 use crate::config::value::{Refused, Taken};
 
 /// Whose settings a line sets: its URL as written, and the balancer a member belongs to.
@@ -105,6 +106,9 @@ fn set<S>(
     known: &Parameter<S>,
     settings: &mut S,
 ) -> Result<(), Finding> {
+    if HTTP_ONLY.contains(&known.name) && is_ajp(whose.url) {
+        reader.note(format!("{} {} acts for http:// members only", reader.name(), pair.shown()));
+    }
     let taken = (known.set)(settings, &pair.value)
         .map_err(|refused| bad_value(reader, whose, pair, known.name, known.allowed, refused))?;
     let start = format!("{} {}", reader.name(), pair.shown());
@@ -128,15 +132,18 @@ fn set<S>(
                 number_cure(known.name, "=", number, rest),
             );
         }
-        Taken::HttpOnly => {
-            reader.note(format!("{start} acts for http:// members only; this version has none"))
-        }
         Taken::Growth => reader.note(format!(
             "{start} has no effect in this version: balancer-manager changes members, and adds none"
         )),
         Taken::NoEffect => reader.note(format!("{start} has no effect on ajp:// members")),
     }
     Ok(())
+}
+
+const HTTP_ONLY: [&str; 2] = ["responsefieldsize", "upgrade"];
+
+fn is_ajp(url: &str) -> bool {
+    matches!(url::parse(url), Ok(Url::Member(member)) if member.scheme == Scheme::Ajp)
 }
 
 /// What to write instead of a number with something behind it.

@@ -7,6 +7,7 @@ mod assign;
 mod health;
 mod later;
 mod member;
+mod override_errors;
 mod pass;
 mod reader;
 mod reverse;
@@ -43,6 +44,9 @@ pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         | D::ProxyDomain
         | D::ProxyPassInterpolateEnv
         | D::HeartbeatStorage => later::read(reader, args),
+        D::ProxyAddHeaders => reader.flag(args).map(Statement::AddHeaders),
+        D::Proxy100Continue => reader.flag(args).map(Statement::PassContinue),
+        D::ProxyErrorOverride => override_errors::read(reader, args),
         _ => server::read(reader, args),
     }
 }

@@ -12,6 +12,7 @@ use crate::config::plan::Via;
 use crate::config::setting::SiteSettings;
 use crate::config::statement::Statement;
 use crate::config::url::shown;
+use crate::wire::http1::BadHeader;
 
 pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding> {
     use Directive as D;
@@ -32,6 +33,7 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
 fn one_word(reader: &mut Reader, site: &mut SiteSettings, word: &str) -> Result<(), Finding> {
     use Directive as D;
     match reader.directive {
+        D::ProxyBadHeader => site.bad_header = Some(bad_header(reader, word)?),
         D::ProxyVia => site.via = Some(via(reader, word)?),
         D::ProxyTimeout => site.timeout = Some(timeout(reader, word)?),
         D::ProxyMaxForwards => site.max_forwards = Some(u32::try_from(integer(reader, word)).ok()),
@@ -74,6 +76,18 @@ fn status(reader: &Reader, word: &str) -> Result<bool, Finding> {
         _ => {
             let text = format!("ProxyStatus must be one of: off | on | full: not {}", quoted(word));
             Err(reader.error(id::BAD_VALUE, text))
+        }
+    }
+}
+
+fn bad_header(reader: &Reader, word: &str) -> Result<BadHeader, Finding> {
+    match word.to_ascii_lowercase().as_str() {
+        "iserror" => Ok(BadHeader::IsError),
+        "ignore" => Ok(BadHeader::Ignore),
+        "startbody" => Ok(BadHeader::StartBody),
+        _ => {
+            let text = "ProxyBadHeader must be one of: IsError | Ignore | StartBody";
+            Err(reader.error(id::BAD_VALUE, format!("{text}: not {}", quoted(word))))
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::code::{self, message};
 use super::error::DecodeError;
 use super::frame::{self, CPONG, Frame, Reader};
+use crate::wire::token;
 
 /// The fewest bytes a header takes: a coded name and an empty value.
 const SMALLEST_HEADER: usize = 5;
@@ -249,7 +250,7 @@ fn read_name<'b>(reader: &mut Reader<'b>) -> Result<&'b [u8], DecodeError> {
         0 => Err(DecodeError::EmptyName { at }),
         length => {
             let name = reader.terminated(usize::from(length), "header name")?;
-            match name.iter().position(|byte| !code::is_token_byte(*byte)) {
+            match name.iter().position(|byte| !token::is_token_byte(*byte)) {
                 None => Ok(name),
                 Some(bad) => Err(DecodeError::Character {
                     at: reader.at() - 1 - name.len() + bad,

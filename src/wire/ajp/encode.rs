@@ -4,6 +4,7 @@
 use super::code::{self, Dialect, attribute};
 use super::error::EncodeError;
 use super::frame::{self, PACKET_HEADER, REQUEST_MAGIC};
+use crate::wire::token;
 use crate::wire::uri;
 
 /// The longest string that can be expressed: one more is the mark of the null string.
@@ -347,7 +348,7 @@ impl Drop for ForwardRequest<'_> {
 }
 
 fn fault_of_line(line: &RequestLine<'_>) -> Option<EncodeError> {
-    if !code::is_token(line.method) {
+    if !token::is_token(line.method) {
         return Some(EncodeError::Method);
     }
     if let Some(at) = uri::forbidden_at(line.uri) {

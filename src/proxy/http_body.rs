@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The request body on its way to an HTTP member: read ahead while it is small, then piece by piece.
+
+use std::io::IoSlice;
+
+use super::exchange::{BodyError, Exchange, MAX_PIECES};
+use super::request_body::{BodyFailure, RequestBody};
+use crate::backend::{BackendError, Connection};
+use crate::wire::http1::{LAST_CHUNK, chunk_header};
+
+/// So much is read before a connection is taken, in bytes: a small slow upload holds none.
+const AHEAD: usize = 16384;
+
+/// How the member learns where the body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyFraming {
+    /// There is no body, and no header says so.
+    None,
+    /// By Content-Length.
+    Length(u64),
+    Chunked,
+}
+
+impl RequestBody {
+    /// Reads until the body ends or is no small one.
+    ///
+    /// # Errors
+    /// The client did not deliver.
+    pub(super) fn read_ahead<E: Exchange>(&mut self, exchange: &mut E) -> Result<(), BodyError> {
+        self.read_up_to(exchange, AHEAD)
+    }
+
+    /// Reads until the body ends or `limit` bytes are kept.
+    ///
+    /// # Errors
+    /// The client did not deliver.
+    pub(super) fn read_up_to<E: Exchange>(
+        &mut self,
+        exchange: &mut E,
+        limit: usize,
+    ) -> Result<(), BodyError> {
+        while self.has_any && !self.ended && self.whole && self.kept < limit {
+            self.read(exchange, (limit - self.kept).min(AHEAD))?;
+        }
+        Ok(())
+    }
+
+    /// What goes out with the length of the body.
+    pub(super) fn framing(&self) -> BodyFraming {
+        match self.unread {
+            _ if !self.has_any => BodyFraming::None,
+            Some(unread) => BodyFraming::Length(unread + self.kept as u64),
+            None if self.ended => BodyFraming::Length(self.kept as u64),
+            None => BodyFraming::Chunked,
+        }
+    }
+
+    /// Has all of it gone out on this connection?
+    pub(super) fn is_sent(&self) -> bool {
+        !self.has_any || self.ended && self.handed_over == self.kept && self.is_closed
+    }
+
+    /// Sends the head and what is kept of the body, in one call.
+    ///
+    /// # Errors
+    /// The socket's; `sent` counts what went out.
+    pub(super) fn send_start<E: Exchange>(
+        &mut self,
+        exchange: &E,
+        connection: &Connection,
+        head: &[u8],
+        framing: BodyFraming,
+        sent: &mut usize,
+    ) -> Result<(), BackendError> {
+        self.is_closed = framing != BodyFraming::Chunked;
+        self.send_kept(exchange, connection, head, framing, sent)
+    }
+
+    /// Reads the next piece from the client and sends it.
+    ///
+    /// # Errors
+    /// Either side.
+    pub(super) fn send_more<E: Exchange>(
+        &mut self,
+        exchange: &mut E,
+        connection: &Connection,
+        framing: BodyFraming,
+    ) -> Result<(), BodyFailure> {
+        exchange.body_consume(self.handed_over);
+        self.whole &= self.handed_over == 0;
+        self.kept -= self.handed_over;
+        self.handed_over = 0;
+        if !self.ended {
+            self.read(exchange, AHEAD).map_err(BodyFailure::Client)?;
+        }
+        self.send_kept(exchange, connection, &[], framing, &mut 0).map_err(BodyFailure::Backend)
+    }
+
+    fn send_kept<E: Exchange>(
+        &mut self,
+        exchange: &E,
+        connection: &Connection,
+        head: &[u8],
+        framing: BodyFraming,
+        sent: &mut usize,
+    ) -> Result<(), BackendError> {
+        let size = self.kept;
+        self.handed_over = size;
+        self.sent += size as u64;
+        let (chunked, last) = (framing == BodyFraming::Chunked, self.ended && !self.is_closed);
+        let mut room = [0; 18];
+        let before = if chunked && size > 0 { chunk_header(size, &mut room) } else { &[] };
+        let after: &[u8] = match (chunked && size > 0, last) {
+            (true, true) => b"\r\n0\r\n\r\n",
+            (true, false) => b"\r\n",
+            (false, true) => LAST_CHUNK,
+            (false, false) => b"",
+        };
+        self.is_closed |= last;
+        let mut body = [IoSlice::new(&[]); MAX_PIECES];
+        let count = exchange.body_pieces(size, &mut body);
+        let mut many = Vec::new();
+        if body[..count].iter().map(|piece| piece.len()).sum::<usize>() < size {
+            // More pieces than one call takes: a client that sends a few bytes at a time.
+            let mut all = vec![IoSlice::new(&[]); size];
+            let count = exchange.body_pieces(size, &mut all);
+            many.extend(all[..count].iter().flat_map(|piece| piece.iter().copied()));
+        }
+        let mut pieces = [IoSlice::new(&[]); MAX_PIECES + 3];
+        let mut filled = 0;
+        for piece in [IoSlice::new(head), IoSlice::new(before)] {
+            if !piece.is_empty() {
+                pieces[filled] = piece;
+                filled += 1;
+            }
+        }
+        if many.is_empty() {
+            pieces[filled..filled + count].copy_from_slice(&body[..count]);
+            filled += count;
+        } else {
+            pieces[filled] = IoSlice::new(&many);
+            filled += 1;
+        }
+        if !after.is_empty() {
+            pieces[filled] = IoSlice::new(after);
+            filled += 1;
+        }
+        connection.send(&mut pieces[..filled], sent).map_err(BackendError::of_io)
+    }
+}
