@@ -13,8 +13,8 @@ use super::lint;
 use super::mounts::MountTable;
 use super::origin::Origin;
 use super::plan::{
-    Balancer, BalancerId, Destination, Flush, Member, MemberId, Mount, Plan, PoolLimits, ReverseFrom,
-    ReverseRule, Scheme, Section, SectionId, Site, SiteId, Sticky, Target, Worker,
+    Balancer, BalancerId, Destination, Flush, Inherits, Member, MemberId, Mount, Plan, PoolLimits,
+    ReverseFrom, ReverseRule, Scheme, Section, SectionId, Site, SiteId, Sticky, Target, Worker, Written,
 };
 use super::setting::{BalancerSettings, FlushMode, MemberSettings};
 use super::url::{self, Url};
@@ -94,6 +94,8 @@ pub(super) struct Compiler<'a> {
     views: Vec<View>,
     /// By site: ids of its plain workers, in the order of the draft.
     workers: Vec<Vec<MemberId>>,
+    /// Balancers that rules name and nobody declared for the site: no page shows them.
+    lost: Vec<BalancerId>,
 }
 
 impl<'a> Compiler<'a> {
@@ -106,6 +108,7 @@ impl<'a> Compiler<'a> {
             findings: Vec::new(),
             views: Vec::new(),
             workers: Vec::new(),
+            lost: Vec::new(),
         }
     }
 
@@ -142,6 +145,7 @@ impl<'a> Compiler<'a> {
         let defaults = self.section(site, &defaults);
         self.plan.sections.push(defaults);
         let mut balancers: Vec<_> = self.views[site].iter().map(|(name, id)| (name.clone(), *id)).collect();
+        balancers.retain(|(_, id)| !self.lost.contains(id));
         balancers.sort_by_key(|(_, id)| *id);
         Site {
             name: self.draft.sites[site].name.clone(),
@@ -151,6 +155,13 @@ impl<'a> Compiler<'a> {
             max_forwards: settings.max_forwards.flatten(),
             timeout: settings.timeout.unwrap_or(self.site_facts(site).timeout),
             source_address: settings.source_address,
+            status: settings.status.unwrap_or(false),
+            // Not inherited, as in stock.
+            persist: self.draft.sites[site].settings.persist.unwrap_or(false),
+            inherits: Inherits {
+                balancers: settings.balancer_inherit.unwrap_or(true),
+                rules: settings.pass_inherit.unwrap_or(true),
+            },
             bad_header: settings.bad_header.unwrap_or_default(),
             balancers,
             workers: self.workers_of(site),
@@ -249,6 +260,7 @@ impl<'a> Compiler<'a> {
             members: Vec::new(),
         };
         let id = self.balancer(site, &empty, &empty.settings, Vec::new());
+        self.lost.push(id);
         self.views[site].insert(name.to_owned(), id);
         id
     }
@@ -326,6 +338,13 @@ impl<'a> Compiler<'a> {
             health: balancer.and_then(|_| self.health(site, settings)),
             response_field_size: field_size(settings.response_field_size),
             upgrade: upgrade(url.scheme, settings),
+            written: Written {
+                retry: settings.retry.is_some(),
+                tcp_keepalive: settings.tcp_keepalive.is_some(),
+                reuse: settings.reuse.is_some(),
+                io_buffer: settings.io_buffer,
+                receive_buffer: settings.receive_buffer,
+            },
         });
         MemberId(index(self.plan.members.len() - 1))
     }

@@ -12,11 +12,6 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
     use Directive as D;
     match reader.directive {
         D::BalancerGrowth => growth(reader, args)?,
-        D::BalancerPersist => {
-            if reader.flag(args)? {
-                reader.note("BalancerPersist On has no effect: error states and counters survive graceful restarts without it, and nothing survives a stop");
-            }
-        }
         D::NoProxy => reader.note("NoProxy has no effect: members are asked directly anyway"),
         D::ProxyDomain => reader.note("ProxyDomain has no effect: it is for forward proxies"),
         _ => return Err(not_available(reader, args)),

@@ -38,7 +38,6 @@ pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         D::ProxyHCTPsize => health::read_threads(reader, args),
         D::ProxyPreserveHost => reader.flag(args).map(Statement::PreserveHost),
         D::BalancerGrowth
-        | D::BalancerPersist
         | D::ProxyRemote
         | D::ProxyRemoteMatch
         | D::NoProxy
