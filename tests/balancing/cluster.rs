@@ -207,9 +207,6 @@ fn member(text: &str) -> Member {
         flush: Flush::Off,
         secret: String::new(),
         health: None,
-        socket: None,
-        response_field_size: 8192,
-        upgrade: String::new(),
         written: Written::default(),
     };
     for (name, value) in words.map(|word| word.split_once('=').unwrap()) {
