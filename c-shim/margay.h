@@ -17,6 +17,7 @@
 #include "http_ssl.h"
 #include "http_connection.h"
 #include "mod_core.h"
+#include "mod_status.h"
 #include "ap_mpm.h"
 #include "apr_strings.h"
 #include "apr_fnmatch.h"
@@ -59,6 +60,9 @@ int margay_on_pre_translate(request_rec *r);
 int margay_on_translate(request_rec *r);
 /* Forwards the request, or DECLINED. */
 int margay_on_request(request_rec *r);
+
+/* mod_status makes its page: writes the balancers to it, as lines for programs or as tables. */
+int margay_on_status_section(request_rec *r, int lines);
 
 /* ---- Rust calls C ----------------------------------------------------------------------------------------------- */
 

@@ -17,6 +17,11 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     return result == OK ? margay_on_post_config(pconf, plog, ptemp, server) : result;
 }
 
+static int status_section(request_rec *r, int flags)
+{
+    return margay_on_status_section(r, flags & AP_STATUS_SHORT);
+}
+
 static void register_hooks(apr_pool_t *p)
 {
     /* A RewriteRule speaks first, as with mod_proxy; then our rules, before aliases and the document root. */
@@ -33,6 +38,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_translate_name(margay_on_translate, after_rewrite, NULL, APR_HOOK_FIRST);
     ap_hook_map_to_storage(margay_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(margay_on_request, NULL, NULL, APR_HOOK_FIRST);
+    APR_OPTIONAL_HOOK(ap, status_hook, status_section, NULL, NULL, APR_HOOK_MIDDLE);
     margay_stand_in(p);
 }
 

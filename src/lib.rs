@@ -8,7 +8,8 @@
 //! 2. [`config`]: text to [`config::Plan`]; [`shared`]: memory seen by all processes
 //! 3. [`balance`]: who gets the request
 //! 4. [`backend`]: connections to members
-//! 5. [`proxy`]: the life of one forwarded request; [`health`]: members checked without one
+//! 5. [`proxy`]: the life of one forwarded request; [`health`]: members checked without one; [`status`]: showing and
+//!    changing state
 //! 6. `httpd`: the adapter, the only room that sees httpd
 //!
 //! A request enters at `httpd::entry`, finds its target in [`config`]'s plan, is carried by [`proxy`], which asks
@@ -26,6 +27,7 @@ pub mod backend;
 
 pub mod health;
 pub mod proxy;
+pub mod status;
 
 #[cfg(feature = "httpd")]
 mod httpd;

@@ -9,6 +9,9 @@ mod ajp_peer;
 mod ajp_text;
 #[path = "support/conf.rs"]
 mod conf;
+#[path = "support/http_peer.rs"]
+#[allow(dead_code)]
+mod http_peer;
 #[path = "support/stage.rs"]
 #[allow(dead_code)]
 mod stage;
@@ -220,11 +223,33 @@ fn taken_by_warm_requests(parameters: &str, method: &[u8], body: &[u8]) -> Vec<u
         conn.answer(200, &headers, &[&[b'x'; 5000][..], b"tail"])
     };
     let (a, b) = (Peer::start(answer), Peer::start(answer));
+    let taken = taken_by_warm_requests_to(&a.url(), &b.url(), parameters, method, body);
+    assert_eq!((a.connections(), a.seen().iter().all(|seen| seen.body == body)), (1, true));
+    taken
+}
+
+/// The same over HTTP.
+fn taken_by_warm_http_requests(chunked: bool, method: &[u8], body: &[u8]) -> Vec<usize> {
+    let answer = move |conn: &mut http_peer::Conn, head: &http_peer::Head| {
+        conn.read_body(head)?;
+        if chunked {
+            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nSet-Cookie: a=1; Path=/back\r\n\r\n1388\r\n";
+            conn.send(&[head.as_bytes(), &[b'x'; 5000], b"\r\n4\r\ntail\r\n0\r\n\r\n"].concat())?;
+            return Ok(http_peer::After::Keep);
+        }
+        let headers = [("Content-Type", "text/html"), ("Set-Cookie", "a=1; Path=/back")];
+        conn.answer("200 OK", &headers, &[b'x'; 5004])
+    };
+    let (a, b) = (http_peer::Peer::start(answer), http_peer::Peer::start(answer));
+    let taken = taken_by_warm_requests_to(&a.url(), &b.url(), "", method, body);
+    assert_eq!((a.connections(), a.seen().iter().all(|seen| seen.body == body)), (1, true));
+    taken
+}
+
+fn taken_by_warm_requests_to(a: &str, b: &str, parameters: &str, method: &[u8], body: &[u8]) -> Vec<usize> {
     let stage = Stage::new(&format!(
-        "<Proxy balancer://c>\nBalancerMember {} route=A {parameters}\nBalancerMember {} route=B\n</Proxy>\n\
-         ProxyPass /app balancer://c/back stickysession=JSESSIONID\nProxyPassReverseCookiePath /back /app",
-        a.url(),
-        b.url()
+        "<Proxy balancer://c>\nBalancerMember {a} route=A {parameters}\nBalancerMember {b} route=B\n</Proxy>\n\
+         ProxyPass /app balancer://c/back stickysession=JSESSIONID\nProxyPassReverseCookiePath /back /app"
     ));
     let plan = stage.plan();
     let mount = plan.site(SiteId(0)).mounts.iter().next().expect("one rule");
@@ -247,9 +272,7 @@ fn taken_by_warm_requests(parameters: &str, method: &[u8], body: &[u8]) -> Vec<u
         taken
     };
     ask();
-    let taken = (0..5).map(|_| ask()).collect();
-    assert_eq!((a.connections(), a.seen().iter().all(|seen| seen.body == body)), (1, true));
-    taken
+    (0..5).map(|_| ask()).collect()
 }
 
 #[test]
@@ -275,4 +298,13 @@ fn a_warm_post_of_4_kib_allocates_nothing() {
 #[test]
 fn a_warm_upload_of_several_packets_allocates_nothing() {
     assert_eq!(taken_by_warm_requests("", b"PUT", &[b'b'; 40_000]), [0; 5]);
+}
+
+#[test]
+fn warm_requests_over_http_allocate_nothing() {
+    for chunked in [false, true] {
+        assert_eq!(taken_by_warm_http_requests(chunked, b"GET", b""), [0; 5]);
+        assert_eq!(taken_by_warm_http_requests(chunked, b"POST", &[b'b'; 4096]), [0; 5]);
+        assert_eq!(taken_by_warm_http_requests(chunked, b"PUT", &[b'b'; 40_000]), [0; 5]);
+    }
 }

@@ -426,7 +426,7 @@ proptest! {
             handler: "balancer-manager".into(),
             origin,
         }];
-        let facts = Facts { sites: vec![SiteFacts::default()], handlers };
+        let facts = Facts { sites: vec![SiteFacts::default()], handlers, ..Facts::default() };
         let outcome = draft.compile(&facts);
         prop_assert!(outcome.findings.iter().all(is_one_line), "{:?}", outcome.findings);
     }

@@ -103,6 +103,41 @@ fn the_first_rule_in_the_file_wins_whatever_its_kind() {
 }
 
 #[test]
+fn variables_are_put_into_rules_that_ask_for_it() {
+    let (a, b) = (echo("A"), echo("B"));
+    let httpd = builder("variables", &a)
+        .module("setenvif")
+        .line("SetEnvIf Host . IN=app OUT=inner WHO=c")
+        .line("ProxyPassInterpolateEnv On")
+        .line("ProxyPass /${IN}/one balancer://c/${OUT} interpolate")
+        .line("ProxyPass /name balancer://${WHO}/x interpolate")
+        .line(format!("ProxyPass /unset {}/${{NOBODY}}x interpolate", b.url()))
+        .line("ProxyPass /literal balancer://c/lit")
+        .line("ProxyPassMatch ^/match/(.*)$ balancer://c/${OUT}/$1 interpolate")
+        .line("ProxyPass /app balancer://c/late")
+        .line("<Location /off>\nProxyPassInterpolateEnv Off\n</Location>")
+        .line("ProxyPass /off balancer://c/${OUT} interpolate")
+        .line("ProxyPass /${IN}-servlet balancer://c/s interpolate mapping=servlet")
+        .start();
+    answers(
+        &httpd,
+        &[
+            ("/app/one/x", "A /inner/x"),
+            ("/app/two", "A /late/two"),
+            ("/name/y", "A /x/y"),
+            ("/unset/y", "B /x/y"),
+            ("/literal/y", "A /lit/y"),
+            ("/match/y", "A /inner/y"),
+            ("/off/y", "A /$%7BOUT%7D/y"),
+            ("/other", "404"),
+        ],
+    );
+    if Front::chosen().is_margay() {
+        answers(&httpd, &[("/app-servlet;a/y;b/../z", "A /s;a/z")]);
+    }
+}
+
+#[test]
 fn what_the_administrator_keeps_out_is_not_matched() {
     let a = echo("A");
     let httpd = builder("no-proxy", &a)

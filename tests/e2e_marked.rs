@@ -6,6 +6,7 @@ mod support;
 
 use support::ajp_peer::Peer;
 use support::client::Client;
+use support::http_peer::Peer as HttpPeer;
 use support::httpd::{Builder, Httpd, free_port};
 
 /// A back end that answers with its name, the path, and the query string it got.
@@ -186,6 +187,30 @@ fn a_stranger_is_asked_on_a_new_connection_each_time_with_the_time_limit_of_the_
         Ok(support::ajp_peer::After::Close)
     });
     assert_ne!(ask(&httpd, "/s/3").0, 200);
+}
+
+#[test]
+fn back_ends_of_http_are_reached_too() {
+    let (declared, stranger) = (HttpPeer::named("W"), HttpPeer::named("S"));
+    let httpd = builder("http")
+        .line(format!("ProxyPass /declared {}/deep", declared.url()))
+        .line("RewriteEngine On")
+        .line(format!("RewriteRule ^/w/(.*)$ {}/deep/$1 [P]", declared.url()))
+        .line(format!("RewriteRule ^/s/(.*)$ {}/far/$1 [P]", stranger.url()))
+        .line(format!("ProxyPassMatch ^/m/(.*)$ {}/match/$1", stranger.url()))
+        .line(format!("<Location /h>\nSetHandler \"proxy:{}/base\"\n</Location>", declared.url()))
+        .start();
+    answers(
+        &httpd,
+        &[("/w/a%20b?q", "W"), ("/s/1", "S"), ("/s/2", "S"), ("/m/x", "S"), ("/h", "W"), ("/w/again", "W")],
+    );
+    let targets = |peer: &HttpPeer| -> Vec<String> {
+        peer.seen().iter().map(|seen| seen.head.target().to_owned()).collect()
+    };
+    let file = format!("/base{}/htdocs/h", httpd.prefix().display());
+    assert_eq!(targets(&declared), ["/deep/a%20b?q", &file, "/deep/again"]);
+    assert_eq!(targets(&stranger), ["/far/1", "/far/2", "/match/x"]);
+    assert!(stranger.connections() >= 2, "a back end that nobody declared is asked on a kept connection");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each room, the rooms it may use.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("base", &[]),
     ("wire", &["base"]),
     ("config", &["wire", "base"]),
@@ -15,7 +15,8 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ("backend", &["config", "shared", "wire", "base"]),
     ("proxy", &["balance", "backend", "config", "shared", "wire", "base"]),
     ("health", &["balance", "backend", "config", "shared", "wire", "base"]),
-    ("httpd", &["proxy", "health", "balance", "backend", "config", "shared", "wire", "base"]),
+    ("status", &["balance", "config", "shared", "base"]),
+    ("httpd", &["status", "proxy", "health", "balance", "backend", "config", "shared", "wire", "base"]),
 ];
 
 const WITH_UNSAFE: [&str; 2] = ["shared", "httpd"];

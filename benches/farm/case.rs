@@ -2,7 +2,10 @@
 //! The cases: which request is repeated, and through which front ends.
 
 use crate::front::FrontEnd;
-use crate::front::{EMPTY, MARGAY, MARGAY_RULES, MOD_JK, MOD_PROXY_AJP, MOD_PROXY_AJP_RULES, NGINX};
+use crate::front::{
+    EMPTY, MARGAY, MARGAY_HTTP, MARGAY_RULES, MOD_JK, MOD_PROXY_AJP, MOD_PROXY_AJP_RULES, MOD_PROXY_HTTP,
+    NGINX,
+};
 
 /// One load, the same for all its front ends.
 pub struct Case {
@@ -19,6 +22,8 @@ pub struct Case {
 
 const ALL: &[&FrontEnd] = &[&EMPTY, &MOD_PROXY_AJP, &MOD_JK, &NGINX, &MARGAY];
 
+const HTTP: &[&FrontEnd] = &[&EMPTY, &MOD_PROXY_HTTP, &NGINX, &MARGAY_HTTP];
+
 const RULES: &[&FrontEnd] = &[&MOD_PROXY_AJP, &MOD_PROXY_AJP_RULES, &MARGAY, &MARGAY_RULES];
 
 /// Every timed case.
@@ -27,6 +32,9 @@ pub const CASES: &[Case] = &[
     get("get-64k", "GET 64 KiB", "/64k", 64 * 1024, ALL),
     get("get-1m", "GET 1 MiB", "/1m", 1024 * 1024, ALL),
     Case { method: "POST", body_len: 4096, ..get("post-4k", "POST 4 KiB, answer 1 KiB", "/1k", 1024, ALL) },
+    get("http-1k", "GET 1 KiB from an HTTP member", "/1k", 1024, HTTP),
+    get("http-64k", "GET 64 KiB from an HTTP member", "/64k", 64 * 1024, HTTP),
+    get("http-1m", "GET 1 MiB from an HTTP member", "/1m", 1024 * 1024, HTTP),
     get("rules", "GET 1 KiB, one rule and 5 000 rules of which the last matches", "/1k", 1024, RULES),
 ];
 

@@ -112,6 +112,13 @@ pub static MARGAY_RULES: FrontEnd = httpd("Margay, 5 000 rules", BackEnd::Ajp, |
     Ok(margay(site)? + &other_rules(site) + &proxy_pass(site))
 });
 
+pub static MOD_PROXY_HTTP: FrontEnd = httpd("mod_proxy_http", BackEnd::Http, |site| {
+    Ok(stock(site, &["proxy", "proxy_http"])? + &http_proxy_pass(site))
+});
+
+pub static MARGAY_HTTP: FrontEnd =
+    httpd("Margay (HTTP)", BackEnd::Http, |site| Ok(margay(site)? + &http_proxy_pass(site)));
+
 pub static MOD_JK: FrontEnd = httpd("mod_jk", BackEnd::Ajp, |site| {
     let (load, prefix) = (load_module("jk_module", site.parts.mod_jk.as_deref())?, site.prefix.display());
     Ok(format!(
@@ -201,8 +208,12 @@ fn load_module(name: &str, file: Result<&Path, &String>) -> Result<String, Strin
 }
 
 fn mod_proxy_ajp(site: &Site) -> Result<String, String> {
+    stock(site, &["proxy", "proxy_ajp"])
+}
+
+fn stock(site: &Site, modules: &[&str]) -> Result<String, String> {
     let mut lines = String::new();
-    for name in ["proxy", "proxy_ajp"] {
+    for name in modules {
         let file = site.parts.httpd_module(&format!("mod_{name}.so"));
         lines += &load_module(&format!("{name}_module"), file.as_deref())?;
     }
@@ -215,6 +226,10 @@ fn margay(site: &Site) -> Result<String, String> {
 
 fn proxy_pass(site: &Site) -> String {
     format!("ProxyPass / ajp://127.0.0.1:{}/\n", site.ajp_port)
+}
+
+fn http_proxy_pass(site: &Site) -> String {
+    format!("ProxyPass / http://127.0.0.1:{}/\n", site.http_port)
 }
 
 /// 4 999 rules that never match, all to the one member, so that only the look-up grows.

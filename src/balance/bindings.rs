@@ -4,8 +4,11 @@
 use crate::base::clock::Moment;
 use crate::base::key::Key;
 use crate::base::status::Status;
-use crate::config::plan::{BalancerId, Member, MemberId, Plan};
-use crate::shared::{BalancerSlotId, Full, MemberSlot, MemberSlotId, Place, Reason, Region, State};
+use crate::config::plan::{Balancer, BalancerId, Member, MemberId, Plan};
+use crate::shared::{
+    BalancerChanges, BalancerSlotId, BalancerValue, Full, MemberSlotId, MemberValue, Place, Reason, Region,
+    State,
+};
 
 /// Slots by number of the plan. Made by the parent process for each configuration, inherited by its children.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +28,8 @@ fn learnt_flags(member: &Member) -> Status {
 
 impl Bindings {
     /// Gives every member and balancer of the plan its slot and puts the plan's values into force. New members start
-    /// with the flags of the file; known ones keep error state and counters, and follow the file in everything else.
+    /// with the values of the file; known ones keep error state and counters. What an administrator changed stays, until
+    /// the file says something else about that value than it said before.
     /// Plain workers never enter the error state. For the parent process only.
     ///
     /// # Errors
@@ -36,7 +40,10 @@ impl Bindings {
         let bound = region.bind(generation, &members, &balancers)?;
         let balanced = balanced_members(plan);
         for ((member, place), balanced) in plan.members.iter().zip(&bound.members).zip(balanced) {
-            put_into_force(member, balanced, region.member(place.slot), place, now);
+            put_into_force(member, balanced, region, place, now);
+        }
+        for (balancer, place) in plan.balancers.iter().zip(&bound.balancers) {
+            follow_file(balancer, region.balancer_changes(place.slot));
         }
         Ok(Bindings {
             members: bound.members.iter().map(|place| place.slot).collect(),
@@ -65,14 +72,35 @@ fn balanced_members(plan: &Plan) -> Vec<bool> {
 fn put_into_force(
     member: &Member,
     is_balanced: bool,
-    slot: &MemberSlot,
+    region: &Region,
     place: &Place<MemberSlotId>,
     now: Moment,
 ) {
-    slot.set_load_factor(member.load_factor);
-    slot.set_lbset(member.lbset);
+    let (slot, changes) = (region.member(place.slot), region.member_changes(place.slot));
+    let is_kept = |value, mark| changes.is_as_before(value, mark) && !place.is_new;
+    if !is_kept(MemberValue::LoadFactor, u64::from(member.load_factor)) {
+        slot.set_load_factor(member.load_factor);
+    }
+    if !is_kept(MemberValue::Lbset, u64::from(member.lbset)) {
+        slot.set_lbset(member.lbset);
+    }
+    for (value, text) in [(MemberValue::Route, &member.route), (MemberValue::Redirect, &member.redirect)] {
+        if !is_kept(value, mark_of(text)) {
+            changes.follow_file(value);
+        }
+    }
     let plain = if is_balanced { Status::default() } else { Status::IGNORE_ERRORS };
     let written = member.status.with(Status::INIT).with(plain);
+    if !changes.is_as_before(MemberValue::Health, u64::from(member.health.is_some()))
+        && member.health.is_none()
+    {
+        slot.update(now, Reason::Plan, |state| {
+            Some(state.with_status(state.status.without(Status::HC_FAIL)))
+        });
+    }
+    if is_kept(MemberValue::Status, u64::from(written.0)) {
+        return;
+    }
     let learnt_flags = learnt_flags(member);
     slot.update(now, Reason::Plan, |state| {
         Some(if place.is_new {
@@ -82,4 +110,26 @@ fn put_into_force(
             state.with_status(written.without(learnt_flags).with(learnt))
         })
     });
+}
+
+fn follow_file(balancer: &Balancer, changes: &BalancerChanges) {
+    let optional = |number: Option<u64>| number.map_or(0, |number| number + 1);
+    let sticky = balancer.sticky.as_ref().map(|sticky| format!("{}|{}", sticky.cookie, sticky.path));
+    let marks = [
+        (BalancerValue::Method, balancer.method as u64),
+        (BalancerValue::Wait, optional(balancer.wait.map(|wait| wait.as_secs()))),
+        (BalancerValue::MaxAttempts, optional(balancer.max_attempts.map(u64::from))),
+        (BalancerValue::NoFailover, u64::from(balancer.no_failover)),
+        (BalancerValue::Sticky, sticky.map_or(0, |names| mark_of(&names))),
+    ];
+    for (value, mark) in marks {
+        if !changes.is_as_before(value, mark) {
+            changes.follow_file(value);
+        }
+    }
+}
+
+/// What the file says, short enough to be compared.
+fn mark_of(text: &str) -> u64 {
+    Key::of(&[text]).0 as u64
 }

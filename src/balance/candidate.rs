@@ -4,7 +4,7 @@
 use crate::base::clock::Moment;
 use crate::base::status::Status;
 use crate::config::plan::{Member, MemberId};
-use crate::shared::{MemberSlot, MemberSlotId};
+use crate::shared::{MemberChanges, MemberSlot, MemberSlotId, ShortText};
 
 use super::transition::{self, Event};
 
@@ -15,6 +15,7 @@ pub(super) struct Candidate<'p> {
     pub place: MemberSlotId,
     pub member: &'p Member,
     pub slot: &'p MemberSlot,
+    pub changes: &'p MemberChanges,
 }
 
 /// The part a member can take in its lbset.
@@ -35,7 +36,19 @@ pub(super) enum Role {
 impl Candidate<'_> {
     /// Members without a route have nobody's.
     pub fn has_route(&self, route: &[u8]) -> bool {
-        !route.is_empty() && self.member.route.as_bytes() == route
+        if route.is_empty() {
+            return false;
+        }
+        match self.changes.route() {
+            Some(changed) => changed.as_bytes() == route,
+            None => self.member.route.as_bytes() == route,
+        }
+    }
+
+    /// The route that sessions of this member are sent to when it cannot serve; empty = none.
+    pub fn redirect(&self) -> Option<ShortText> {
+        let redirect = self.changes.redirect().or_else(|| ShortText::of(self.member.redirect.as_bytes()));
+        redirect.filter(|route| !route.as_bytes().is_empty())
     }
 
     /// The status after the retry rule.

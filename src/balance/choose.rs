@@ -10,6 +10,7 @@ use crate::shared::{MemberSlotId, Region};
 
 use super::bindings::Bindings;
 use super::candidate::{Candidate, Role, Tried};
+use super::in_force::{InForce, StickyInForce};
 use super::method::{ByBusyness, ByRequests, ByTraffic, Contest, Rule};
 use super::sticky::{self, RequestView, Session};
 use super::transition::{self, Event};
@@ -81,14 +82,23 @@ impl fmt::Display for NoMember<'_> {
 impl std::error::Error for NoMember<'_> {}
 
 impl<'p> Chooser<'p> {
-    /// The session a request carries, if the balancer is sticky.
-    pub fn session<'a, C>(&self, balancer: BalancerId, request: &RequestView<'a, C>) -> Option<Session<'a>>
+    /// The values of a balancer that count now.
+    pub fn in_force(&self, id: BalancerId) -> InForce<'p> {
+        InForce::new(self.plan.balancer(id), self.region.balancer_changes(self.bindings.balancer(id)))
+    }
+
+    /// The session a request carries, by the names of [`InForce::sticky`].
+    pub fn session<'a, C>(
+        &self,
+        balancer: BalancerId,
+        sticky: &'a StickyInForce<'_>,
+        request: &RequestView<'a, C>,
+    ) -> Option<Session<'a>>
     where
         C: Iterator<Item = &'a [u8]> + Clone,
         'p: 'a,
     {
         let balancer = self.plan.balancer(balancer);
-        let sticky = balancer.sticky.as_ref()?;
         sticky::lookup(sticky, request, |route| self.has_route(balancer, route))
     }
 
@@ -128,25 +138,32 @@ impl<'p> Chooser<'p> {
             return Err(NoMember::Empty { balancer: name });
         }
         self.recover(balancer, id, now);
+        let in_force = self.in_force(id);
         let route = session.and_then(|session| session.route);
         if let Some(route) = route {
             if let Some(found) = self.by_route(balancer, route, tried, now) {
                 self.account_for_session(balancer, &found);
-                return Ok(choice(balancer, found, Some(route), true));
+                return Ok(choice(&in_force, found, Some(route), true));
             }
-            if balancer.no_failover && self.has_route(balancer, route) {
+            if in_force.no_failover() && self.has_route(balancer, route) {
                 return Err(NoMember::RouteDown { balancer: name, route });
             }
         }
-        self.by_method(balancer, tried, now)
-            .map(|found| choice(balancer, found, route, false))
+        self.by_method(balancer, &in_force, tried, now)
+            .map(|found| choice(&in_force, found, route, false))
             .ok_or(NoMember::AllFailed { balancer: name })
     }
 
     fn candidates(&self, balancer: &'p Balancer) -> impl Iterator<Item = Candidate<'p>> {
         balancer.members.iter().map(|&id| {
             let place = self.bindings.member(id);
-            Candidate { id, place, member: self.plan.member(id), slot: self.region.member(place) }
+            Candidate {
+                id,
+                place,
+                member: self.plan.member(id),
+                slot: self.region.member(place),
+                changes: self.region.member_changes(place),
+            }
         })
     }
 
@@ -193,12 +210,11 @@ impl<'p> Chooser<'p> {
                 if !tried.has(candidate.place) && candidate.refreshed(now).is_usable() {
                     return Some(candidate);
                 }
-                let redirect = candidate.member.redirect.as_bytes();
-                if redirect.is_empty() || followed.has(candidate.place) {
+                let Some(redirect) = candidate.redirect().filter(|_| !followed.has(candidate.place)) else {
                     continue;
-                }
+                };
                 followed.add(candidate.place);
-                if let Some(found) = self.follow(balancer, redirect, tried, followed, now) {
+                if let Some(found) = self.follow(balancer, redirect.as_bytes(), tried, followed, now) {
                     return Some(found);
                 }
             }
@@ -219,14 +235,21 @@ impl<'p> Chooser<'p> {
         chosen.slot.add_lbstatus(-sum);
     }
 
-    fn by_method(&self, balancer: &'p Balancer, tried: &Tried, now: Moment) -> Option<Candidate<'p>> {
-        let select = |tried: &Tried| match balancer.method {
+    fn by_method(
+        &self,
+        balancer: &'p Balancer,
+        in_force: &InForce<'p>,
+        tried: &Tried,
+        now: Moment,
+    ) -> Option<Candidate<'p>> {
+        let method = in_force.method();
+        let select = |tried: &Tried| match method {
             Method::ByRequests => self.select::<ByRequests>(balancer, tried, now),
             Method::ByTraffic => self.select::<ByTraffic>(balancer, tried, now),
             Method::ByBusyness => self.select::<ByBusyness>(balancer, tried, now),
         };
         let fresh = select(tried);
-        let may_repeat = balancer.max_attempts.is_some() && !tried.is_empty();
+        let may_repeat = in_force.max_attempts().is_some() && !tried.is_empty();
         if fresh.is_none() && may_repeat { select(&Tried::default()) } else { fresh }
     }
 
@@ -286,7 +309,7 @@ impl<'p> Chooser<'p> {
 }
 
 fn choice<'a>(
-    balancer: &Balancer,
+    in_force: &InForce<'_>,
     found: Candidate<'_>,
     session_route: Option<&'a [u8]>,
     by_route: bool,
@@ -297,9 +320,9 @@ fn choice<'a>(
         slot: found.place,
         by_route,
         route_changed: if by_route {
-            session_route != Some(found.member.route.as_bytes())
+            !session_route.is_some_and(|route| found.has_route(route))
         } else {
-            balancer.sticky.is_some()
+            in_force.is_sticky()
         },
         session_route,
     }

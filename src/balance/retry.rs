@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! May a request be sent again, where, and how often. Pure functions.
 
+use super::in_force::InForce;
 use crate::config::plan::Balancer;
 
 /// How many more times a request may be given to another member.
@@ -11,9 +12,9 @@ pub struct Attempts {
 
 impl Attempts {
     /// `maxattempts` of a balancer; without it, the other members once each. The first attempt is not counted.
-    pub fn of(balancer: &Balancer) -> Attempts {
+    pub fn of(balancer: &Balancer, in_force: &InForce<'_>) -> Attempts {
         let others = u32::try_from(balancer.members.len()).unwrap_or(u32::MAX).saturating_sub(1);
-        Attempts { left: balancer.max_attempts.unwrap_or(others) }
+        Attempts { left: in_force.max_attempts().unwrap_or(others) }
     }
 
     /// A plain worker is tried once.

@@ -5,7 +5,7 @@
 //! a name that differs only in letter case is used when nothing has the exact name, of several cookies of one name
 //! the one whose route exists wins, and an empty path name means that the URL is not looked at.
 
-use crate::config::plan::Sticky;
+use super::in_force::StickyInForce;
 use crate::wire::cookie::{Case, Found, find_cookie, find_in_url, route_of};
 
 /// What stickiness looks at in a request.
@@ -41,7 +41,7 @@ pub struct Session<'a> {
 
 /// Finds the session of a request. `is_known` says whether some member has a route.
 pub fn lookup<'a, C>(
-    sticky: &'a Sticky,
+    sticky: &'a StickyInForce<'_>,
     request: &RequestView<'a, C>,
     is_known: impl Fn(&[u8]) -> bool,
 ) -> Option<Session<'a>>
@@ -53,20 +53,24 @@ where
     })
 }
 
-fn in_url<'a, C>(sticky: &'a Sticky, request: &RequestView<'a, C>, case: Case) -> Option<Session<'a>> {
-    let find = |text| find_in_url(text, sticky.path.as_bytes(), sticky.semicolon_ends, case);
+fn in_url<'a, C>(
+    sticky: &'a StickyInForce<'_>,
+    request: &RequestView<'a, C>,
+    case: Case,
+) -> Option<Session<'a>> {
+    let find = |text| find_in_url(text, sticky.path().as_bytes(), sticky.semicolon_ends(), case);
     let found = find(request.path).or_else(|| request.query.and_then(find))?;
     Some(session(sticky, Source::Url, found, case))
 }
 
 fn in_cookies<'a>(
-    sticky: &'a Sticky,
+    sticky: &'a StickyInForce<'_>,
     cookies: impl Iterator<Item = &'a [u8]>,
     is_known: impl Fn(&[u8]) -> bool,
     case: Case,
 ) -> Option<Session<'a>> {
     let mut first = None;
-    for found in find_cookie(cookies, sticky.cookie.as_bytes(), case) {
+    for found in find_cookie(cookies, sticky.cookie().as_bytes(), case) {
         let session = session(sticky, Source::Cookie, found, case);
         if session.route.is_some_and(&is_known) {
             return Some(session);
@@ -76,11 +80,11 @@ fn in_cookies<'a>(
     first
 }
 
-fn session<'a>(sticky: &'a Sticky, source: Source, found: Found<'a>, case: Case) -> Session<'a> {
+fn session<'a>(sticky: &'a StickyInForce<'_>, source: Source, found: Found<'a>, case: Case) -> Session<'a> {
     Session {
-        name: if source == Source::Url { &sticky.path } else { &sticky.cookie },
+        name: if source == Source::Url { sticky.path() } else { sticky.cookie() },
         value: found.value,
-        route: route_of(found.value, sticky.separator),
+        route: route_of(found.value, sticky.separator()),
         source,
         case_differs: (case == Case::Ignore).then_some(found.name),
     }
@@ -90,6 +94,7 @@ fn session<'a>(sticky: &'a Sticky, source: Source, found: Found<'a>, case: Case)
 mod tests {
     use super::*;
     use crate::config::origin::Origin;
+    use crate::config::plan::Sticky;
 
     fn sticky(cookie: &str, path: &str) -> Sticky {
         Sticky {
@@ -109,7 +114,8 @@ mod tests {
             query: query.map(str::as_bytes),
             cookies: cookies.iter().map(|cookie| cookie.as_bytes()),
         };
-        let session = lookup(sticky, &request, |route| matches!(route, b"A" | b"B"))?;
+        let sticky = StickyInForce::planned(sticky);
+        let session = lookup(&sticky, &request, |route| matches!(route, b"A" | b"B"))?;
         let route = session.route.map(|route| String::from_utf8_lossy(route).into_owned());
         Some((session.name.to_string(), route, session.case_differs.is_some()))
     }

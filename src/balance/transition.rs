@@ -9,7 +9,7 @@
 //! | alive | retries or an error time are noted | retries 0, no error time; `Err` stays until a retry is due |
 //! | `hcfails` checks failed | always | `HcFl`, whatever `retry` and `forcerecovery` say |
 //! | `hcpasses` checks were good | `HcFl` or `Err` | neither, retries 0, no error time |
-//! | administrator | always | the flags asked for; without `Err`, also no retries and no error time |
+//! | administrator | always | the flags asked for; where that clears `Err`, also no retries and no error time |
 
 use std::time::Duration;
 
@@ -43,7 +43,8 @@ pub enum Event {
 }
 
 impl Event {
-    fn reason(self) -> Reason {
+    /// What is noted as the reason of a change.
+    pub fn reason(self) -> Reason {
         match self {
             Event::ConnectFailed => Reason::ConnectFailed,
             Event::ExchangeFailed => Reason::ExchangeFailed,
@@ -93,8 +94,9 @@ fn is_retry_due(state: State, retry: Duration, now: Moment) -> bool {
 }
 
 fn administered(state: State, status: Status) -> State {
+    let clears_error = state.status.has(Status::ERROR) && !status.has(Status::ERROR);
     let state = state.with_status(status);
-    if status.has(Status::ERROR) { state } else { state.proven() }
+    if clears_error { state.proven() } else { state }
 }
 
 #[cfg(test)]

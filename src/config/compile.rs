@@ -13,8 +13,8 @@ use super::lint;
 use super::mounts::MountTable;
 use super::origin::Origin;
 use super::plan::{
-    Balancer, BalancerId, Destination, Flush, Member, MemberId, Mount, Plan, PoolLimits, ReverseFrom,
-    ReverseRule, Scheme, Section, SectionId, Site, SiteId, Sticky, Target, Worker,
+    Balancer, BalancerId, Destination, Flush, Inherits, Member, MemberId, Mount, Plan, PoolLimits,
+    ReverseFrom, ReverseRule, Scheme, Section, SectionId, Site, SiteId, Sticky, Target, Worker, Written,
 };
 use super::setting::{BalancerSettings, FlushMode, MemberSettings};
 use super::url::{self, Url};
@@ -96,6 +96,8 @@ pub(super) struct Compiler<'a> {
     views: Vec<View>,
     /// By site: ids of its plain workers, in the order of the draft.
     workers: Vec<Vec<MemberId>>,
+    /// Balancers that rules name and nobody declared for the site: no page shows them.
+    lost: Vec<BalancerId>,
 }
 
 impl<'a> Compiler<'a> {
@@ -108,6 +110,7 @@ impl<'a> Compiler<'a> {
             findings: Vec::new(),
             views: Vec::new(),
             workers: Vec::new(),
+            lost: Vec::new(),
         }
     }
 
@@ -144,6 +147,7 @@ impl<'a> Compiler<'a> {
         let defaults = self.section(site, &defaults);
         self.plan.sections.push(defaults);
         let mut balancers: Vec<_> = self.views[site].iter().map(|(name, id)| (name.clone(), *id)).collect();
+        balancers.retain(|(_, id)| !self.lost.contains(id));
         balancers.sort_by_key(|(_, id)| *id);
         Site {
             name: self.draft.sites[site].name.clone(),
@@ -153,6 +157,13 @@ impl<'a> Compiler<'a> {
             max_forwards: settings.max_forwards.flatten(),
             timeout: settings.timeout.unwrap_or(self.site_facts(site).timeout),
             source_address: settings.source_address,
+            status: settings.status.unwrap_or(false),
+            // Not inherited, as in stock.
+            persist: self.draft.sites[site].settings.persist.unwrap_or(false),
+            inherits: Inherits {
+                balancers: settings.balancer_inherit.unwrap_or(true),
+                rules: settings.pass_inherit.unwrap_or(true),
+            },
             bad_header: settings.bad_header.unwrap_or_default(),
             balancers,
             workers: self.workers_of(site),
@@ -191,6 +202,7 @@ impl<'a> Compiler<'a> {
             cookie_path: says.cookie_path.clone(),
             cookie_domain: says.cookie_domain.clone(),
             preserve_host: says.preserve_host,
+            interpolate: says.interpolate,
             add_headers: says.add_headers,
             pass_continue: says.pass_continue,
             error_override: says.error_override.clone(),
@@ -237,6 +249,7 @@ impl<'a> Compiler<'a> {
             matching: mount.matching,
             target,
             encoding: mount.encoding,
+            interpolate: mount.interpolate,
         }
     }
 
@@ -249,6 +262,7 @@ impl<'a> Compiler<'a> {
             members: Vec::new(),
         };
         let id = self.balancer(site, &empty, &empty.settings, Vec::new());
+        self.lost.push(id);
         self.views[site].insert(name.to_owned(), id);
         id
     }
@@ -327,6 +341,13 @@ impl<'a> Compiler<'a> {
             health,
             response_field_size: field_size(settings.response_field_size),
             upgrade: upgrade(url.scheme, settings),
+            written: Written {
+                retry: settings.retry.is_some(),
+                tcp_keepalive: settings.tcp_keepalive.is_some(),
+                reuse: settings.reuse.is_some(),
+                io_buffer: settings.io_buffer,
+                receive_buffer: settings.receive_buffer,
+            },
         });
         MemberId(index(self.plan.members.len() - 1))
     }

@@ -34,6 +34,7 @@ pub(crate) struct MountDraft {
     pub url: String,
     pub target: TargetDraft,
     pub encoding: Encoding,
+    pub interpolate: bool,
 }
 
 /// Where a rule leads, by name.

@@ -22,6 +22,7 @@ pub enum Directive {
     ProxySourceAddress,
     ProxyPassInherit,
     BalancerInherit,
+    ProxyStatus,
     BalancerGrowth,
     BalancerPersist,
     ProxyRemote,
@@ -227,6 +228,14 @@ const CATALOGUE: &[Entry] = {
             Flag,
             "off (with ProxyPassInherit Off) to keep the main server's balancers out of a virtual host",
             "On",
+        ),
+        entry(
+            D::ProxyStatus,
+            "ProxyStatus",
+            Server,
+            One,
+            "on or full for the balancers in mod_status, or off",
+            "Off",
         ),
         entry(
             D::BalancerGrowth,

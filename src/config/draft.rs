@@ -51,6 +51,7 @@ pub(crate) struct DirectoryDraft {
     pub cookie_path: Vec<CookieDraft>,
     pub cookie_domain: Vec<CookieDraft>,
     pub preserve_host: Option<bool>,
+    pub interpolate: Option<bool>,
     pub add_headers: Option<bool>,
     pub pass_continue: Option<bool>,
     pub error_override: Option<ErrorOverride>,
@@ -263,6 +264,7 @@ impl Draft {
                 let rule = CookieDraft { origin: origin.clone(), internal, public };
                 self.says(place).cookie_domain.push(rule);
             }
+            Statement::Interpolate(on) => self.says(place).interpolate = Some(on),
             Statement::PreserveHost(on) => self.says(place).preserve_host = Some(on),
             Statement::HealthTemplate { name, settings } => {
                 self.sites[site].health.templates.push((name, *settings));
@@ -302,7 +304,7 @@ impl Draft {
             Some(section) => self.section_matching(section, &line, origin),
             None => Matching::Prefix,
         };
-        if matching == Matching::Prefix && !path.starts_with('/') {
+        if matching == Matching::Prefix && !line.interpolate && !path.starts_with('/') {
             let text = format!(
                 "ProxyPass {}: a request path begins with a slash, so this rule never matches",
                 quoted(&path)
@@ -328,6 +330,7 @@ impl Draft {
             url: line.url,
             target,
             encoding: line.encoding,
+            interpolate: line.interpolate,
         };
         match place.section {
             Some(section) => self.sections[section.0 as usize].mount = Some(mount),

@@ -31,6 +31,7 @@ pub(super) fn defaults(draft: &Draft, site: usize) -> DirectoryDraft {
         merged.reverse.extend(says.reverse.iter().cloned());
         merged.cookie_path.extend(says.cookie_path.iter().cloned());
         merged.cookie_domain.extend(says.cookie_domain.iter().cloned());
+        merged.interpolate = says.interpolate.or(merged.interpolate);
         merged.preserve_host = says.preserve_host.or(merged.preserve_host);
         merged.add_headers = says.add_headers.or(merged.add_headers);
         merged.pass_continue = says.pass_continue.or(merged.pass_continue);

@@ -12,6 +12,7 @@ pub mod expression;
 pub mod finding;
 pub mod health;
 mod inherit;
+pub mod interpolation;
 mod lint;
 pub mod mounts;
 pub mod origin;

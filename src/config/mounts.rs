@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::expression::ExpressionId;
 use super::plan::{Encoding, Matching, Mount};
 
 /// The ordered `ProxyPass` rules of a server with an index over their paths.
@@ -24,9 +23,10 @@ impl MountTable {
         let mut table = Self::default();
         for (rule, mount) in mounts.iter().enumerate() {
             let index = table.index_mut(mount.encoding);
-            match mount.matching {
-                Matching::Expression(id) => index.expressions.push((rule, id)),
-                Matching::Prefix | Matching::Section => index.add(&mount.path, rule),
+            if mount.interpolate || matches!(mount.matching, Matching::Expression(_)) {
+                index.asked.push(rule);
+            } else {
+                index.add(&mount.path, rule);
             }
         }
         table.mounts = mounts;
@@ -57,20 +57,20 @@ impl MountTable {
         Some((rule, &self.mounts[rule], rest))
     }
 
-    /// The first rule for this form of the request path. `search` asks a regular expression; only those in front of the
-    /// first prefix that matches are asked.
+    /// The first rule for this form of the request path. `search` asks a rule whose path is not fixed: a regular expression,
+    /// or one with variables; only those in front of the first prefix that matches are asked.
     pub fn find<G>(
         &self,
         encoding: Encoding,
         path: &[u8],
-        mut search: impl FnMut(ExpressionId) -> Option<G>,
+        mut search: impl FnMut(&Mount) -> Option<G>,
     ) -> Option<Found<'_, G>> {
         let index = self.index(encoding);
         let prefix = index.find(path, &self.mounts);
         let end = prefix.map_or(usize::MAX, |(rule, _)| rule);
-        for &(rule, id) in index.expressions.iter().take_while(|(rule, _)| *rule < end) {
-            if let Some(groups) = search(id) {
-                return Some(Found::Expression(&self.mounts[rule], groups));
+        for &rule in index.asked.iter().take_while(|rule| **rule < end) {
+            if let Some(found) = search(&self.mounts[rule]) {
+                return Some(Found::Asked(&self.mounts[rule], found));
             }
         }
         prefix.map(|(rule, rest)| Found::Prefix(&self.mounts[rule], rest))
@@ -79,7 +79,7 @@ impl MountTable {
     /// Are there rules compared with this form of the request path?
     pub fn has(&self, encoding: Encoding) -> bool {
         let index = self.index(encoding);
-        !(index.rules.is_empty() && index.expressions.is_empty())
+        !(index.rules.is_empty() && index.asked.is_empty())
     }
 
     fn index(&self, encoding: Encoding) -> &Index {
@@ -104,8 +104,8 @@ impl MountTable {
 pub enum Found<'t, G> {
     /// A prefix, and where the rest of the path begins.
     Prefix(&'t Mount, usize),
-    /// A regular expression, and what its search gave.
-    Expression(&'t Mount, G),
+    /// A rule that was asked, and its answer.
+    Asked(&'t Mount, G),
 }
 
 /// The prefix rule of `ProxyPass`: a run of slashes in `rule` matches any run of one or more in `path`; a rule that does
@@ -141,8 +141,8 @@ struct Index {
     rules: HashMap<u64, Vec<usize>, BuildHasherDefault<AlreadyHashed>>,
     /// Length of the longest path with its slash runs made one.
     longest: usize,
-    /// Rules with regular expressions, in order.
-    expressions: Vec<(usize, ExpressionId)>,
+    /// Rules whose path is not fixed, in order.
+    asked: Vec<usize>,
 }
 
 impl Index {
@@ -235,6 +235,7 @@ impl Hasher for AlreadyHashed {
 mod tests {
     use super::*;
     use crate::config::Origin;
+    use crate::config::expression::ExpressionId;
     use crate::config::plan::Target;
     use proptest::prelude::*;
 
@@ -249,6 +250,7 @@ mod tests {
             matching: Matching::Prefix,
             target: Target::Exclude,
             encoding: Encoding::Canonical,
+            interpolate: false,
         }
     }
 
@@ -298,10 +300,11 @@ mod tests {
         let table = MountTable::new(mounts);
         for (path, matching, expected, asked) in [
             ("/a/b", 10, Found::Prefix(&table.mounts[0], 2), &[][..]),
-            ("/x", 11, Found::Expression(&table.mounts[3], ()), &[10, 11][..]),
+            ("/x", 11, Found::Asked(&table.mounts[3], ()), &[10, 11][..]),
         ] {
             let mut seen = Vec::new();
-            let found = table.find(Encoding::Canonical, path.as_bytes(), |id| {
+            let found = table.find(Encoding::Canonical, path.as_bytes(), |mount| {
+                let Matching::Expression(id) = mount.matching else { return None };
                 seen.push(id.0);
                 (id.0 == matching).then_some(())
             });

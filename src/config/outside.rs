@@ -59,6 +59,11 @@ pub fn find(plan: &Plan, site: &Site, url: &[u8]) -> Result<Outside, Unreachable
         }
         Url::Member(member) => match longest(plan, site, &member.name, &url[path_at..]) {
             Some(id) => Recipient::Known(Worker::Member(id)),
+            // A request may have had a hand in the URL, and must not choose a file of this machine (CVE-2021-40438).
+            None if member.socket.is_some() => {
+                let text = "a socket is reached only if ProxyPass or <Proxy> declares it".to_owned();
+                return Err(Unreachable::Nobody(text));
+            }
             None => Recipient::Stranger(Box::new(lone(member))),
         },
     };
@@ -139,6 +144,9 @@ mod tests {
             matches!(found("balancer://other/"), Err(Unreachable::Nobody(text)) if text.contains("other"))
         );
         assert!(matches!(found("gopher://h/"), Err(Unreachable::Nobody(_))));
+        assert!(
+            matches!(found("unix:/run/x.sock|http://h/"), Err(Unreachable::Nobody(text)) if text.contains("socket"))
+        );
         for text in ["", "/x", "ajp:/x", "ajp://", "ajp:///x", "ajp://h:x/", "ajp://a b/", "ajp://u@h/"] {
             assert!(matches!(found(text), Err(Unreachable::NoUrl(_))), "{text}");
         }
@@ -154,5 +162,23 @@ mod tests {
         let Recipient::Stranger(plan) = outside.recipient else { panic!("somebody is known") };
         assert!(!plan.members[0].pool.reuse);
         assert_eq!((plan.members.len(), plan.balancers.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_socket_nobody_declared_is_never_connected_to() {
+        let mut draft = Draft::new();
+        let site = draft.site("main server", None);
+        let place = Place { site, section: None };
+        let line = Origin::new("httpd.conf", 1);
+        draft.directive(Directive::ProxyPass, place, "/a unix:/run/a.sock|http://h", line).unwrap();
+        let plan = draft.compile(&Facts::default()).plan.unwrap();
+        let outside = |url: &str| find(&plan, plan.site(SiteId(0)), url.as_bytes());
+        let known = outside("unix:/run/a.sock|http://h/x").unwrap();
+        assert!(matches!(known.recipient, Recipient::Known(Worker::Member(_))));
+        for url in
+            ["unix:/run/b.sock|http://h/x", "unix:/run/a.sock|http://other/", "unix:/run/a.sock|ajp://h/"]
+        {
+            assert!(matches!(outside(url), Err(Unreachable::Nobody(_))), "{url}");
+        }
     }
 }

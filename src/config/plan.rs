@@ -65,10 +65,29 @@ pub struct Site {
     pub bad_header: BadHeader,
     /// `ProxySourceAddress`: the local end of connections to members.
     pub source_address: Option<IpAddr>,
+    /// `ProxyStatus`: mod_status shows the balancers.
+    pub status: bool,
+    /// `BalancerPersist`: the state of the balancers is kept when the server is stopped.
+    pub persist: bool,
+    /// `BalancerInherit`, `ProxyPassInherit`: for pages that tell; inheritance itself is worked in.
+    pub inherits: Inherits,
     /// Balancers this server can name, by lower-case name without the scheme.
     pub balancers: Vec<(String, BalancerId)>,
     /// Plain workers this server can name, its own first.
     pub workers: Vec<MemberId>,
+}
+
+/// What a server takes over from the main server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Inherits {
+    pub balancers: bool,
+    pub rules: bool,
+}
+
+impl Default for Inherits {
+    fn default() -> Self {
+        Self { balancers: true, rules: true }
+    }
 }
 
 /// `ProxyVia`.
@@ -92,6 +111,8 @@ pub struct Section {
     pub cookie_domain: Vec<CookieRule>,
     /// `ProxyPreserveHost`.
     pub preserve_host: Option<bool>,
+    /// `ProxyPassInterpolateEnv`.
+    pub interpolate: Option<bool>,
     /// `ProxyAddHeaders`.
     pub add_headers: Option<bool>,
     /// `Proxy100Continue`.
@@ -158,6 +179,8 @@ pub struct Mount {
     pub matching: Matching,
     pub target: Target,
     pub encoding: Encoding,
+    /// `interpolate`: variables of the request are put into path and target, if [`Section::interpolate`] says so.
+    pub interpolate: bool,
 }
 
 impl Mount {
@@ -386,6 +409,19 @@ pub struct Member {
     pub response_field_size: usize,
     /// `upgrade`: the protocols an HTTP member may switch to, as written; empty for none.
     pub upgrade: String,
+    pub written: Written,
+}
+
+/// Settings of a member that pages show only if they were written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    pub retry: bool,
+    pub tcp_keepalive: bool,
+    pub reuse: bool,
+    /// `iobuffersize` as written.
+    pub io_buffer: Option<u32>,
+    /// `receivebuffersize` as written.
+    pub receive_buffer: Option<u32>,
 }
 
 /// `flushpackets`, `flushwait`.

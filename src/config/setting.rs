@@ -102,6 +102,8 @@ settings! {
         bad_header: crate::wire::http1::BadHeader,
         pass_inherit: bool,
         balancer_inherit: bool,
+        status: bool,
+        persist: bool,
     }
 }
 

@@ -57,6 +57,8 @@ pub(crate) enum Statement {
     CookiePath { internal: String, public: String },
     /// `ProxyPassReverseCookieDomain`.
     CookieDomain { internal: String, public: String },
+    /// `ProxyPassInterpolateEnv`.
+    Interpolate(bool),
     /// `ProxyPreserveHost`.
     PreserveHost(bool),
     /// `ProxyAddHeaders`.
@@ -90,7 +92,8 @@ pub(crate) struct MountLine {
     pub pairs: Vec<Pair>,
     /// `ProxyPassMatch`, `ProxyPass ~`.
     pub is_expression: bool,
-    /// Groups of the expression are part of the back end's name.
+    pub interpolate: bool,
+    /// Groups of the expression or variables are part of the back end's name.
     pub is_named: bool,
 }
 

@@ -89,9 +89,14 @@ pub(crate) fn is_balancer(url: &str) -> bool {
 
 /// Are scheme, host, port or the name of a balancer put together from groups of an expression?
 pub(crate) fn authority_names_groups(url: &str) -> bool {
+    names_groups(authority_of(url))
+}
+
+/// What stands in front of the path.
+pub(crate) fn authority_of(url: &str) -> &str {
     let start = url.find("://").map_or(0, |at| at + 3);
     let end = url[start..].find('/').map_or(url.len(), |at| start + at);
-    names_groups(&url[..end])
+    &url[..end]
 }
 
 /// Text of the line for a message: as it is, unless it would break the line.
@@ -145,7 +150,7 @@ fn balancer(url: &str, rest: &str) -> Result<BalancerUrl, BadUrl> {
 /// `unix:/path|http://host/`; `unix:/path|http:` means the host localhost.
 fn behind_socket(url: &str, rest: &str) -> Result<MemberUrl, BadUrl> {
     let invalid = |why: &str| {
-        let text = format!("ProxyPass|ProxyPassMatch uses an invalid \"unix:\" URL: {}: {why}", shown(url));
+        let text = format!("uses an invalid \"unix:\" URL: {}: {why}", shown(url));
         BadUrl::new(text, SOCKET_EXAMPLE)
     };
     let (socket, behind) = rest.split_once('|').ok_or_else(|| invalid("there is no | behind the path"))?;
@@ -279,14 +284,8 @@ mod tests {
             ("ajp:///x", "URL must be absolute!: ajp:///x"),
             ("ajp://h:x", "Unable to parse URL: ajp://h:x: the port must be a number"),
             ("ajp://h:70000", "Unable to parse URL: ajp://h:70000: a port lies between 1 and 65535"),
-            (
-                "unix:/p",
-                "ProxyPass|ProxyPassMatch uses an invalid \"unix:\" URL: unix:/p: there is no | behind the path",
-            ),
-            (
-                "unix:/p|",
-                "ProxyPass|ProxyPassMatch uses an invalid \"unix:\" URL: unix:/p|: there is no URL behind the |",
-            ),
+            ("unix:/p", "uses an invalid \"unix:\" URL: unix:/p: there is no | behind the path"),
+            ("unix:/p|", "uses an invalid \"unix:\" URL: unix:/p|: there is no URL behind the |"),
             ("balancer:x", "Bad syntax for a balancer name (balancer:x)"),
             ("balancer://", "Bad syntax for a balancer name (balancer://)"),
         ] {

@@ -12,8 +12,8 @@ pub(crate) enum Taken {
     Whole,
     /// Only the number at its start.
     Number(i64),
-    /// Nothing: balancer-manager is not there yet.
-    Manager,
+    /// Nothing: members cannot be added while the server runs.
+    Growth,
     /// Nothing: no member of ours uses it.
     NoEffect,
 }

@@ -9,7 +9,7 @@ use std::ptr;
 
 use super::guard::guard;
 use super::pass::{self, DirConf, ServerConf};
-use super::{ffi, handler, lifecycle, pool, translate};
+use super::{ffi, handler, lifecycle, manager, pool, translate};
 use crate::config::Finding;
 
 const INTERNAL_ERROR: c_int = 500;
@@ -159,7 +159,19 @@ unsafe extern "C" fn margay_on_translate(r: *mut ffi::request_rec) -> c_int {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn margay_on_request(r: *mut ffi::request_rec) -> c_int {
     // SAFETY: see the top of the file.
-    guard(INTERNAL_ERROR, || unsafe { handler::handle(r) })
+    guard(INTERNAL_ERROR, || unsafe {
+        match manager::handle(r) {
+            ffi::DECLINED => handler::handle(r),
+            status => status,
+        }
+    })
+}
+
+/// mod_status makes its page.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn margay_on_status_section(r: *mut ffi::request_rec, lines: c_int) -> c_int {
+    // SAFETY: see the top of the file.
+    guard(ffi::DECLINED, || unsafe { manager::status_section(r, lines != 0) })
 }
 
 /// Keeps the layouts that C and Rust share from drifting apart unnoticed.

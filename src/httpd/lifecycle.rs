@@ -14,7 +14,7 @@ use once_cell::sync::OnceCell;
 use super::pass::{self, BESIDE_STOCK, Names, Pass, ServerConf, is_first_pass};
 use super::pattern::Pattern;
 use super::runtime::{Child, Runtime};
-use super::{checks, ffi, log, pool, tree};
+use super::{checks, ffi, keep, log, pool, tree};
 use crate::base::clock::{Clock, SystemClock};
 use crate::config::{Facts, Finding, SiteFacts};
 use crate::shared::Region;
@@ -38,6 +38,11 @@ pub(super) fn child() -> Option<&'static Child> {
 
 fn in_force() -> Option<Arc<Runtime>> {
     IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// The plan in force and its shared state, in the parent.
+pub(super) fn in_force_with_region() -> Option<(Arc<Runtime>, &'static Region)> {
+    Some((in_force()?, REGION.get()?))
 }
 
 /// Compiles what was read and reports all findings.
@@ -133,7 +138,8 @@ pub(super) unsafe fn post_config(main: *mut ffi::server_rec) -> c_int {
     super::guard::install_hook();
     // SAFETY: as in `check_config`.
     let pass = unsafe { ServerConf::of(main).pass() };
-    match publish(pass) {
+    // SAFETY: as above.
+    match unsafe { publish(main, pass) } {
         Ok(()) => ACCEPTED,
         Err(text) => {
             log::server(log::ERROR, &text);
@@ -142,7 +148,10 @@ pub(super) unsafe fn post_config(main: *mut ffi::server_rec) -> c_int {
     }
 }
 
-fn publish(pass: &mut Pass) -> Result<(), String> {
+/// # Safety
+/// As [`post_config`].
+unsafe fn publish(main: *mut ffi::server_rec, pass: &mut Pass) -> Result<(), String> {
+    let is_start = in_force().is_none();
     let region = match REGION.get_or_try_init(Region::create) {
         Ok(region) => region,
         Err(error) => return Err(format!("MGY0902: no shared memory for the state of members: {error}")),
@@ -154,6 +163,9 @@ fn publish(pass: &mut Pass) -> Result<(), String> {
     let patterns = std::mem::take(&mut pass.patterns);
     let runtime = Runtime::new(plan, patterns, pass.names(), region, generation, SystemClock.now())
         .map_err(|full| format!("MGY0904: {full}"))?;
+    super::manager::give_nonces(&runtime, region);
+    // SAFETY: the caller vouches for `main`.
+    unsafe { keep::begin(main, &runtime, region, is_start) };
     region.retire(region.oldest_generation().unwrap_or(generation));
     *IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(runtime));
     Ok(())
@@ -163,6 +175,7 @@ fn publish(pass: &mut Pass) -> Result<(), String> {
 fn keep_last_good(names: &Names) -> bool {
     let (Some(last), Some(region)) = (in_force(), REGION.get()) else { return false };
     let Ok(kept) = last.renamed(names, region, generation(), SystemClock.now()) else { return false };
+    super::manager::give_nonces(&kept, region);
     *IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(kept));
     log::server(
         log::ALERT,

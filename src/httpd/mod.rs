@@ -4,14 +4,17 @@
 //! `entry` is what httpd calls. `pass` collects a configuration while it is read, `lifecycle` puts it into force,
 //! `translate` and `matched` find the rule for a request, `outside` takes over what others marked, `handler` has it
 //! forwarded, `request` is the request as the core sees it, `outgoing` is TLS to members, `checks` has members checked.
+//! `manager` shows and changes the state of balancers, `keep` keeps it over a stop.
 
 mod checks;
 mod entry;
 mod ffi;
 mod guard;
 mod handler;
+mod keep;
 mod lifecycle;
 mod log;
+mod manager;
 mod matched;
 mod outgoing;
 mod outside;

@@ -298,16 +298,19 @@ impl Exchange for HttpdRequest<'_> {
     }
 
     fn chosen(&mut self, chosen: Chosen<'_>) {
-        let (name, route) = self.child.member_words(chosen.member);
+        let (name, mut route) = self.child.member_words(chosen.member);
+        if let Some(changed) = self.child.changed_route(chosen.member) {
+            route = self.text(changed.as_bytes());
+        }
         self.set_env(c"BALANCER_NAME", self.child.balancer_word(chosen.balancer));
         self.set_env(c"BALANCER_WORKER_NAME", name);
         self.set_env(c"BALANCER_WORKER_ROUTE", route);
         if let (Some(name), Some(route)) = (chosen.session_name, chosen.session_route) {
             let route: *const c_char = self.text(route);
-            if let Some(name) = self.child.session_word(chosen.balancer, name) {
-                self.set_env(c"BALANCER_SESSION_STICKY", name);
-                self.note(c"session-sticky", name);
-            }
+            let known = self.child.session_word(chosen.balancer, name);
+            let name = known.unwrap_or_else(|| self.text(name.as_bytes()));
+            self.set_env(c"BALANCER_SESSION_STICKY", name);
+            self.note(c"session-sticky", name);
             self.set_env(c"BALANCER_SESSION_ROUTE", route);
             self.note(c"session-route", route);
         }

@@ -14,7 +14,8 @@ use crate::config::expression::{ExpressionId, Groups};
 use crate::config::plan::{BalancerId, MemberId, SectionId, SiteId};
 use crate::health::Checks;
 use crate::proxy::World;
-use crate::shared::{Full, Lane, Owner, Region};
+use crate::shared::{BalancerSlotId, Full, Lane, Owner, Region, ShortText};
+use crate::status::view::State;
 
 /// A plan with its places in shared memory.
 #[derive(Debug)]
@@ -108,6 +109,14 @@ impl Runtime {
         })
     }
 
+    pub fn bindings(&self) -> &Bindings {
+        &self.bindings
+    }
+
+    pub fn balancer_slot(&self, id: BalancerId) -> BalancerSlotId {
+        self.bindings.balancer(id)
+    }
+
     /// The plan's id for a server of httpd's, if the plan knows it.
     pub fn site(&self, id: SiteId) -> Option<SiteId> {
         match &self.translation {
@@ -194,10 +203,21 @@ impl Child {
         }
     }
 
+    /// What the manager looks at and changes.
+    pub fn state(&self, site: SiteId, threads: u32, now: Moment) -> State<'_> {
+        let runtime = &*self.runtime;
+        State { plan: &runtime.plan, region: self.region, bindings: &runtime.bindings, site, threads, now }
+    }
+
     /// Name and route of a member, as long-lived C strings.
     pub fn member_words(&self, id: MemberId) -> (*const c_char, *const c_char) {
         let (name, route) = &self.runtime.words.members[id.0 as usize];
         (name.as_ptr(), route.as_ptr())
+    }
+
+    /// The route an administrator gave a member in place of the file's.
+    pub fn changed_route(&self, id: MemberId) -> Option<ShortText> {
+        self.region.member_changes(self.runtime.bindings.member(id)).route()
     }
 
     /// `balancer://name`, as a long-lived C string.

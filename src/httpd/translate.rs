@@ -5,6 +5,7 @@ use std::ffi::{c_char, c_int};
 use std::ptr;
 
 use super::lifecycle::child;
+use super::matched::Variables;
 use super::pass::{DirConf, ServerConf};
 use super::runtime::Runtime;
 use super::{ffi, matched, pool};
@@ -92,6 +93,18 @@ struct Rules<'a> {
     mounts: &'a MountTable,
     /// That of the innermost section with one.
     section: Option<&'a Mount>,
+    variables: Variables,
+}
+
+/// What a rule without a fixed path says to a request.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lies on the stack for one look-up; a box would be an allocation"
+)]
+enum Match {
+    Groups(Groups),
+    /// Where the rest of the path begins.
+    Rest(usize),
 }
 
 impl Rules<'static> {
@@ -109,7 +122,11 @@ impl Rules<'static> {
         if mounts.is_empty() && section.is_none() {
             return None;
         }
-        Some(Self { runtime, site, mounts, section })
+        let of_sections = sections.iter().rev().find_map(|id| runtime.plan.section(*id).interpolate);
+        let default = runtime.plan.section(runtime.plan.site(site).defaults).interpolate;
+        // SAFETY: the caller vouches for `r`; the rules are looked up and forgotten while it lives.
+        let variables = unsafe { Variables::new(r, of_sections.or(default).unwrap_or(false)) };
+        Some(Self { runtime, site, mounts, section, variables })
     }
 
     fn has(&self, encoding: Encoding) -> bool {
@@ -117,28 +134,37 @@ impl Rules<'static> {
     }
 
     /// The rule for a path in the form of an encoding. `subject` is what expressions are searched in.
-    fn lookup(&self, encoding: Encoding, path: &[u8], subject: &[u8]) -> Option<Found<'static, Groups>> {
-        let search = |id| self.runtime.search(id, subject);
+    fn lookup(&self, encoding: Encoding, path: &[u8], subject: &[u8]) -> Option<Found<'static, Match>> {
+        let search = |mount: &Mount| match mount.matching {
+            Matching::Expression(id) => self.runtime.search(id, subject).map(Match::Groups),
+            _ if mount.interpolate => self.variables.rest(mount, path).map(Match::Rest),
+            _ => None,
+        };
         let is_decoded = |encoding| matches!(encoding, Encoding::Canonical | Encoding::AsReceived);
         let section = self
             .section
             .filter(|mount| mount.encoding == encoding || is_decoded(mount.encoding) && is_decoded(encoding));
         let of_section = section.and_then(|mount| match mount.matching {
-            Matching::Expression(id) => search(id).map(|groups| Found::Expression(mount, groups)),
+            Matching::Expression(_) => search(mount).map(|found| Found::Asked(mount, found)),
+            _ if mount.interpolate => search(mount).map(|found| Found::Asked(mount, found)),
             _ => mount.rest(path).map(|rest| Found::Prefix(mount, rest)),
         });
         of_section.or_else(|| self.mounts.find(encoding, path, search))
     }
 
     /// Forwards the request by a rule.
-    unsafe fn follow(&self, r: *mut ffi::request_rec, path: &[u8], found: Found<'_, Groups>) -> c_int {
+    unsafe fn follow(&self, r: *mut ffi::request_rec, path: &[u8], found: Found<'_, Match>) -> c_int {
         // SAFETY: the caller vouches for `r`.
         unsafe {
             match found {
                 Found::Prefix(mount, rest) => follow(r, self.site, mount, path, rest),
-                Found::Expression(mount, groups) => {
-                    matched::follow(r, self.runtime, self.site, mount, path, &groups)
+                Found::Asked(mount, Match::Groups(groups)) => {
+                    matched::follow(r, self.runtime, self.site, mount, path, &groups, &self.variables)
                 }
+                Found::Asked(mount, Match::Rest(rest)) if self.variables.are_on() => {
+                    matched::follow_variables(r, mount, &path[rest..], &self.variables)
+                }
+                Found::Asked(mount, Match::Rest(rest)) => follow(r, self.site, mount, path, rest),
             }
         }
     }
@@ -165,9 +191,17 @@ pub(super) unsafe fn pre_translate(r: *mut ffi::request_rec) -> c_int {
             && let Some(clean) = ServletPath::of(path)
             && let Some(found) = rules.lookup(Encoding::Servlet, clean.path(), path)
         {
-            let Found::Prefix(mount, rest) = found else { return done(rules.follow(r, path, found)) };
-            let Target::Forward(to) = &mount.target else { return DECLINED };
-            let status = forward_to(r, rules.site, to, &clean.rest(rest), Encoding::Servlet);
+            let (mount, rest, is_asked) = match found {
+                Found::Prefix(mount, rest) => (mount, rest, false),
+                Found::Asked(mount, Match::Rest(rest)) => (mount, rest, rules.variables.are_on()),
+                found => return done(rules.follow(r, path, found)),
+            };
+            let rest = clean.rest(rest);
+            let status = match &mount.target {
+                _ if is_asked => matched::follow_variables(r, mount, &rest, &rules.variables),
+                Target::Forward(to) => forward_to(r, rules.site, to, &rest, Encoding::Servlet),
+                _ => DECLINED,
+            };
             if status == OK {
                 // Sections are matched by what the container will see.
                 (*r).uri = pool::text((*r).pool, &[clean.path()]);

@@ -14,7 +14,7 @@ use super::session;
 use crate::backend::Pool;
 use crate::balance::retry::{self, Attempts};
 use crate::balance::transition::{self, Event};
-use crate::balance::{Bindings, Chooser, NoMember, Session, Tried};
+use crate::balance::{Bindings, Chooser, InForce, NoMember, Session, Tried};
 use crate::base::clock::Clock;
 use crate::config::Plan;
 use crate::config::plan::{Balancer, BalancerId, Encoding, Member, MemberId, Scheme, Via, Worker};
@@ -92,12 +92,16 @@ pub fn forward<E: Exchange>(
     scratch: &mut Scratch,
 ) -> Outcome {
     let mut route = std::mem::take(&mut scratch.route);
-    let found = match job.worker {
-        Worker::Balancer(id) => session::find(world, id, job, exchange, &mut route),
+    let in_force = match job.worker {
+        Worker::Balancer(id) => Some((id, world.chooser().in_force(id))),
         Worker::Member(_) => None,
     };
+    let sticky = in_force.and_then(|(id, values)| Some((id, values.sticky()?)));
+    let found =
+        sticky.as_ref().and_then(|(id, sticky)| session::find(world, *id, sticky, job, exchange, &mut route));
     let session = found.map(|found| found.session(&route));
-    let outcome = Forward::new(world, job, session, exchange.request()).run(exchange, scratch);
+    let outcome = Forward::new(world, job, in_force.map(|(_, values)| values), session, exchange.request())
+        .run(exchange, scratch);
     scratch.route = route;
     outcome
 }
@@ -108,6 +112,7 @@ struct Forward<'a> {
     job: &'a Job<'a>,
     session: Option<Session<'a>>,
     balancer: Option<&'a Balancer>,
+    in_force: Option<InForce<'a>>,
     attempts: Attempts,
     tried: Tried,
     body: RequestBody,
@@ -120,6 +125,7 @@ impl<'a> Forward<'a> {
     fn new(
         world: &'a World<'a>,
         job: &'a Job<'a>,
+        in_force: Option<InForce<'a>>,
         session: Option<Session<'a>>,
         request: Request<'_>,
     ) -> Self {
@@ -127,12 +133,15 @@ impl<'a> Forward<'a> {
             Worker::Balancer(id) => Some(world.plan.balancer(id)),
             Worker::Member(_) => None,
         };
+        let attempts =
+            balancer.zip(in_force.as_ref()).map(|(balancer, values)| Attempts::of(balancer, values));
         Self {
             world,
             job,
             session,
             balancer,
-            attempts: balancer.map_or_else(Attempts::of_plain_worker, Attempts::of),
+            in_force,
+            attempts: attempts.unwrap_or_else(Attempts::of_plain_worker),
             tried: Tried::default(),
             body: RequestBody::new(request.body),
             idempotent: retry::is_idempotent(request.method),
@@ -188,7 +197,8 @@ impl<'a> Forward<'a> {
     /// With a balancer `timeout`, asks again until somebody can serve or the time is over.
     fn choose_of(&self, id: BalancerId) -> Result<crate::balance::Choice<'_>, NoMember<'_>> {
         let chooser = self.world.chooser();
-        let deadline = self.world.plan.balancer(id).wait.map(|wait| (Instant::now() + wait, wait / 100));
+        let wait = self.in_force.and_then(|values| values.wait());
+        let deadline = wait.map(|wait| (Instant::now() + wait, wait / 100));
         let mut counted = false;
         loop {
             let chosen = chooser.choose(id, self.session.as_ref(), &self.tried, self.world.clock.now());

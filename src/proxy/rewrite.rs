@@ -43,7 +43,8 @@ fn rest_after<'v>(plan: &Plan, rule: &ReverseRule, value: &'v [u8]) -> Option<&'
         ReverseFrom::Prefix(prefix) => strip_prefix_any_case(value, prefix.as_bytes()),
         ReverseFrom::Path(path) => strip_prefix_any_case(path_of(value)?, path.as_bytes()),
         ReverseFrom::Balancer { id, path } => plan.balancer(*id).members.iter().find_map(|&member| {
-            let name = plan.member(member).name.as_bytes();
+            // What stands in front of the bar is this server's way to the member, not the member's name.
+            let name = plan.member(member).name.rsplit('|').next().unwrap_or_default().as_bytes();
             if path.is_empty() {
                 return strip_prefix_any_case(value, name);
             }

@@ -3,7 +3,7 @@
 
 use super::exchange::{Exchange, Level};
 use super::forward::{Job, World};
-use crate::balance::{RequestView, Session, Source};
+use crate::balance::{RequestView, Session, Source, StickyInForce};
 use crate::config::plan::BalancerId;
 
 /// How many `Cookie` headers are looked at. httpd joins several into one anyway.
@@ -30,26 +30,26 @@ impl<'p> Found<'p> {
 
 /// Looks for the session of a sticky balancer; its route is written to `route`.
 pub(super) fn find<'w, E: Exchange>(
-    world: &World<'w>,
+    world: &World<'_>,
     id: BalancerId,
+    sticky: &'w StickyInForce<'_>,
     job: &Job<'_>,
     exchange: &E,
     route: &mut Vec<u8>,
 ) -> Option<Found<'w>> {
-    let sticky = world.plan.balancer(id).sticky.as_ref()?;
     let mut cookies: [&[u8]; COOKIE_HEADERS] = [&[]; COOKIE_HEADERS];
     let values = exchange.headers().filter(|(name, _)| name.eq_ignore_ascii_case(b"Cookie"));
     for (place, (_, value)) in cookies.iter_mut().zip(values) {
         *place = value;
     }
     let view = RequestView { path: job.path, query: exchange.request().query, cookies: cookies.into_iter() };
-    let session = world.chooser().session(id, &view)?;
+    let session = world.chooser().session(id, sticky, &view)?;
     if let Some(actual) = session.case_differs {
-        note_letter_case(world, id, exchange, session.source, actual);
+        note_letter_case(world, id, sticky, exchange, session.source, actual);
     }
     route.clear();
     route.extend_from_slice(session.route.unwrap_or_default());
-    let name = if session.source == Source::Url { &sticky.path } else { &sticky.cookie };
+    let name = if session.source == Source::Url { sticky.path() } else { sticky.cookie() };
     Some(Found { name, has_route: session.route.is_some(), source: session.source })
 }
 
@@ -57,12 +57,14 @@ pub(super) fn find<'w, E: Exchange>(
 fn note_letter_case<E: Exchange>(
     world: &World<'_>,
     id: BalancerId,
+    sticky: &StickyInForce<'_>,
     exchange: &E,
     source: Source,
     actual: &[u8],
 ) {
     let balancer = world.plan.balancer(id);
-    let Some(sticky) = &balancer.sticky else { return };
+    // The line in the file is not to blame for names that an administrator gave.
+    let Some(sticky) = sticky.plan.filter(|_| !sticky.is_changed()) else { return };
     if !world.region.balancer(world.bindings.balancer(id)).note_once(world.region.generation()) {
         return;
     }

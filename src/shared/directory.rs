@@ -77,10 +77,12 @@ impl Region {
 
         for choice in members.iter().filter(|choice| choice.is_new) {
             layout.members[choice.index].reset();
+            layout.member_changes[choice.index].reset();
             layout.health[choice.index].reset();
         }
         for choice in balancers.iter().filter(|choice| choice.is_new) {
             layout.balancers[choice.index].reset();
+            layout.balancer_changes[choice.index].reset();
         }
         take(&layout.member_entries, &members, generation);
         take(&layout.balancer_entries, &balancers, generation);

@@ -114,6 +114,16 @@ impl HealthSlot {
         count(&self.passes, limit)
     }
 
+    /// Failed checks counted so far.
+    pub fn failures(&self) -> u32 {
+        self.failures.load(Relaxed)
+    }
+
+    /// Good checks of a member that is out, counted so far.
+    pub fn passes(&self) -> u32 {
+        self.passes.load(Relaxed)
+    }
+
     /// Back to the state of a slot that was never used.
     pub(super) fn reset(&self) {
         for counter in [&self.began, &self.under_way] {

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use super::administered::{BalancerChanges, MemberChanges};
 use super::balancer::BalancerSlot;
 use super::directory::Entry;
 use super::health::{CheckerSlot, HealthSlot};
@@ -57,6 +58,8 @@ pub(super) struct Header {
     /// Generation of the newest configuration that was bound.
     pub generation: AtomicU32,
     pub size: AtomicU64,
+    /// The process that changes values now; 0 = none.
+    pub administrator: AtomicU32,
 }
 
 /// The whole region.
@@ -68,6 +71,8 @@ pub(super) struct Layout {
     pub members: [MemberSlot; MEMBERS],
     pub balancers: [BalancerSlot; BALANCERS],
     pub lanes: [LaneSlot; LANES],
+    pub member_changes: [MemberChanges; MEMBERS],
+    pub balancer_changes: [BalancerChanges; BALANCERS],
     pub checker: CheckerSlot,
     pub health: [HealthSlot; MEMBERS],
 }
@@ -78,6 +83,8 @@ const _: () = {
     assert!(size_of::<MemberSlot>() == 192);
     assert!(size_of::<BalancerSlot>() == 64);
     assert!(size_of::<LaneSlot>() == 64 + 2 * MEMBERS);
+    assert!(size_of::<MemberChanges>() == 512);
+    assert!(size_of::<BalancerChanges>() == 704);
     assert!(size_of::<CheckerSlot>() == 64);
     assert!(size_of::<HealthSlot>() == 32);
     assert!(size_of::<Layout>() <= SIZE);

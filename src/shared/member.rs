@@ -86,6 +86,11 @@ impl State {
         (self.error_time != 0).then(|| Duration::from_millis(u64::try_from(self.age_ms(now)).unwrap_or(0)))
     }
 
+    /// Out of the error state only to be tried: since the last error nothing has proven the member alive.
+    pub fn is_unproven(self) -> bool {
+        self.retries > 0 && self.error_time != 0
+    }
+
     /// Is the rest of `retry` over? Always without an error time, and with `retry=0`. An error that lies further ahead than the rest is
     /// long shows that the clock was set back: then waiting for it makes no sense.
     pub fn has_rested(self, now: Moment, retry: Duration) -> bool {
@@ -162,6 +167,24 @@ impl Reason {
         Reason::ChecksFailed,
         Reason::ChecksPassed,
     ];
+
+    /// In the words of a sentence; empty for [`Reason::None`].
+    pub fn words(self) -> &'static str {
+        match self {
+            Reason::None => "",
+            Reason::Plan => "the configuration was read",
+            Reason::ConnectFailed => "no connection could be made",
+            Reason::ExchangeFailed => "a request failed",
+            Reason::FailOnStatus => "it answered with a status of failonstatus",
+            Reason::FailOnTimeout => "it did not answer in time",
+            Reason::RetryDue => "its rest after an error is over",
+            Reason::ForcedRecovery => "all members had failed, so all are tried again",
+            Reason::Admin => "changed by an administrator",
+            Reason::Alive => "it is reachable",
+            Reason::ChecksFailed => "it failed its health checks",
+            Reason::ChecksPassed => "it passed its health checks",
+        }
+    }
 
     fn of_code(code: u64) -> Reason {
         usize::try_from(code).ok().and_then(|at| Self::ALL.get(at)).copied().unwrap_or_default()
@@ -245,6 +268,11 @@ impl MemberSlot {
         self.turn.elected.fetch_add(1, Relaxed);
     }
 
+    /// Counts on from an earlier run.
+    pub fn add_elected(&self, times: u64) {
+        self.turn.elected.fetch_add(times, Relaxed);
+    }
+
     /// Requests the member is working on, over all processes.
     pub fn busy(&self) -> u32 {
         self.turn.busy.load(Relaxed)
@@ -267,6 +295,11 @@ impl MemberSlot {
     /// Adds to the counter and returns the new value.
     pub fn add_lbstatus(&self, amount: i64) -> i64 {
         self.turn.lbstatus.fetch_add(amount, Relaxed).wrapping_add(amount)
+    }
+
+    /// Begins counting turns anew from `value`.
+    pub fn set_lbstatus(&self, value: i64) {
+        self.turn.lbstatus.store(value, Relaxed);
     }
 
     /// Body bytes received from the member.

@@ -3,6 +3,7 @@
 //!
 //! Knows: keys and slots. Does not know: names, plans, httpd.
 
+mod administered;
 mod balancer;
 mod directory;
 mod health;
@@ -10,7 +11,9 @@ mod lane;
 mod layout;
 mod member;
 mod region;
+mod text;
 
+pub use administered::{Administrator, BalancerChanges, BalancerValue, MemberChanges, MemberValue};
 pub use balancer::BalancerSlot;
 pub use directory::{Bound, Full, Place};
 pub use health::{CheckerSlot, HealthSlot};
@@ -18,3 +21,4 @@ pub use lane::{Busy, Lane, Owner, Repaired};
 pub use layout::{BALANCERS, BalancerSlotId, LANES, MEMBERS, MemberSlotId};
 pub use member::{Change, MemberSlot, Reason, State};
 pub use region::{Region, RegionError};
+pub use text::{LONGEST, SharedText, ShortText};

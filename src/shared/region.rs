@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use super::administered::{BalancerChanges, MemberChanges};
 use super::balancer::BalancerSlot;
 use super::layout::{BalancerSlotId, Layout, MAGIC, MemberSlotId, SIZE, VERSION};
 use super::member::MemberSlot;
@@ -78,6 +79,16 @@ impl Region {
 
     pub fn balancer(&self, slot: BalancerSlotId) -> &BalancerSlot {
         &self.layout().balancers[slot.index()]
+    }
+
+    /// What an administrator changed about a member.
+    pub fn member_changes(&self, slot: MemberSlotId) -> &MemberChanges {
+        &self.layout().member_changes[slot.index()]
+    }
+
+    /// What an administrator changed about a balancer.
+    pub fn balancer_changes(&self, slot: BalancerSlotId) -> &BalancerChanges {
+        &self.layout().balancer_changes[slot.index()]
     }
 
     /// Generation of the newest configuration that was bound; 0 before the first.

@@ -33,7 +33,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-fn taken_by(work: impl FnOnce()) -> usize {
+pub fn taken_by(work: impl FnOnce()) -> usize {
     let before = TAKEN.with(Cell::get);
     work();
     TAKEN.with(Cell::get) - before
@@ -69,7 +69,8 @@ fn a_choice_among_64_members_allocates_nothing() {
                     query: Some(b"a=b"),
                     cookies: std::iter::once(cookie.as_bytes()),
                 };
-                let session = chooser.session(BALANCER, &view);
+                let sticky = chooser.in_force(BALANCER).sticky();
+                let session = sticky.as_ref().and_then(|names| chooser.session(BALANCER, names, &view));
                 let mut tried = Tried::default();
                 for _ in 0..3 {
                     let choice = chooser.choose(BALANCER, session.as_ref(), &tried, cluster.now).unwrap();

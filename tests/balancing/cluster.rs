@@ -10,7 +10,7 @@ use margay::base::key::Key;
 use margay::base::status::Status;
 use margay::config::origin::Origin;
 use margay::config::plan::{
-    Balancer, BalancerId, Flush, Member, MemberId, Method, Plan, PoolLimits, Scheme, Sticky,
+    Balancer, BalancerId, Flush, Member, MemberId, Method, Plan, PoolLimits, Scheme, Sticky, Written,
 };
 use margay::shared::{MemberSlot, Region};
 
@@ -92,8 +92,10 @@ impl Cluster {
     /// One request with a cookie: who answers it, or the refusal, and the last choice's `BALANCER_ROUTE_CHANGED`.
     pub fn request_with(&self, cookie: &str) -> (String, bool) {
         let view = RequestView { path: b"/app", query: None, cookies: std::iter::once(cookie.as_bytes()) };
-        let session = self.chooser().session(BALANCER, &view);
-        let mut attempts = Attempts::of(self.plan.balancer(BALANCER));
+        let in_force = self.chooser().in_force(BALANCER);
+        let sticky = in_force.sticky();
+        let session = sticky.as_ref().and_then(|names| self.chooser().session(BALANCER, names, &view));
+        let mut attempts = Attempts::of(self.plan.balancer(BALANCER), &in_force);
         let mut tried = Tried::default();
         loop {
             let choice = match self.chooser().choose(BALANCER, session.as_ref(), &tried, self.now) {
@@ -198,10 +200,14 @@ fn member(text: &str) -> Member {
         tcp_keepalive: false,
         address_ttl: None,
         packet_size: 8192,
+        socket: None,
+        response_field_size: 8192,
+        upgrade: String::new(),
         receive_buffer: 0,
         flush: Flush::Off,
         secret: String::new(),
         health: None,
+        written: Written::default(),
     };
     for (name, value) in words.map(|word| word.split_once('=').unwrap()) {
         match name {

@@ -2,6 +2,7 @@
 //! Who gets the request: reference sequences, sessions, restarts, a long simulation, and what a choice costs.
 
 mod allocation;
+mod changes;
 mod cluster;
 mod restart;
 mod sequences;

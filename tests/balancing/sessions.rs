@@ -42,7 +42,8 @@ fn after_sticky_requests_the_others_catch_up() {
 fn a_session_in_another_letter_case_sticks_and_says_so() {
     let cluster = Cluster::by_requests("A, B").sticky();
     let view = RequestView { path: b"/", query: None, cookies: std::iter::once(&b"jsessionid=s.B"[..]) };
-    let session = cluster.chooser().session(BALANCER, &view).unwrap();
+    let sticky = cluster.chooser().in_force(BALANCER).sticky().unwrap();
+    let session = cluster.chooser().session(BALANCER, &sticky, &view).unwrap();
     assert_eq!((session.name, session.case_differs), ("JSESSIONID", Some(&b"jsessionid"[..])));
     let choice = cluster.chooser().choose(BALANCER, Some(&session), &Tried::default(), cluster.now).unwrap();
     assert_eq!((choice.member, choice.by_route), (cluster.id("B"), true));

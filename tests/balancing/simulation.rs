@@ -72,8 +72,10 @@ impl<'l> World<'l> {
         let child = self.rng.below(self.lanes.len() as u64) as usize;
         let chooser = self.cluster.chooser();
         let view = RequestView { path: b"/", query: None, cookies: std::iter::once(cookie.as_bytes()) };
-        let session = chooser.session(BALANCER, &view);
-        let mut attempts = Attempts::of(self.cluster.plan.balancer(BALANCER));
+        let in_force = chooser.in_force(BALANCER);
+        let sticky = in_force.sticky();
+        let session = sticky.as_ref().and_then(|names| chooser.session(BALANCER, names, &view));
+        let mut attempts = Attempts::of(self.cluster.plan.balancer(BALANCER), &in_force);
         let mut tried = Tried::default();
         // As the life of a request has it: abandoned members stay busy until the request is over.
         let mut abandoned = Vec::new();

@@ -101,7 +101,8 @@ impl Stage {
         }
         client.close();
         let what = format!("the access log of {:?} about {}", httpd.front(), case.name);
-        wait_until(&what, PATIENCE, || httpd.access_log().lines().count() >= logged + answers);
+        // A line counts when its end is there.
+        wait_until(&what, PATIENCE, || httpd.access_log().matches('\n').count() >= logged + answers);
         lines.extend(httpd.access_log().lines().skip(logged).map(|line| format!("log: {line}")));
         for (order, (member, head, body, complete)) in locked(&self.seen).iter().enumerate() {
             lines.extend(head_lines(&format!("member {order} {member}"), head, body, *complete));

@@ -249,3 +249,15 @@ fn an_answer_that_is_no_ajp_is_answered_502() {
     assert_eq!(play(&solo(&peer, ""), "/x", &mut exchange), Outcome::Answer(502));
     assert_eq!(exchange.log_ids(), ["MGY3103"]);
 }
+
+#[test]
+fn the_servers_own_error_page_takes_the_place_of_the_members() {
+    let peer = Peer::start(|conn, _| conn.answer(503, &[("X-Own", "1")], &[b"page"]));
+    let stage = crate::stage::Stage::new(&format!("ProxyErrorOverride On 503\nProxyPass / {}/", peer.url()));
+    for _ in 0..2 {
+        let mut exchange = FakeExchange::get();
+        assert_eq!(play(&stage, "/x", &mut exchange), Outcome::Answer(503));
+        assert_eq!(exchange.response_header("X-Own"), None);
+    }
+    assert_eq!(peer.connections(), 1, "the page was read to its end");
+}

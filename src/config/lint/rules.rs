@@ -22,7 +22,7 @@ fn slashes(mount: &MountDraft, inside: bool) -> Option<Finding> {
         TargetDraft::Balancer(balancer) => &balancer.path,
         TargetDraft::Worker(_, path) => path,
     };
-    if mount.matching != Matching::Prefix || !mount.path.starts_with('/') {
+    if mount.matching != Matching::Prefix || mount.interpolate || !mount.path.starts_with('/') {
         return None;
     }
     let (url, path) = (shown(&mount.url), shown(&mount.path));
@@ -61,7 +61,7 @@ fn covered(draft: &Draft, plan: &Plan, findings: &mut Vec<Finding>) {
     for (place, site) in plan.sites.iter().enumerate() {
         let first_own = if place == 0 { 0 } else { inherited };
         for (rule, mount) in site.mounts.iter().enumerate().skip(first_own) {
-            if mount.matching != Matching::Prefix {
+            if mount.matching != Matching::Prefix || mount.interpolate {
                 continue;
             }
             // A rule that matches another rule's path matches whatever that one does.

@@ -132,8 +132,8 @@ fn set<S>(
                 number_cure(known.name, "=", number, rest),
             );
         }
-        Taken::Manager => reader.note(format!(
-            "{start} has no effect in this version; balancer-manager comes with a later version"
+        Taken::Growth => reader.note(format!(
+            "{start} has no effect in this version: balancer-manager changes members, and adds none"
         )),
         Taken::NoEffect => reader.note(format!("{start} has no effect on ajp:// members")),
     }

@@ -12,14 +12,8 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
     use Directive as D;
     match reader.directive {
         D::BalancerGrowth => growth(reader, args)?,
-        D::BalancerPersist => {
-            if reader.flag(args)? {
-                reader.note("BalancerPersist On has no effect: error states and counters survive graceful restarts without it, and nothing survives a stop");
-            }
-        }
         D::NoProxy => reader.note("NoProxy has no effect: members are asked directly anyway"),
         D::ProxyDomain => reader.note("ProxyDomain has no effect: it is for forward proxies"),
-        D::ProxyPassInterpolateEnv => interpolate(reader, args)?,
         _ => return Err(not_available(reader, args)),
     }
     Ok(Statement::Nothing)
@@ -34,16 +28,6 @@ fn growth(reader: &mut Reader, args: &str) -> Result<(), Finding> {
     }
     reader.note("BalancerGrowth has no effect: no member is added while the server runs");
     Ok(())
-}
-
-fn interpolate(reader: &Reader, args: &str) -> Result<(), Finding> {
-    if !reader.flag(args)? {
-        return Ok(());
-    }
-    let text = "ProxyPassInterpolateEnv On is not available: this version does not put variables into rules while it serves";
-    Err(reader.error(id::LATER_VERSION, text).cured_by(
-        "Write the rule as RewriteRule with %{ENV:name} and flag [P]; a value that is known at the start can be a Define.",
-    ))
 }
 
 fn not_available(reader: &Reader, args: &str) -> Finding {

@@ -32,18 +32,17 @@ pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         D::BalancerMember => member::read(reader, args),
         D::ProxySet => set::read(reader, args),
         D::ProxyContainer => set::read_container(reader, args).map(|container| container.statement),
+        D::ProxyPassInterpolateEnv => reader.flag(args).map(Statement::Interpolate),
         D::ProxyHCTemplate => health::read_template(reader, args),
         D::ProxyHCExpr => health::read_expression(reader, args),
         D::ProxyHCTPsize => health::read_threads(reader, args),
         D::ProxyPreserveHost => reader.flag(args).map(Statement::PreserveHost),
         D::BalancerGrowth
-        | D::BalancerPersist
         | D::ProxyRemote
         | D::ProxyRemoteMatch
         | D::NoProxy
         | D::ProxyBlock
         | D::ProxyDomain
-        | D::ProxyPassInterpolateEnv
         | D::HeartbeatStorage => later::read(reader, args),
         D::ProxyAddHeaders => reader.flag(args).map(Statement::AddHeaders),
         D::Proxy100Continue => reader.flag(args).map(Statement::PassContinue),

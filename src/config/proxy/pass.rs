@@ -6,6 +6,7 @@ use crate::base::text::{Words, nearest, quoted};
 use crate::config::directive::Directive;
 use crate::config::draft::is_pattern;
 use crate::config::finding::{Finding, id};
+use crate::config::interpolation::interpolated;
 use crate::config::plan::Encoding;
 use crate::config::statement::{MountLine, Pair, Statement, TargetLine};
 use crate::config::url;
@@ -20,6 +21,7 @@ struct Line {
     as_received: bool,
     mapping: Option<Encoding>,
     is_expression: bool,
+    interpolate: bool,
     pairs: Vec<Pair>,
 }
 
@@ -39,7 +41,8 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         (None, true) => Encoding::AsReceived,
         (None, false) => Encoding::Canonical,
     };
-    let is_named = takes_groups(reader, line.is_expression) && url::authority_names_groups(&url);
+    let is_named = takes_groups(reader, line.is_expression) && url::authority_names_groups(&url)
+        || line.interpolate && url::authority_of(&url).contains("${");
     let target = match url.as_str() {
         "!" => None,
         _ if is_named => named(reader, &url, &line.pairs)?,
@@ -49,8 +52,17 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         }
     };
     let is_expression = line.is_expression;
-    let (path, pairs) = (line.path, line.pairs);
-    Ok(Statement::Mount(MountLine { path, url, target, encoding, pairs, is_expression, is_named }))
+    let (path, pairs, interpolate) = (line.path, line.pairs, line.interpolate);
+    Ok(Statement::Mount(MountLine {
+        path,
+        url,
+        target,
+        encoding,
+        pairs,
+        is_expression,
+        interpolate,
+        is_named,
+    }))
 }
 
 /// In a section whose argument is a pattern, `$1` is a group of that.
@@ -61,8 +73,9 @@ fn takes_groups(reader: &Reader, is_expression: bool) -> bool {
 /// A back end that is put together for each request: the protocol must be known all the same. In `ajp://host:port$1` the
 /// group is meant to be the path, so what stands in front of it is declared, with the parameters of the line.
 fn named(reader: &mut Reader, url: &str, pairs: &[Pair]) -> Result<Option<TargetLine>, Finding> {
+    let plain = String::from_utf8_lossy(&interpolated(url, |_| Some(b"1"))).into_owned();
     let filled =
-        |with: &str| (0..10).fold(url.to_owned(), |text, group| text.replace(&format!("${group}"), with));
+        |with: &str| (0..10).fold(plain.clone(), |text, group| text.replace(&format!("${group}"), with));
     let example = url::parse(&filled("/")).or_else(|_| url::parse(&filled("1")));
     example.map_err(|bad| reader.bad_url("ProxyPass", bad))?;
     let front = url.split_once('$').map_or(url, |(front, _)| front);
@@ -106,8 +119,10 @@ fn sort(reader: &Reader, args: &str) -> Result<Line, Finding> {
 fn sort_rest(reader: &Reader, line: &mut Line, word: &str) -> Result<(), Finding> {
     if word.eq_ignore_ascii_case("nocanon") {
         line.as_received = true;
+    } else if word.eq_ignore_ascii_case("interpolate") {
+        line.interpolate = true;
     } else if FLAGS.iter().any(|flag| flag.eq_ignore_ascii_case(word)) {
-        // They act only together with ProxyPassInterpolateEnv, or not at all, in mod_proxy too.
+        // noquery has no effect in mod_proxy either.
     } else if let Some(mapping) = word.get(..8).filter(|key| key.eq_ignore_ascii_case("mapping=")) {
         line.mapping = Some(mapping_of(reader, &word[mapping.len()..])?);
     } else {

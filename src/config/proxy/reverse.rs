@@ -38,6 +38,10 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         let text = format!("ProxyPassReverse {} has blanks in its URL and rewrites nothing", quoted(&url));
         reader.warn(id::REVERSE_WORD, text, "Write only the URL in the quotes.");
     }
+    if url.contains("${") || public.as_deref().is_some_and(|path: &str| path.contains("${")) {
+        let text = format!("ProxyPassReverse {}: variables have no effect in this version", shown(&url));
+        reader.warn(id::REVERSE_WORD, text, "Write the path and the URL as they are.");
+    }
     Ok(Statement::Reverse { public, url })
 }
 

@@ -20,6 +20,7 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
     match reader.directive {
         D::ProxyRequests => return requests(reader, args),
         D::ProxyPassInherit => site.pass_inherit = Some(reader.flag(args)?),
+        D::BalancerPersist => site.persist = Some(reader.flag(args)?),
         D::BalancerInherit => site.balancer_inherit = Some(reader.flag(args)?),
         _ => {
             let word = reader.words(args)?.swap_remove(0);
@@ -38,6 +39,7 @@ fn one_word(reader: &mut Reader, site: &mut SiteSettings, word: &str) -> Result<
         D::ProxyMaxForwards => site.max_forwards = Some(u32::try_from(integer(reader, word)).ok()),
         D::ProxyIOBufferSize => site.io_buffer = Some(buffer(reader, word)?),
         D::ProxyReceiveBufferSize => site.receive_buffer = Some(buffer(reader, word)?),
+        D::ProxyStatus => site.status = Some(status(reader, word)?),
         D::ProxySourceAddress => site.source_address = Some(source_address(reader, word)?),
         _ => {}
     }
@@ -48,7 +50,7 @@ fn requests(reader: &Reader, args: &str) -> Result<Statement, Finding> {
     if !reader.flag(args)? {
         return Ok(Statement::Nothing);
     }
-    let text = "ProxyRequests On is not available: forwarding to any server needs http members, which this version does not have";
+    let text = "ProxyRequests On is not available: this version is no forward proxy";
     Err(reader.error(id::LATER_VERSION, text).cured_by(
         "Write ProxyRequests Off; ProxyPass does not need it. An open forward proxy is a danger to its network anyway.",
     ))
@@ -62,6 +64,17 @@ fn via(reader: &Reader, word: &str) -> Result<Via, Finding> {
         "block" => Ok(Via::Block),
         _ => {
             let text = format!("ProxyVia must be one of: off | on | full | block: not {}", quoted(word));
+            Err(reader.error(id::BAD_VALUE, text))
+        }
+    }
+}
+
+fn status(reader: &Reader, word: &str) -> Result<bool, Finding> {
+    match word.to_ascii_lowercase().as_str() {
+        "off" => Ok(false),
+        "on" | "full" => Ok(true),
+        _ => {
+            let text = format!("ProxyStatus must be one of: off | on | full: not {}", quoted(word));
             Err(reader.error(id::BAD_VALUE, text))
         }
     }

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is kept over a stop (`BalancerPersist On`), as text: one line for each balancer and member, with the values that
+//! are not as the file says, error states and counters. Values that are read back go before the file, as in stock.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use super::action::{BalancerChange, Change, MemberChange};
+use super::escape::percent;
+use super::view::State;
+use crate::balance::{Event, METHODS, transition};
+use crate::base::clock::Moment;
+use crate::base::key::Key;
+use crate::base::status::Status;
+use crate::config::plan::{BalancerId, MemberId};
+use crate::shared::ShortText;
+
+/// The first line: files that begin otherwise are left alone.
+const TITLE: &str = "margay state 1";
+
+/// Flags an administrator changes.
+const FLAGS: Status = Status(
+    Status::IGNORE_ERRORS.0
+        | Status::DRAIN.0
+        | Status::DISABLED.0
+        | Status::STOPPED.0
+        | Status::HOT_STANDBY.0
+        | Status::HOT_SPARE.0
+        | Status::HC_FAIL.0,
+);
+
+/// The text for all servers that keep their state; `None` if there are none.
+pub fn write(state: &State<'_>) -> Option<String> {
+    let balancers = kept(state);
+    if !state.plan.sites.iter().any(|site| site.persist) {
+        return None;
+    }
+    let mut out = format!("{TITLE}\n");
+    let mut members = BTreeSet::new();
+    for id in balancers {
+        write_balancer(&mut out, state, id);
+        members.extend(&state.plan.balancer(id).members);
+    }
+    for id in members {
+        write_member(&mut out, state, id);
+    }
+    Some(out)
+}
+
+/// The balancers of servers that keep their state.
+fn kept(state: &State<'_>) -> BTreeSet<BalancerId> {
+    let sites = state.plan.sites.iter().filter(|site| site.persist);
+    sites.flat_map(|site| site.balancers.iter().map(|(_, id)| *id)).collect()
+}
+
+fn word(out: &mut String, name: &str, value: impl std::fmt::Display) {
+    let _ = write!(out, " {name}={}", percent(&value.to_string(), b"/:@|"));
+}
+
+fn write_balancer(out: &mut String, state: &State<'_>, id: BalancerId) {
+    let balancer = state.plan.balancer(id);
+    let changes = state.region.balancer_changes(state.bindings.balancer(id));
+    let _ = write!(out, "balancer {:?} {}", balancer.key, percent(&balancer.name, b""));
+    let in_force = state.in_force(id);
+    if changes.method().is_some() {
+        let method = METHODS.iter().find(|(method, _)| *method == in_force.method());
+        word(out, "lbmethod", method.map_or("", |(_, name)| name));
+    }
+    if let Some(seconds) = changes.wait_seconds() {
+        word(out, "timeout", seconds);
+    }
+    if let Some(attempts) = changes.max_attempts() {
+        word(out, "maxattempts", attempts);
+    }
+    if let Some(on) = changes.no_failover() {
+        word(out, "nofailover", u32::from(on));
+    }
+    if let Some((cookie, path)) = changes.sticky() {
+        word(out, "cookie", cookie.as_str());
+        word(out, "path", path.as_str());
+    }
+    out.push('\n');
+}
+
+fn write_member(out: &mut String, state: &State<'_>, id: MemberId) {
+    let member = state.plan.member(id);
+    let place = state.bindings.member(id);
+    let (slot, changes) = (state.region.member(place), state.region.member_changes(place));
+    let _ = write!(out, "member {:?} {}", member.key, percent(&member.name, b"/:@[]"));
+    if slot.load_factor() != member.load_factor {
+        word(out, "loadfactor", slot.load_factor());
+    }
+    if slot.lbset() != member.lbset {
+        word(out, "lbset", slot.lbset());
+    }
+    if let Some(route) = changes.route() {
+        word(out, "route", route.as_str());
+    }
+    if let Some(redirect) = changes.redirect() {
+        word(out, "redirect", redirect.as_str());
+    }
+    let now = slot.state();
+    if (now.status.0 ^ member.status.0) & FLAGS.0 != 0 {
+        word(out, "flags", now.status.0 & FLAGS.0);
+    }
+    if now.status.has(Status::ERROR) || now.is_unproven() {
+        let age = now.error_age(state.now).unwrap_or_default();
+        word(out, "error", u128::from(state.now.0).saturating_sub(age.as_millis()));
+        word(out, "reason", slot.last_change().1 as u16);
+    }
+    word(out, "elected", slot.elected());
+    word(out, "sent", slot.bytes_written());
+    word(out, "received", slot.bytes_read());
+    out.push('\n');
+}
+
+/// Puts a snapshot into force, as far as it is about balancers and members that are still there. Returns how many lines
+/// were; `None` if the text is no snapshot. For slots that were never used.
+pub fn restore(state: &State<'_>, text: &str) -> Option<usize> {
+    let mut lines = text.lines();
+    if lines.next() != Some(TITLE) {
+        return None;
+    }
+    let kept = kept(state);
+    Some(lines.filter(|line| restore_line(state, &kept, line).is_some()).count())
+}
+
+/// The words of a line behind its name.
+struct Words<'a>(Vec<(&'a str, String)>);
+
+impl<'a> Words<'a> {
+    fn of(words: impl Iterator<Item = &'a str>) -> Self {
+        let pairs = words.filter_map(|word| word.split_once('='));
+        Self(pairs.filter_map(|(name, value)| Some((name, plain(value)?))).collect())
+    }
+
+    fn text(&self, name: &str) -> Option<ShortText> {
+        self.0.iter().find(|(known, _)| *known == name).and_then(|(_, value)| ShortText::of(value.as_bytes()))
+    }
+
+    fn number<N: std::str::FromStr>(&self, name: &str) -> Option<N> {
+        self.0.iter().find(|(known, _)| *known == name)?.1.parse().ok()
+    }
+}
+
+fn plain(value: &str) -> Option<String> {
+    String::from_utf8(super::params::decoded(value.as_bytes())).ok()
+}
+
+fn restore_line(state: &State<'_>, kept: &BTreeSet<BalancerId>, line: &str) -> Option<()> {
+    let mut words = line.split(' ');
+    let kind = words.next()?;
+    let key = Key(u128::from_str_radix(words.next()?, 16).ok()?);
+    let _name = words.next()?;
+    let words = Words::of(words);
+    match kind {
+        "balancer" => {
+            let id = kept.iter().find(|id| state.plan.balancer(**id).key == key)?;
+            let change = Change { balancer: balancer_wish(&words), ..Change::default() };
+            change.apply(state, *id, None);
+        }
+        "member" => {
+            let owner = |id: &&BalancerId| {
+                state.plan.balancer(**id).members.iter().any(|member| state.plan.member(*member).key == key)
+            };
+            let balancer = kept.iter().find(owner)?;
+            let mut members = state.plan.balancer(*balancer).members.iter();
+            let member = members.find(|member| state.plan.member(**member).key == key)?;
+            restore_member(state, *balancer, *member, &words);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn balancer_wish(words: &Words<'_>) -> BalancerChange {
+    let method = words.text("lbmethod");
+    BalancerChange {
+        method: METHODS
+            .iter()
+            .find(|(_, name)| method.is_some_and(|method| method.as_str() == *name))
+            .map(|(method, _)| *method),
+        timeout: words.number("timeout").filter(|seconds| *seconds <= 7200),
+        max_attempts: words.number("maxattempts").filter(|attempts| *attempts <= 99),
+        no_failover: words.number::<u32>("nofailover").map(|on| on != 0),
+        sticky: words.text("cookie").zip(words.text("path")),
+    }
+}
+
+/// The event that had the reason.
+fn failure(reason: u16) -> Event {
+    let failures = [Event::ConnectFailed, Event::FailOnStatus, Event::FailOnTimeout, Event::ExchangeFailed];
+    failures.into_iter().find(|event| event.reason() as u16 == reason).unwrap_or(Event::ExchangeFailed)
+}
+
+fn restore_member(state: &State<'_>, balancer: BalancerId, member: MemberId, words: &Words<'_>) {
+    let flags = words.number::<u16>("flags").map(|flags| flags & FLAGS.0);
+    let wish = MemberChange {
+        load_factor: words.number("loadfactor").filter(|factor| (100..=10_000).contains(factor)),
+        lbset: words.number("lbset").filter(|set| *set <= 99),
+        route: words.text("route"),
+        redirect: words.text("redirect"),
+        set: Status(flags.unwrap_or(0)),
+        clear: Status(flags.map_or(0, |flags| FLAGS.0 & !flags)),
+    };
+    Change { member: wish, ..Change::default() }.apply(state, balancer, Some(member));
+    let slot = state.region.member(state.bindings.member(member));
+    if let Some(error) = words.number("error") {
+        let event = failure(words.number("reason").unwrap_or(0));
+        transition::apply(slot, event, Moment(error));
+    }
+    slot.add_elected(words.number("elected").unwrap_or(0));
+    slot.add_bytes_written(words.number("sent").unwrap_or(0));
+    slot.add_bytes_read(words.number("received").unwrap_or(0));
+    slot.set_lbstatus(0);
+}
