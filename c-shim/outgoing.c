@@ -100,7 +100,7 @@ int margay_outgoing_open(request_rec *r, int fd, const char *name, apr_interval_
         return MARGAY_OUTGOING_NO_TLS;
     }
     /* Without a parent and with an allocator of its own: made, used and destroyed by whichever thread has the connection. */
-    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {
+    if (apr_pool_create_unmanaged_ex(&pool, apr_pool_abort_get(r->pool), NULL) != APR_SUCCESS) {
         close(fd);
         return MARGAY_OUTGOING_FAILED;
     }

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use support::client::{Client, Response};
 use support::http_peer::{After, Peer};
-use support::httpd::{Builder, Httpd};
+use support::httpd::{Builder, Httpd, Mpm};
 use support::load::{Load, expect_ok};
 use support::tls::Certificates;
 use support::{PATIENCE, wait_until};
@@ -35,6 +35,7 @@ impl Behind {
         let certificates = &*CERTIFICATES;
         let mut builder = Httpd::builder(name)
             .module("ssl")
+            .module("alias")
             .line("SSLEngine On")
             .line(format!("SSLCertificateFile {}", certificates.file("member.pem").display()))
             .line(format!("SSLCertificateKeyFile {}", certificates.file("member.key").display()))
@@ -96,6 +97,8 @@ const INIT: &[&str] = &["AH01882", "AH01873"];
 fn a_member_behind_tls_answers_over_one_kept_connection() {
     let behind = Behind::start("tls-kept-member", &[]);
     let httpd = front("tls-kept")
+        .module("reqtimeout")
+        .module("http2")
         .line("SSLProxyEngine On")
         .line("SSLProxyVerify require")
         .line(ca())
@@ -302,22 +305,39 @@ fn kept_connections_that_the_member_closed_fail_no_request() {
 #[test]
 fn a_graceful_restart_of_this_server_fails_nothing() {
     let behind = Behind::start("tls-graceful-member", &[]);
-    let httpd = front("tls-graceful")
-        .line("SSLProxyEngine On")
-        .line(ca())
-        .line(format!("<Proxy {}>\nSSLProxyVerify require\n</Proxy>", behind.url()))
-        .line(format!("ProxyPass / {}/", behind.url()))
-        .start();
-    let load = Load::start(4, httpd.address(), |client| expect_ok(client.get("/file.txt")).map(|_| ()));
-    for _ in 0..3 {
+    for mpm in Mpm::ALL {
+        let httpd = Httpd::builder(&format!("tls-graceful-{}", mpm.name()))
+            .mpm(mpm)
+            .module("ssl")
+            .line("SSLProxyEngine On")
+            .line(ca())
+            .line(format!("<Proxy {}>\nSSLProxyVerify require\n</Proxy>", behind.url()))
+            .line(format!("ProxyPass / {}/", behind.url()))
+            .start();
+        let load = Load::start(4, httpd.address(), |client| expect_ok(client.get("/file.txt")).map(|_| ()));
+        for _ in 0..3 {
+            load.wait_for_more(50);
+            httpd.graceful();
+        }
         load.wait_for_more(50);
-        httpd.graceful();
+        let outcome = load.stop();
+        assert!(outcome.failures.is_empty(), "failed: {:?}", outcome.failures);
+        assert!(httpd.stop(), "the server had to be killed");
+        httpd.assert_no_crash();
+        httpd.assert_no_unexpected(INIT);
     }
-    load.wait_for_more(50);
-    let outcome = load.stop();
-    assert!(outcome.failures.is_empty(), "failed: {:?}", outcome.failures);
-    httpd.assert_no_crash();
-    httpd.assert_no_unexpected(INIT);
+}
+
+#[test]
+fn redirects_of_a_member_behind_tls_lead_back_here() {
+    let behind = Behind::start("tls-redirect-member", &["<Location /old>\nRedirect /new\n</Location>"]);
+    let httpd = front("tls-redirect")
+        .line("SSLProxyEngine On")
+        .line(format!("ProxyPass /app/ {0}/\nProxyPassReverse /app/ {0}/", behind.url()))
+        .start();
+    let response = get(&httpd, "/app/old");
+    let there = format!("http://{}/app/new", httpd.address());
+    assert_eq!((response.status, response.header("Location")), (302, Some(there.as_str())));
 }
 
 #[test]

@@ -15,7 +15,7 @@ const PAGES: [&str; 4] = ["balancer-manager", "server-status", "server-info", "l
 pub(super) struct Tree {
     /// Every `<Location>` that sets one of these handlers.
     pub handlers: Vec<HandlerPlace>,
-    /// Sites with `SSLProxyEngine On`, of their own or in a section.
+    /// Sites that switch TLS to members on (`SSLProxyEngine On`), of their own or in a section.
     pub tls_engines: Vec<SiteId>,
 }
 
@@ -44,7 +44,7 @@ unsafe fn walk(
                 walk((*node).first_child, main, site_at(main, node).unwrap_or(site), found);
             } else if keyword.eq_ignore_ascii_case("<Location") {
                 found.handlers.extend(page_of(node, site));
-            } else if keyword.eq_ignore_ascii_case("SSLProxyEngine") {
+            } else if is_engine(&keyword) {
                 let is_on = unquoted(&pool::string((*node).args)).eq_ignore_ascii_case("on");
                 found.tls_engines.extend(is_on.then_some(site));
             } else if !(*node).first_child.is_null() {
@@ -92,6 +92,11 @@ unsafe fn site_at(main: *mut ffi::server_rec, node: *const ffi::ap_directive_t) 
         }
     }
     None
+}
+
+/// `SSLProxyEngine`, or its companion in another module for TLS (`TLSProxyEngine`, `GnuTLSProxyEngine`).
+fn is_engine(keyword: &str) -> bool {
+    keyword.to_ascii_lowercase().ends_with("proxyengine")
 }
 
 fn unquoted(word: &str) -> String {
