@@ -171,6 +171,7 @@ fn front(dir: &Path, example: &Example, ports: &Ports) -> Result<Builder, String
     let builder = Httpd::builder("run")
         .prefix(dir.join("httpd"))
         .at_port(ports.http)
+        .module("authz_host")
         .line(format!("Include {}", file.display()));
     println!("Checking {} and {} with httpd -t …", front_name(), example.display());
     let verdict = builder.check();
@@ -222,6 +223,7 @@ httpd with {front} balances over {a} and {b}.
 
   Open    {url}
           and reload: the node stays and the counter rises.
+          {url}balancer-manager shows the members and takes them out and in.
 
   Or type, several times:
           curl -s -b /tmp/margay-cookies -c /tmp/margay-cookies {url} | grep -E '^(node|count)='
