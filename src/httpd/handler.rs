@@ -10,7 +10,7 @@ use super::request::HttpdRequest;
 use super::runtime::Child;
 use super::translate::{Route, dir_conf};
 use super::{ffi, log, pool};
-use crate::config::plan::SectionId;
+use crate::config::plan::{SectionId, Via};
 use crate::proxy::{HttpRules, Job, Outcome, Scratch, Sections, forward};
 use crate::wire::uri::EncodedSlashes;
 
@@ -102,7 +102,11 @@ unsafe fn forward_with(
             sections: Sections { plan, defaults: site.defaults, inner },
             timeout: site.timeout,
             source: site.source_address,
-            http: HttpRules { via: site.via, software: software(), bad_header: site.bad_header },
+            http: HttpRules {
+                via: site.via,
+                software: if site.via == Via::Full { software() } else { b"" },
+                bad_header: site.bad_header,
+            },
         };
         let mut exchange = match HttpdRequest::new(r, child) {
             Ok(exchange) => exchange,

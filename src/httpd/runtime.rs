@@ -11,7 +11,7 @@ use crate::balance::Bindings;
 use crate::base::clock::{Moment, SystemClock};
 use crate::config::Plan;
 use crate::config::expression::{ExpressionId, Groups};
-use crate::config::plan::{BalancerId, MemberId, SectionId, SiteId};
+use crate::config::plan::{BalancerId, Encoding, MemberId, Section, SectionId, SiteId};
 use crate::health::Checks;
 use crate::proxy::World;
 use crate::shared::{BalancerSlotId, Full, Lane, Owner, Region, ShortText};
@@ -28,6 +28,8 @@ pub(super) struct Runtime {
     bindings: Bindings,
     /// From the ids httpd's configuration holds to the plan's, when the plan is of an earlier pass.
     translation: Option<Translation>,
+    /// Some rule has `mapping=`: paths have to be looked at before httpd decodes them.
+    maps_encoded_paths: bool,
     words: Words,
 }
 
@@ -63,12 +65,18 @@ impl Runtime {
     ) -> Result<Runtime, Full> {
         let bindings = Bindings::attach(&plan, region, generation, now)?;
         let words = Words::of(&plan);
+        let maps_encoded_paths = [Encoding::Encoded, Encoding::Servlet].into_iter().any(|encoding| {
+            let in_section =
+                |section: &Section| section.mount.as_ref().is_some_and(|mount| mount.encoding == encoding);
+            plan.sites.iter().any(|site| site.mounts.has(encoding)) || plan.sections.iter().any(in_section)
+        });
         Ok(Runtime {
             plan: Arc::new(plan),
             patterns: patterns.into(),
             names,
             bindings,
             translation: None,
+            maps_encoded_paths,
             words,
         })
     }
@@ -105,8 +113,14 @@ impl Runtime {
             names: self.names.clone(),
             bindings: Bindings::attach(&self.plan, region, generation, now)?,
             translation: Some(translation),
+            maps_encoded_paths: self.maps_encoded_paths,
             words: Words::of(&self.plan),
         })
+    }
+
+    /// Does any rule have `mapping=encoded` or `mapping=servlet`?
+    pub fn maps_encoded_paths(&self) -> bool {
+        self.maps_encoded_paths
     }
 
     pub fn bindings(&self) -> &Bindings {

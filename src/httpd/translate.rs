@@ -178,6 +178,9 @@ impl Rules<'static> {
 pub(super) unsafe fn pre_translate(r: *mut ffi::request_rec) -> c_int {
     // SAFETY: the caller vouches for `r`.
     unsafe {
+        if !child().is_some_and(|child| child.runtime.maps_encoded_paths()) {
+            return DECLINED;
+        }
         let Some(rules) = Rules::of(r) else { return DECLINED };
         let (encoded, servlet) = (rules.has(Encoding::Encoded), rules.has(Encoding::Servlet));
         if !(encoded || servlet) || (*r).proxyreq != 0 || !takes_part(r) {

@@ -112,7 +112,11 @@ pub(super) fn request_header_code(dialect: Dialect, name: &[u8]) -> Option<u16> 
         15 => &[0xA003, 0xA004],
         _ => return None,
     };
-    let is_named = |code: &u16| name.eq_ignore_ascii_case(REQUEST_HEADERS[usize::from(code - 0xA001)]);
+    // A different first letter spares the comparison of the others.
+    let is_named = |code: &u16| {
+        let known = REQUEST_HEADERS[usize::from(code - 0xA001)];
+        name[0] | 0x20 == known[0] | 0x20 && name.eq_ignore_ascii_case(known)
+    };
     let code = *candidates.iter().find(|code| is_named(code))?;
     match (dialect, code) {
         (Dialect::ModJk, 0xA002..=0xA004) => None,
