@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Members that break: what the client gets, what becomes of the member, and what is never sent twice.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use margay::proxy::Outcome;
@@ -136,17 +138,22 @@ fn an_answer_that_ends_too_soon_is_cut_so_that_the_client_can_tell() {
 fn an_answer_nobody_asked_for_reaches_nobody() {
     let a = Peer::named("A");
     let stage = balanced(&[&a], "", "");
-    a.set_script(|conn, head| {
+    let is_sent = Arc::new(AtomicBool::new(false));
+    let sent = Arc::clone(&is_sent);
+    a.set_script(move |conn, head| {
         conn.answer("200 OK", &[], b"first")?;
         if head.target() == "/poison" {
             // Waits for the first answer to be taken, then sends one too many.
             conn.wait_until_told();
             conn.answer("200 OK", &[], b"stray")?;
+            sent.store(true, Ordering::SeqCst);
         }
         Ok(After::Keep)
     });
     assert_eq!(text_of_get(&stage, "/poison"), "first");
     a.tell();
+    // Sent after the next request, it could not be told from that one's answer.
+    until("the stray answer to be sent", || is_sent.load(Ordering::SeqCst));
     for _ in 0..20 {
         assert_eq!(text_of_get(&stage, "/x"), "first");
     }
