@@ -40,6 +40,8 @@ pub struct Connection {
     last_used: Instant,
     /// False until the connection has gone back to its pool once.
     reused: bool,
+    /// Another proxy at the other end (`host:port`), through which the member is asked.
+    remote: Option<Box<str>>,
     /// Room for the arrival time that the kernel adds to received data.
     ancillary: Vec<u8>,
 }
@@ -124,6 +126,7 @@ impl Connection {
             timeout: Duration::ZERO,
             last_used: Instant::now(),
             reused: false,
+            remote: None,
             ancillary: cmsg_space!(TimeSpec),
         };
         connection.limit(options.timeout)?;
@@ -170,6 +173,16 @@ impl Connection {
 
     fn raw_fd(&self) -> std::os::fd::RawFd {
         self.as_fd().as_raw_fd()
+    }
+
+    /// The other proxy through which the member is asked.
+    pub fn remote(&self) -> Option<&str> {
+        self.remote.as_deref()
+    }
+
+    pub(super) fn through(mut self, remote: &str) -> Connection {
+        self.remote = Some(remote.into());
+        self
     }
 
     /// Has this connection carried a request before?

@@ -2,14 +2,15 @@
 //! The connections one process keeps to one member: last in, first out, so that the warmest is used and Tomcat needs only
 //! as many threads as there are requests in flight.
 
-use std::net::IpAddr;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::address::Addresses;
 use super::connection::{Connection, DialOptions};
 use super::error::BackendError;
 use super::transport::Wrap;
+use crate::config::forward::Remote;
 use crate::config::plan::{Member, PoolLimits};
 
 /// The pool of one member in this process.
@@ -86,6 +87,15 @@ impl Pool {
         }
     }
 
+    /// The addresses of the pool's member.
+    ///
+    /// # Errors
+    /// [`BackendError::Resolve`].
+    pub fn addresses_of(&self, member: &Member) -> Result<Arc<[SocketAddr]>, BackendError> {
+        let resolve = |cause| BackendError::Resolve { host: member.host.clone(), cause };
+        self.addresses.get(&member.host, member.port, member.address_ttl).map_err(resolve)
+    }
+
     /// Closes all idle connections: one of them turned out to be dead, and the others are as old.
     pub fn clear(&self) {
         self.lock().idle.clear();
@@ -123,13 +133,7 @@ impl Lease<'_> {
         timeout: Duration,
         source: Option<IpAddr>,
     ) -> Result<&mut Connection, BackendError> {
-        let options = DialOptions {
-            connect_timeout: member.connect_timeout.unwrap_or(timeout),
-            timeout,
-            tcp_keepalive: member.tcp_keepalive,
-            receive_buffer: member.receive_buffer,
-            source,
-        };
+        let options = options(member, timeout, source);
         if let Some(path) = &member.socket {
             let refused = |cause| BackendError::ConnectSocket { path: path.clone(), cause };
             let connection = Connection::dial_socket(path, &options).map_err(refused)?;
@@ -152,6 +156,23 @@ impl Lease<'_> {
         Err(failure)
     }
 
+    /// Opens a connection to another proxy, through which the member is asked. Its name is looked up each time.
+    ///
+    /// # Errors
+    /// As [`Lease::dial`].
+    pub fn dial_remote(
+        &mut self,
+        remote: &Remote,
+        member: &Member,
+        timeout: Duration,
+        source: Option<IpAddr>,
+    ) -> Result<&mut Connection, BackendError> {
+        let resolve = |cause| BackendError::Resolve { host: remote.host.clone(), cause };
+        let addresses = Addresses::default().get(&remote.host, remote.port, None).map_err(resolve)?;
+        let connection = Self::dial_any(&addresses, &options(member, timeout, source))?;
+        Ok(self.connection.insert(connection.through(&remote.name)))
+    }
+
     /// Has the connection, just dialled, carry its bytes through what `wrap` makes.
     ///
     /// # Errors
@@ -161,10 +182,7 @@ impl Lease<'_> {
         Ok(self.connection.insert(plain.wrapped(wrap).map_err(BackendError::Secure)?))
     }
 
-    fn dial_any(
-        addresses: &[std::net::SocketAddr],
-        options: &DialOptions,
-    ) -> Result<Connection, BackendError> {
+    fn dial_any(addresses: &[SocketAddr], options: &DialOptions) -> Result<Connection, BackendError> {
         let mut last = None;
         for &address in addresses {
             match Connection::dial(address, options) {
@@ -178,6 +196,16 @@ impl Lease<'_> {
     /// Declares the exchange complete: the connection may carry another request. The only place that says so.
     pub fn finish(mut self) {
         self.clean = true;
+    }
+}
+
+fn options(member: &Member, timeout: Duration, source: Option<IpAddr>) -> DialOptions {
+    DialOptions {
+        connect_timeout: member.connect_timeout.unwrap_or(timeout),
+        timeout,
+        tcp_keepalive: member.tcp_keepalive,
+        receive_buffer: member.receive_buffer,
+        source,
     }
 }
 

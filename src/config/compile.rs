@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::declare::{BalancerDraft, MemberDraft, MountDraft, TargetDraft};
 use super::draft::{DirectoryDraft, Draft, ReverseDraft, index};
 use super::finding::{Finding, Severity, id};
+use super::forward::KnownAddresses;
 use super::health::{self, CheckMethod, HealthCheck};
 use super::inherit::{self, View};
 use super::lint;
@@ -28,6 +29,11 @@ pub struct Facts {
     pub sites: Vec<SiteFacts>,
     /// Places where other handlers answer.
     pub handlers: Vec<HandlerPlace>,
+    /// Addresses of the names in `NoProxy` and `ProxyBlock`; `None`: nobody looked.
+    pub addresses: Option<KnownAddresses>,
+    /// Sections that apply to what a forward proxy is asked for, and whether they keep somebody out, in the order of the
+    /// file; `None`: nobody looked.
+    pub guards: Option<Vec<(SiteId, bool)>>,
     /// Sites that have `SSLProxyEngine On` in them; `None`: nobody looked.
     pub tls_engines: Option<Vec<SiteId>>,
 }
@@ -157,6 +163,7 @@ impl<'a> Compiler<'a> {
             max_forwards: settings.max_forwards.flatten(),
             timeout: settings.timeout.unwrap_or(self.site_facts(site).timeout),
             source_address: settings.source_address,
+            forward: inherit::forward(self.draft, site, self.facts.addresses.as_ref()),
             status: settings.status.unwrap_or(false),
             // Not inherited, as in stock.
             persist: self.draft.sites[site].settings.persist.unwrap_or(false),

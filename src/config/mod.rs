@@ -10,6 +10,7 @@ pub mod directive;
 pub mod draft;
 pub mod expression;
 pub mod finding;
+pub mod forward;
 pub mod health;
 mod inherit;
 pub mod interpolation;

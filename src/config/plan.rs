@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::expression::{Expression, ExpressionId};
+use super::forward::ForwardRules;
 use super::health::HealthCheck;
 use super::jk::JkPlan;
 use super::mounts::{self, MountTable};
@@ -68,6 +69,8 @@ pub struct Site {
     pub bad_header: BadHeader,
     /// `ProxySourceAddress`: the local end of connections to members.
     pub source_address: Option<IpAddr>,
+    /// What is forwarded for clients, and through which other proxies back ends are asked.
+    pub forward: ForwardRules,
     /// `ProxyStatus`: mod_status shows the balancers.
     pub status: bool,
     /// `BalancerPersist`: the state of the balancers is kept when the server is stopped.

@@ -87,6 +87,7 @@ unsafe fn forward_with(
     unsafe {
         let plan = &*child.runtime.plan;
         let site = plan.site(route.site);
+        let way = super::forward::Way::of(r, &site.forward, stranger);
         let mut room = SECTIONS.take();
         let inner = child.runtime.sections(dir_conf(r).sections(), &mut room);
         let slashes = if ffi::margay_keeps_encoded_slashes(r) != 0 {
@@ -94,18 +95,26 @@ unsafe fn forward_with(
         } else {
             EncodedSlashes::Decoded
         };
+        let search = |id, text: &[u8]| child.runtime.search(id, text).is_some();
+        let outward = way.as_ref().map(|way| way.outward(&search));
         let job = Job {
             worker: route.worker,
             path: route.path(),
             encoding: route.encoding,
             slashes,
-            sections: Sections { plan, defaults: site.defaults, inner },
+            sections: Sections {
+                plan,
+                defaults: site.defaults,
+                inner,
+                forward: (*r).proxyreq == ffi::PROXYREQ_PROXY as c_int,
+            },
             timeout: site.timeout,
             source: site.source_address,
             http: HttpRules {
                 via: site.via,
                 software: if site.via == Via::Full { software() } else { b"" },
                 bad_header: site.bad_header,
+                outward,
             },
         };
         let mut exchange = match HttpdRequest::new(r, child) {
@@ -158,6 +167,7 @@ unsafe fn check(r: *mut ffi::request_rec, child: &Child, route: &Route) -> Resul
             return Err(INTERNAL_ERROR);
         }
         max_forwards(r, child, route)?;
+        super::forward::add_domain(r, &child.runtime.plan.site(route.site).forward)?;
         if (*r).method_number == ffi::M_TRACE as c_int {
             match ffi::margay_trace_refusal(r) {
                 0 => {}
@@ -226,15 +236,27 @@ unsafe fn refuse(r: *mut ffi::request_rec, why: &str) -> c_int {
     // SAFETY: the caller vouches for `r`.
     unsafe {
         log::request(r, log::ERROR, &format!("MGY3207: {why}"));
-        let shown = [
-            b"The proxy server could not handle the request<p>Reason: <strong>",
-            why.as_bytes(),
-            b"</strong></p>",
-        ];
+        explain(r, 400, why);
+    }
+    BAD_REQUEST
+}
+
+/// Has httpd's page say why the request failed.
+///
+/// # Safety
+/// `r` is the live request of this thread.
+pub(super) unsafe fn explain(r: *mut ffi::request_rec, status: u16, why: &str) {
+    let why = why.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let shown = [
+        b"The proxy server could not handle the request<p>Reason: <strong>",
+        why.as_bytes(),
+        b"</strong></p>",
+    ];
+    // SAFETY: the caller vouches for `r`; its tables belong to this thread.
+    unsafe {
         let shown = pool::text((*r).pool, &shown);
         ffi::apr_table_setn((*r).notes, c"error-notes".as_ptr(), shown);
         ffi::apr_table_setn((*r).notes, c"verbose-error-to".as_ptr(), c"*".as_ptr());
-        (*r).status_line = c"400 Proxy Error".as_ptr();
+        (*r).status_line = pool::text((*r).pool, &[status.to_string().as_bytes(), b" Proxy Error"]);
     }
-    BAD_REQUEST
 }

@@ -9,7 +9,9 @@
 mod checks;
 mod entry;
 mod ffi;
+mod forward;
 mod guard;
+mod guards;
 mod handler;
 mod keep;
 mod lifecycle;

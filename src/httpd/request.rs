@@ -369,6 +369,11 @@ impl Exchange for HttpdRequest<'_> {
         unsafe { (*self.raw).status_line = pool::text(self.raw().pool, &[&digits(status), b" ", reason]) }
     }
 
+    fn explain(&mut self, status: u16, reason: &str) {
+        // SAFETY: the live request.
+        unsafe { super::handler::explain(self.raw, status, reason) }
+    }
+
     fn error_header(&mut self, name: &[u8], value: &[u8]) {
         let (name, value) = (self.text(name), self.text(value));
         // SAFETY: the request's own table; both lie in its pool.

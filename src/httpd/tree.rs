@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A look at httpd's own tree of directives: pages of other handlers that one of our rules might hide, and where TLS to
-//! members is switched on.
+//! A look at httpd's own tree of directives: pages of other handlers that one of our rules might hide, where TLS to
+//! members is switched on, and who may use a forward proxy.
 
 use super::pass::ServerConf;
-use super::{ffi, pool};
+use super::{ffi, guards, pool};
 use crate::config::plan::SiteId;
 use crate::config::{HandlerPlace, Origin};
 
@@ -17,6 +17,8 @@ pub(super) struct Tree {
     pub handlers: Vec<HandlerPlace>,
     /// Sites that switch TLS to members on (`SSLProxyEngine On`), of their own or in a section.
     pub tls_engines: Vec<SiteId>,
+    /// Sections that say who may use a forward proxy, and whether they keep somebody out.
+    pub guards: Vec<(SiteId, bool)>,
 }
 
 /// Looks through the tree.
@@ -40,6 +42,9 @@ unsafe fn walk(
         // SAFETY: a node of the tree, alive as the tree is.
         unsafe {
             let keyword = pool::string((*node).directive);
+            if guards::is_section(&keyword) {
+                found.guards.extend(guards::verdict(node).map(|keeps_out| (site, keeps_out)));
+            }
             if keyword.eq_ignore_ascii_case("<VirtualHost") {
                 walk((*node).first_child, main, site_at(main, node).unwrap_or(site), found);
             } else if keyword.eq_ignore_ascii_case("<Location") {

@@ -11,6 +11,7 @@ use super::response::Sections;
 use super::{ajp, http};
 use crate::backend::buffer::Received;
 use crate::backend::{BackendError, Connection, Lease, Pool, Receiver, SendTime};
+use crate::config::forward::Remote;
 use crate::config::plan::{Member, Scheme};
 use crate::wire::ajp::EncodeError;
 use crate::wire::http1;
@@ -49,6 +50,8 @@ pub struct Attempt<'a> {
     /// Kept connections are not to be used.
     pub fresh: bool,
     pub http: HttpRules<'a>,
+    /// Another proxy that the member is asked through.
+    pub remote: Option<&'a Remote>,
 }
 
 /// How far a try came before it failed.
@@ -149,15 +152,28 @@ impl Attempt<'_> {
         }
         // Nobody says when bytes arrived at a UNIX socket, so only a look tells what was there before.
         let always = self.careful || self.member.socket.is_some();
-        while lease.connection().is_some_and(|kept| !kept.is_quiet(now, always)) {
+        while lease.connection().is_some_and(|kept| !self.is_same_way(kept) || !kept.is_quiet(now, always)) {
             lease.take_other();
         }
         if let Some(kept) = lease.connection() {
             kept.limit(self.timeout).map_err(BackendError::of_io)?;
         } else {
-            lease.dial(self.member, self.timeout, self.source)?;
+            self.dial(lease)?;
         }
         lease.connection().ok_or(BackendError::Closed)
+    }
+
+    /// Does a kept connection go where this try goes?
+    pub(super) fn is_same_way(&self, kept: &Connection) -> bool {
+        kept.remote() == self.remote.map(|remote| remote.name.as_str())
+    }
+
+    /// Opens a connection in the place of the lease.
+    pub(super) fn dial<'l>(&self, lease: &'l mut Lease<'_>) -> Result<&'l mut Connection, BackendError> {
+        match self.remote {
+            None => lease.dial(self.member, self.timeout, self.source),
+            Some(remote) => lease.dial_remote(remote, self.member, self.timeout, self.source),
+        }
     }
 
     /// Receives the first bytes of the answer.

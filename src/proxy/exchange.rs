@@ -179,6 +179,9 @@ pub trait Exchange {
     /// Takes the reason phrase for the error page that the server makes in place of the response.
     fn error_reason(&mut self, status: u16, reason: &[u8]);
 
+    /// Takes a reason that the server's own error page shows, for a status that follows.
+    fn explain(&mut self, _status: u16, _reason: &str) {}
+
     /// Takes one header for the error page that the server makes in place of the response.
     fn error_header(&mut self, name: &[u8], value: &[u8]);
 

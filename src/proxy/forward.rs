@@ -4,10 +4,11 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::attempt::{Answered, Attempt, Buffers, Failure, Scratch};
+use super::attempt::{Answered, Attempt, Buffers, Failure, Scratch, Stage};
 use super::exchange::{BodyError, Chosen, Exchange, Level, Request};
 use super::http;
 use super::judge::{self, Next};
+use super::outward::Outward;
 use super::request_body::RequestBody;
 use super::response::Sections;
 use super::session;
@@ -19,7 +20,7 @@ use crate::base::clock::Clock;
 use crate::config::Plan;
 use crate::config::plan::{Balancer, BalancerId, Encoding, Member, MemberId, Scheme, Via, Worker};
 use crate::shared::{Lane, MemberSlot, Region};
-use crate::wire::ajp::max_body;
+use crate::wire::ajp::{BodyLength, max_body};
 use crate::wire::http1::BadHeader;
 use crate::wire::uri::{self, EncodedSlashes};
 
@@ -54,6 +55,8 @@ pub struct HttpRules<'j> {
     pub software: &'j [u8],
     /// `ProxyBadHeader`.
     pub bad_header: BadHeader,
+    /// `None`: every member is asked directly, and none is blocked.
+    pub outward: Option<Outward<'j>>,
 }
 
 /// Where one request goes.
@@ -119,6 +122,8 @@ struct Forward<'a> {
     idempotent: bool,
     /// A kept connection ended under the request: the next one must be new.
     fresh: bool,
+    /// So many other proxies were asked in vain.
+    proxies_asked: usize,
 }
 
 impl<'a> Forward<'a> {
@@ -146,6 +151,7 @@ impl<'a> Forward<'a> {
             body: RequestBody::new(request.body),
             idempotent: retry::is_idempotent(request.method),
             fresh: false,
+            proxies_asked: 0,
         }
     }
 
@@ -233,6 +239,7 @@ impl<'a> Forward<'a> {
     fn try_member<E: Exchange>(&mut self, id: MemberId, exchange: &mut E, scratch: &mut Scratch) -> Next {
         let member = self.world.plan.member(id);
         let slot = self.world.slot(id);
+        self.proxies_asked = 0;
         let _busy = self.world.lane.busy(self.world.bindings.member(id));
         loop {
             let sent_before = self.body.sent;
@@ -257,9 +264,14 @@ impl<'a> Forward<'a> {
                 balancer: self.balancer,
                 idempotent: self.idempotent,
                 body_at_hand: self.body.can_repeat(),
+                explains: self.job.sections.forward,
             };
             match case.judge(failure, exchange) {
                 judge::Judgement::SameMemberFresh => self.fresh = true,
+                judge::Judgement::Next { next, .. } if self.has_another_way(member, next, exchange) => {
+                    self.fresh = false;
+                    self.proxies_asked += 1;
+                }
                 judge::Judgement::Next { event, next } => {
                     self.fresh = false;
                     self.apply(id, event, exchange);
@@ -278,9 +290,19 @@ impl<'a> Forward<'a> {
         let member = self.world.plan.member(id);
         let Scratch { packet, uri, text, receiver, .. } = scratch;
         self.write_uri(member, uri);
+        let pool = &self.world.pools[id.0 as usize];
+        let outward = self.job.http.outward;
+        let remote = outward.and_then(|way| way.remote(member, uri, &exchange.request(), self.proxies_asked));
+        if let Some(way) = outward {
+            way.admit(member, pool, remote).map_err(Failure::at(Stage::NotSent))?;
+            if remote.is_some() && !member.scheme.is_tls() {
+                let path = std::mem::take(uri);
+                way.write_url(member, &path, uri);
+            }
+        }
         let attempt = Attempt {
             member,
-            pool: &self.world.pools[id.0 as usize],
+            pool,
             sections: self.job.sections,
             uri,
             session_route: self.session.and_then(|session| session.route),
@@ -289,11 +311,28 @@ impl<'a> Forward<'a> {
             careful: !self.idempotent,
             fresh: self.fresh,
             http: self.job.http,
+            remote,
         };
         let connected = || {
             transition::apply(self.world.slot(id), Event::Alive, self.world.clock.now());
         };
         attempt.run(exchange, &mut self.body, Buffers { packet, text, receiver }, connected)
+    }
+
+    /// After another proxy broke off, the next one is asked, or the member itself, if that can do no harm.
+    fn has_another_way<E: Exchange>(&self, member: &Member, next: Next, exchange: &E) -> bool {
+        let Some(way) = self.job.http.outward.filter(|way| !way.rules.remotes.is_empty()) else {
+            return false;
+        };
+        let broke_off = matches!(next, Next::Answer(502) | Next::OtherMember { or_else: 502 });
+        let has_no_body = matches!(exchange.request().body, BodyLength::None | BodyLength::Known(0));
+        if !(broke_off && has_no_body && self.idempotent) {
+            return false;
+        }
+        let mut path = Vec::new();
+        self.write_uri(member, &mut path);
+        let asked = |skipped| way.remote(member, &path, &exchange.request(), skipped).is_some();
+        asked(self.proxies_asked) && (way.only_remote.is_none() || asked(self.proxies_asked + 1))
     }
 
     fn write_uri(&self, member: &Member, out: &mut Vec<u8>) {

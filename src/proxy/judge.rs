@@ -41,6 +41,8 @@ pub(super) struct Case<'a> {
     pub idempotent: bool,
     /// All that was sent of the body can be sent again.
     pub body_at_hand: bool,
+    /// The client named the host itself, and may know what is wrong with it.
+    pub explains: bool,
 }
 
 impl Case<'_> {
@@ -97,6 +99,12 @@ impl Case<'_> {
     }
 
     fn judge_backend<E: Exchange>(&self, error: &BackendError, stage: Stage, exchange: &mut E) -> Judgement {
+        if let BackendError::Blocked { host, word } = error {
+            let text = format_args!("{host} is not asked: ProxyBlock {word} covers it (AH00916)");
+            exchange.log(Level::Warning, "MGY3208", text);
+            exchange.explain(403, "Connect to remote machine blocked");
+            return Judgement::of(Next::Answer(403));
+        }
         let timed_out = matches!(error, BackendError::Timeout);
         let phase = self.phase(stage, timed_out);
         let body = if self.body_at_hand { Body::Whole } else { Body::Gone };
@@ -121,6 +129,11 @@ impl Case<'_> {
             return Judgement::SameMemberFresh;
         }
         self.log_failure(error, stage, exchange);
+        if let BackendError::Resolve { host, .. } = error
+            && self.explains
+        {
+            exchange.explain(500, &format!("DNS lookup failure for: {host}"));
+        }
         if stage == Stage::Passed {
             exchange.cut();
             return Judgement::of(Next::Done);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests whose URL names another server. */
+#include "margay.h"
+#include "http_vhost.h"
+
+/* Does an absolute URL name the server that got the request? */
+static int is_own(request_rec *r)
+{
+    const apr_uri_t *const url = &r->parsed_uri;
+    const apr_port_t port = url->port_str ? url->port : ap_default_port(r);
+
+    return url->hostname && !strcasecmp(url->scheme, ap_http_scheme(r)) && ap_matches_request_vhost(r, url->hostname, port);
+}
+
+int margay_forward_detect(request_rec *r)
+{
+    const apr_uri_t *const url = &r->parsed_uri;
+    /* CONNECT names host and port, and nothing else. */
+    const int is_tunnel = !url->scheme && r->method_number == M_CONNECT && url->hostname && url->port_str;
+
+    if (!url->scheme && !is_tunnel) {
+        return DECLINED;
+    }
+    if (margay_on_foreign(r) && (is_tunnel || !is_own(r))) {
+        r->proxyreq = PROXYREQ_PROXY;
+        /* The URL is not this server's to look into: it stays as it came. */
+        r->uri = r->unparsed_uri;
+        r->filename = apr_pstrcat(r->pool, "proxy:", r->uri, NULL);
+        r->handler = "proxy-server";
+    }
+    return DECLINED;
+}
+
+const char *margay_forward_with_domain(request_rec *r, const char *domain)
+{
+    apr_uri_t url = r->parsed_uri;
+
+    if (r->method_number != M_GET || !url.hostname || !*url.hostname || strpbrk(url.hostname, ".:")
+        || !strcasecmp(url.hostname, "localhost")) {
+        return NULL;
+    }
+    url.hostname = apr_pstrcat(r->pool, url.hostname, domain, NULL);
+    return apr_uri_unparse(r->pool, &url, APR_URI_UNP_REVEALPASSWORD);
+}
+
+const char *margay_forward_host(const request_rec *r)
+{
+    return r->hostname ? r->hostname : r->parsed_uri.hostname;
+}
