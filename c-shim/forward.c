@@ -47,3 +47,24 @@ const char *margay_forward_host(const request_rec *r)
 {
     return r->hostname ? r->hostname : r->parsed_uri.hostname;
 }
+
+/* A client must not get around a section by spelling a host in another way. */
+const char *margay_forward_plain_url(request_rec *r)
+{
+    const char *const url = r->filename + strlen("proxy:");
+    const char *const host = strstr(url, "://");
+    const apr_size_t length = host ? (apr_size_t)(host - url) + 3 + strcspn(host + 3, "/?#") : 0;
+    char *const start = apr_pstrmemdup(r->pool, url, length);
+    const char *colon, *plain;
+
+    if (!length) {
+        return NULL;
+    }
+    ap_str_tolower(start);
+    colon = strrchr(start + (host - url) + 3, ':');
+    if (colon && (!colon[1] || atoi(colon + 1) == apr_uri_port_of_scheme(apr_pstrndup(r->pool, start, host - url)))) {
+        start[colon - start] = '\0';
+    }
+    plain = apr_pstrcat(r->pool, start, url[length] == '/' ? "" : "/", url + length, NULL);
+    return strcmp(plain, url) ? plain : NULL;
+}

@@ -27,6 +27,9 @@ extern module AP_MODULE_DECLARE_DATA margay_module;
 
 /* ---- Within the shim -------------------------------------------------------------------------------------------- */
 
+/* forward.c: the URL with scheme and host in lower case and without the usual port, if that is not how it came; else NULL. */
+const char *margay_forward_plain_url(request_rec *r);
+
 /* standin.c: links the records that stand in for mod_proxy and its companions; called by register_hooks. */
 void margay_stand_in(apr_pool_t *pool);
 /* outgoing.c: tells the modules that want to know of a <Proxy> section; OK, or what refuses the configuration. */

@@ -44,6 +44,8 @@ pub(super) unsafe fn route(
     let plan = &child.runtime.plan;
     // SAFETY: the caller vouches for `r`.
     unsafe {
+        // Whoever is sent on to another name is told so whether that can be asked for or not.
+        add_domain(r, &plan.site(site).forward)?;
         if (*r).method_number == ffi::M_CONNECT as c_int {
             return Err(nobody(r, "CONNECT is the work of mod_proxy_connect, which Margay does not replace"));
         }

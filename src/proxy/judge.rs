@@ -143,6 +143,9 @@ impl Case<'_> {
             Verdict::Answer(status) => Next::Answer(status_for(error, status)),
             Verdict::SameMember | Verdict::CutOff => Next::Answer(502),
         };
+        if self.explains && matches!(next, Next::Answer(502) | Next::OtherMember { or_else: 502 }) {
+            exchange.explain(502, "Error reading from remote server");
+        }
         let event = if stage == Stage::Stale { None } else { self.event(error, phase, timed_out) };
         // A member that breaks off an HTTP answer stays in service: that may be the application's doing.
         let keeps_serving = self.member.scheme != Scheme::Ajp && event == Some(Event::ExchangeFailed);

@@ -59,8 +59,9 @@ pub struct Difference {
 }
 
 impl Table {
-    pub fn read(name: &str) -> Table {
-        let file = source_dir().join("tests/beside_stock").join(format!("{name}.cases"));
+    /// Reads a table of a folder of `tests`.
+    pub fn read_from(folder: &str, name: &str) -> Table {
+        let file = source_dir().join("tests").join(folder).join(format!("{name}.cases"));
         let text = fs::read_to_string(&file).expect("a table");
         let mut table = Table { main: Vec::new(), sites: Vec::new() };
         for (number, line) in text.lines().enumerate() {

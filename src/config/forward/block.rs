@@ -8,7 +8,7 @@ use std::net::IpAddr;
 pub struct Blocked {
     /// Part of a host name, an address, or `*` for all.
     pub word: String,
-    /// What the word was resolved to when the configuration was read, if it has a dot.
+    /// What the word was resolved to when the configuration was read, if it was.
     pub addresses: Vec<IpAddr>,
 }
 

@@ -89,11 +89,9 @@ fn network(word: &str) -> Option<(Direct, Option<String>)> {
     };
     let quads = quads.strip_suffix('.').filter(|rest| rest.split('.').count() < 4).unwrap_or(quads);
     let mut octets = [0u8; 4];
-    let mut count = 0;
-    for quad in quads.split('.') {
+    for (place, quad) in quads.split('.').enumerate() {
         let is_number = !quad.is_empty() && quad.bytes().all(|byte| byte.is_ascii_digit());
-        *octets.get_mut(count)? = is_number.then(|| quad.parse().ok()).flatten()?;
-        count += 1;
+        *octets.get_mut(place)? = is_number.then(|| quad.parse().ok()).flatten()?;
     }
     let guessed = 8 * octets.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
     let (bits, is_guess) = match bits {

@@ -68,7 +68,7 @@ impl ForwardDraft {
             DirectDraft::Name(name) => Some(name.as_str()),
             DirectDraft::Known(_) => None,
         });
-        let blocked = self.blocked.iter().map(String::as_str).filter(|word| word.contains('.'));
+        let blocked = self.blocked.iter().map(String::as_str).filter(|word| !word.starts_with('*'));
         direct.chain(blocked)
     }
 
