@@ -14,10 +14,19 @@ mod cases;
 mod compare;
 #[path = "forward_proxy/stage.rs"]
 mod stage;
+#[path = "forward_proxy/tunnel.rs"]
+mod tunnel;
+
+use std::fs;
+use std::sync::LazyLock;
 
 use cases::Table;
 use stage::Stage;
-use support::httpd::Httpd;
+use support::client::Client;
+use support::httpd::{Front, Httpd};
+use support::tls::Certificates;
+use support::{PATIENCE, wait_until};
+use tunnel::Tunnels;
 
 /// Fails with every case of a table in which the fronts disagree without a reason, or agree in spite of one.
 #[track_caller]
@@ -103,7 +112,6 @@ fn a_forward_proxy_for_everybody_is_warned_about() {
 
 #[test]
 fn work_of_other_modules_is_named_in_the_log() {
-    use support::client::Client;
     let httpd = Httpd::builder("others-work").line("ProxyRequests On").start();
     for (request, module) in [
         ("CONNECT www.example.test:443 HTTP/1.1", "mod_proxy_connect"),
@@ -114,4 +122,124 @@ fn work_of_other_modules_is_named_in_the_log() {
         assert_eq!(client.read_response("GET").unwrap().status, 500, "{request}");
         assert!(httpd.error_log().contains(module), "{}", httpd.error_log());
     }
+}
+
+static CERTIFICATES: LazyLock<Certificates> = LazyLock::new(Certificates::for_members);
+
+/// A back end with TLS that notes each request, and what stands in front of it.
+fn secure_origin(name: &str) -> Httpd {
+    let file = |name: &str| CERTIFICATES.file(name).display().to_string();
+    let httpd = Httpd::builder(name)
+        .module("ssl")
+        .line("SSLEngine On")
+        .line(format!("SSLCertificateFile {}", file("member.pem")))
+        .line(format!("SSLCertificateKeyFile {}", file("member.key")))
+        .line("CustomLog tls.log \"%r host=%{Host}i sni=%{SSL_TLS_SNI}x login=%{Proxy-Authorization}i before=%k\"")
+        .start();
+    fs::write(httpd.prefix().join("htdocs/file.txt"), "behind TLS").expect("a file to serve");
+    httpd
+}
+
+fn front(name: &str, front: Front, lines: &[String]) -> Httpd {
+    let one_process = "ServerLimit 1\nStartServers 1\nThreadsPerChild 8\nMaxRequestWorkers 8\nMinSpareThreads 1\nMaxSpareThreads 8";
+    let ca = format!("SSLProxyCACertificateFile {}", CERTIFICATES.file("ca.pem").display());
+    let builder =
+        Httpd::builder(&format!("{name}-{front:?}")).front(front).module("ssl").mpm_lines(one_process);
+    let builder = builder.line("ServerName main.test\nProxyRequests On\nSSLProxyEngine On").line(ca);
+    lines.iter().fold(builder, |builder, line| builder.line(line)).start()
+}
+
+/// What the back end noted and the proxy in front of it was asked, for these requests.
+fn through(
+    name: &str,
+    stock_or_margay: Front,
+    answer: &'static str,
+    words: &str,
+    requests: &[&str],
+) -> Vec<String> {
+    let origin = secure_origin(&format!("{name}-origin-{stock_or_margay:?}"));
+    let tunnels = Tunnels::start(answer);
+    let port = origin.address().port();
+    let lines = [
+        format!("ProxyPass /rule/ https://localhost:{port}/"),
+        format!("ProxyRemote https http://127.0.0.1:{} {words}", tunnels.port()),
+    ];
+    let httpd = front(name, stock_or_margay, &lines);
+    let mut client = Client::new(httpd.address());
+    let mut lines = Vec::new();
+    let mut good = 0;
+    for request in requests {
+        let text = request.replace("{ORIGIN}", &format!("localhost:{port}"));
+        client.send_raw(format!("{text}\r\n\r\n").as_bytes()).expect("the server listens");
+        let response = client.read_response("GET").expect("a response");
+        good += usize::from(response.status == 200);
+        let body = if response.status == 200 { response.text() } else { String::new() };
+        lines.push(format!("{} {body}", response.status));
+    }
+    let read = || fs::read_to_string(origin.prefix().join("tls.log")).unwrap_or_default();
+    wait_until("the back end's notes", PATIENCE, || read().lines().count() >= good);
+    lines.extend(read().lines().map(str::to_owned));
+    lines.extend(tunnels.heads());
+    httpd.assert_no_crash();
+    lines.iter().map(|line| line.replace(&port.to_string(), "ORIGIN")).collect()
+}
+
+#[test]
+fn tls_behind_another_proxy_is_reached_through_a_tunnel() {
+    let requests = [
+        "GET https://{ORIGIN}/file.txt HTTP/1.1\r\nHost: x",
+        "GET https://{ORIGIN}/file.txt?again HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Basic abc",
+        "GET /rule/file.txt HTTP/1.1\r\nHost: main.test",
+        "GET /rule/file.txt?again HTTP/1.1\r\nHost: main.test",
+    ];
+    let play = |front| through("tunnel", front, "HTTP/1.1 200 Go\r\nVia: 1.1 tunnels", "", &requests);
+    assert_eq!(without_logins(&play(Front::Margay)), without_logins(&play(Front::Stock)));
+}
+
+/// mod_proxy tells the member behind the tunnel, too, what only the proxy is to know.
+fn without_logins(lines: &[String]) -> Vec<String> {
+    let cut = |line: &String| match (line.split_once("login="), line.split_once(" before=")) {
+        (Some((start, _)), Some((_, end))) => format!("{start}{end}"),
+        _ => line.clone(),
+    };
+    lines.iter().map(cut).collect()
+}
+
+#[test]
+fn the_proxy_gets_its_login_and_the_member_does_not() {
+    let requests = [
+        "GET https://{ORIGIN}/file.txt HTTP/1.1\r\nHost: x",
+        "GET /rule/file.txt HTTP/1.1\r\nHost: main.test",
+    ];
+    let seen = through("login", Front::Margay, "HTTP/1.0 200 Go", "me:secret", &requests);
+    let text = seen.join("\n");
+    assert!(text.contains("Proxy-Authorization: Basic bWU6c2VjcmV0\r\n"), "{text}");
+    assert!(seen.iter().filter(|line| line.contains("host=")).all(|line| line.contains("login=-")), "{text}");
+    let stock = through("login", Front::Stock, "HTTP/1.0 200 Go", "me:secret", &requests);
+    assert_eq!(without_logins(&seen), without_logins(&stock));
+}
+
+#[test]
+fn a_refused_tunnel_is_no_way_to_the_member() {
+    for answer in ["HTTP/1.1 407 Who", "HTTP/1.1 200x", "SSH-2.0-OpenSSH_9"] {
+        let requests = ["GET https://{ORIGIN}/file.txt HTTP/1.1\r\nHost: x"];
+        let seen = through("refused", Front::Margay, answer, "", &requests);
+        assert!(seen[0].starts_with("503 "), "{answer}: {seen:?}");
+    }
+}
+
+#[test]
+fn tls_is_forwarded_without_another_proxy() {
+    let play = |which: Front| {
+        let origin = secure_origin(&format!("tls-origin-{which:?}"));
+        let port = origin.address().port();
+        let httpd = front("tls-direct", which, &[]);
+        let mut client = Client::new(httpd.address());
+        let response = client.get(&format!("https://localhost:{port}/file.txt")).expect("a response");
+        assert_eq!((response.status, response.text().as_str()), (200, "behind TLS"), "{which:?}");
+        // The certificate has another name.
+        let response = client.get(&format!("https://127.0.0.1:{port}/file.txt")).expect("a response");
+        response.status
+    };
+    assert_eq!(play(Front::Margay), play(Front::Stock));
 }

@@ -40,8 +40,8 @@ pub struct Connection {
     last_used: Instant,
     /// False until the connection has gone back to its pool once.
     reused: bool,
-    /// Another proxy at the other end (`host:port`), through which the member is asked.
-    remote: Option<Box<str>>,
+    /// Another proxy at the other end, through which the member is asked, and who asked it: see [`Connection::way`].
+    way: Option<Box<[u8]>>,
     /// Room for the arrival time that the kernel adds to received data.
     ancillary: Vec<u8>,
 }
@@ -126,7 +126,7 @@ impl Connection {
             timeout: Duration::ZERO,
             last_used: Instant::now(),
             reused: false,
-            remote: None,
+            way: None,
             ancillary: cmsg_space!(TimeSpec),
         };
         connection.limit(options.timeout)?;
@@ -175,13 +175,13 @@ impl Connection {
         self.as_fd().as_raw_fd()
     }
 
-    /// The other proxy through which the member is asked.
-    pub fn remote(&self) -> Option<&str> {
-        self.remote.as_deref()
+    /// What tells the way through another proxy from other ways; `None` for a connection to the member itself.
+    pub fn way(&self) -> Option<&[u8]> {
+        self.way.as_deref()
     }
 
-    pub(super) fn through(mut self, remote: &str) -> Connection {
-        self.remote = Some(remote.into());
+    pub(super) fn by_way(mut self, way: &[u8]) -> Connection {
+        self.way = Some(way.into());
         self
     }
 

@@ -157,12 +157,14 @@ impl Lease<'_> {
     }
 
     /// Opens a connection to another proxy, through which the member is asked. Its name is looked up each time.
+    /// `way` tells such connections apart.
     ///
     /// # Errors
     /// As [`Lease::dial`].
     pub fn dial_remote(
         &mut self,
         remote: &Remote,
+        way: &[u8],
         member: &Member,
         timeout: Duration,
         source: Option<IpAddr>,
@@ -170,7 +172,7 @@ impl Lease<'_> {
         let resolve = |cause| BackendError::Resolve { host: remote.host.clone(), cause };
         let addresses = Addresses::default().get(&remote.host, remote.port, None).map_err(resolve)?;
         let connection = Self::dial_any(&addresses, &options(member, timeout, source))?;
-        Ok(self.connection.insert(connection.through(&remote.name)))
+        Ok(self.connection.insert(connection.by_way(way)))
     }
 
     /// Has the connection, just dialled, carry its bytes through what `wrap` makes.

@@ -151,28 +151,30 @@ impl Attempt<'_> {
             self.pool.clear();
         }
         // Nobody says when bytes arrived at a UNIX socket, so only a look tells what was there before.
+        let way = self.remote.map(|remote| remote.name.as_bytes());
         let always = self.careful || self.member.socket.is_some();
-        while lease.connection().is_some_and(|kept| !self.is_same_way(kept) || !kept.is_quiet(now, always)) {
+        while lease.connection().is_some_and(|kept| kept.way() != way || !kept.is_quiet(now, always)) {
             lease.take_other();
         }
         if let Some(kept) = lease.connection() {
             kept.limit(self.timeout).map_err(BackendError::of_io)?;
         } else {
-            self.dial(lease)?;
+            self.dial(lease, way)?;
         }
         lease.connection().ok_or(BackendError::Closed)
     }
 
-    /// Does a kept connection go where this try goes?
-    pub(super) fn is_same_way(&self, kept: &Connection) -> bool {
-        kept.remote() == self.remote.map(|remote| remote.name.as_str())
-    }
-
-    /// Opens a connection in the place of the lease.
-    pub(super) fn dial<'l>(&self, lease: &'l mut Lease<'_>) -> Result<&'l mut Connection, BackendError> {
-        match self.remote {
-            None => lease.dial(self.member, self.timeout, self.source),
-            Some(remote) => lease.dial_remote(remote, self.member, self.timeout, self.source),
+    /// Opens a connection in the place of the lease; `way` as [`Connection::way`] has it.
+    pub(super) fn dial<'l>(
+        &self,
+        lease: &'l mut Lease<'_>,
+        way: Option<&[u8]>,
+    ) -> Result<&'l mut Connection, BackendError> {
+        match (self.remote, way) {
+            (Some(remote), Some(way)) => {
+                lease.dial_remote(remote, way, self.member, self.timeout, self.source)
+            }
+            _ => lease.dial(self.member, self.timeout, self.source),
         }
     }
 

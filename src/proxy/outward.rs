@@ -128,6 +128,12 @@ pub(super) fn credentials<'e, E: Exchange>(remote: &'e Remote, exchange: &'e E) 
     client_header(exchange, b"Proxy-Authorization").filter(|_| passes)
 }
 
+/// What tells tunnels apart: one that was opened for somebody is for nobody else.
+pub(super) fn way_of_tunnel<E: Exchange>(remote: &Remote, exchange: &E) -> Vec<u8> {
+    let login = credentials(remote, exchange).unwrap_or_default();
+    [remote.name.as_bytes(), b" ", login].concat()
+}
+
 /// Asks another proxy, just connected to, for a way to the member behind it (`CONNECT`).
 pub(super) fn connect_through<E: Exchange>(
     attempt: &Attempt<'_>,

@@ -20,6 +20,7 @@ pub(super) fn connect<'l, E: Exchange>(
         return attempt.connect(lease);
     }
     let name = name_of_member(attempt, exchange);
+    let way = attempt.remote.map(|remote| outward::way_of_tunnel(remote, exchange));
     if attempt.fresh {
         lease.discard();
         attempt.pool.clear();
@@ -27,7 +28,7 @@ pub(super) fn connect<'l, E: Exchange>(
     let now = Instant::now();
     // Nobody says when bytes arrived inside TLS, so only a look tells what was there before.
     let usable = |kept: &Connection| {
-        attempt.is_same_way(kept)
+        kept.way() == way.as_deref()
             && kept
                 .transport()
                 .is_some_and(|kept| kept.name().eq_ignore_ascii_case(name) && exchange.secure_again(kept))
@@ -39,7 +40,7 @@ pub(super) fn connect<'l, E: Exchange>(
     if let Some(kept) = lease.connection() {
         kept.limit(attempt.timeout).map_err(BackendError::of_io)?;
     } else {
-        let connection = attempt.dial(lease)?;
+        let connection = attempt.dial(lease, way.as_deref())?;
         if let Some(remote) = attempt.remote {
             outward::connect_through(attempt, exchange, remote, connection)?;
         }

@@ -94,6 +94,15 @@ fn host_and_port(reader: &Reader, url: &str) -> Result<(String, u16), Finding> {
     };
     let (scheme, rest) = url.split_once("://").ok_or_else(|| bad(""))?;
     let authority = rest.split('/').next().unwrap_or_default();
+    if authority.contains('@') {
+        // What stands there may be a password.
+        let text = format!(
+            "{}: Bad syntax for a remote proxy server: user and password stand in its URL",
+            reader.name()
+        );
+        let cure = "Write them as a third word: http://proxy.example:3128 user:password.";
+        return Err(reader.error(id::BAD_URL, text).cured_by(cure));
+    }
     let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, port)) => (host, port.strip_prefix(':')),
         None => match authority.split_once(':') {
@@ -101,7 +110,7 @@ fn host_and_port(reader: &Reader, url: &str) -> Result<(String, u16), Finding> {
             None => (authority, None),
         },
     };
-    if host.is_empty() || scheme.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '@') {
+    if host.is_empty() || scheme.is_empty() || host.contains(char::is_whitespace) {
         return Err(bad(""));
     }
     let port = match port {
