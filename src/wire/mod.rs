@@ -5,5 +5,6 @@
 pub mod ajp;
 pub mod cookie;
 pub mod http1;
+pub mod stream;
 pub mod token;
 pub mod uri;
