@@ -352,6 +352,15 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Version of a class that the object's class is or extends.
+    pub fn class_version_of(&self, name: &[u8]) -> Option<u64> {
+        let Kind::Object { class } = self.production()?.kind else { return None };
+        let classes = &self.stream.parsed.classes;
+        let parent = |class: &&super::parse::Class| class.parent.map(|parent| &classes[parent as usize]);
+        let mut chain = std::iter::successors(Some(&classes[class as usize]), parent).take(256);
+        chain.find(|class| class_name(self.stream.bytes, class) == name).map(|class| class.suid)
+    }
+
     /// Number of elements of an array.
     pub fn length(&self) -> Option<u32> {
         match self.production()?.kind {

@@ -54,6 +54,13 @@ const BYTES: Descriptor = Descriptor {
     parent: None,
 };
 
+/// What can be referred to again. An array's descriptor and its signature have the same text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Class(&'static str),
+    Signature(&'static str),
+}
+
 /// A stream being written.
 #[derive(Debug)]
 pub struct Writer {
@@ -63,7 +70,7 @@ pub struct Writer {
     /// Handles given out since the last reset.
     handles: u32,
     /// Descriptors and signatures that have a handle.
-    known: Vec<(&'static str, u32)>,
+    known: Vec<(Named, u32)>,
     /// A kept value was written: its handles are not counted, so that nothing may be referred to before a reset.
     is_foreign: bool,
 }
@@ -213,22 +220,22 @@ impl Writer {
     }
 
     fn descriptor(&mut self, class: &'static Descriptor) {
-        if self.refer(class.name) {
+        if self.refer(Named::Class(class.name)) {
             return;
         }
         self.out.push(code::CLASS_DESC);
         self.plain_utf(class.name);
         self.out.extend_from_slice(&class.version.to_be_bytes());
-        self.give(class.name);
+        self.give(Named::Class(class.name));
         self.out.push(class.flags);
         let count = u16::try_from(class.fields.len()).unwrap_or(u16::MAX);
         self.out.extend_from_slice(&count.to_be_bytes());
         for (kind, name, signature) in class.fields {
             self.out.push(*kind);
             self.plain_utf(name);
-            if !signature.is_empty() && !self.refer(signature) {
+            if !signature.is_empty() && !self.refer(Named::Signature(signature)) {
                 string(signature.as_bytes(), &mut self.out);
-                self.give(signature);
+                self.give(Named::Signature(signature));
             }
         }
         self.out.push(code::END_BLOCK_DATA);
@@ -243,14 +250,14 @@ impl Writer {
         self.out.extend_from_slice(text.as_bytes());
     }
 
-    fn refer(&mut self, name: &'static str) -> bool {
+    fn refer(&mut self, name: Named) -> bool {
         let Some((_, handle)) = self.known.iter().find(|(known, _)| *known == name) else { return false };
         self.out.push(code::REFERENCE);
         self.out.extend_from_slice(&(FIRST_HANDLE + handle).to_be_bytes());
         true
     }
 
-    fn give(&mut self, name: &'static str) {
+    fn give(&mut self, name: Named) {
         self.known.push((name, self.handles));
         self.handles += 1;
     }
