@@ -43,6 +43,10 @@ pub(in crate::config) fn compile(
     plan.jk.workers_file = draft.workers_file.as_ref().map(|(file, _)| file.clone());
     plan.jk.environment.clone_from(&facts.environment);
     let definitions = Definitions::read(draft, facts);
+    if definitions.findings.iter().any(|finding| finding.id == id::UNREADABLE) {
+        // Everything else would be about workers that nobody could read.
+        return definitions.findings;
+    }
     let mut compiler = Compiler { draft, facts, plan, findings: Vec::new() };
     compiler.workers(&definitions);
     compiler.plan.jk.properties = definitions.all();
