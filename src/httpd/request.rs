@@ -16,6 +16,7 @@ use crate::proxy::exchange::{
     BodyError, BodyRead, Chosen, ClientGone, Level, MAX_PIECES, Push, Request, ResponseLine, Tls, TunnelRead,
 };
 use crate::wire::ajp::BodyLength;
+use crate::wire::http1::decimal;
 
 /// httpd's number of HTTP/1.1.
 const HTTP_1_1: c_int = 1001;
@@ -361,6 +362,13 @@ impl Exchange for HttpdRequest<'_> {
                 let name = self.text(name);
                 ffi::apr_table_addn(self.raw().headers_out, name, value);
             }
+        }
+    }
+
+    fn answered(&mut self, status: u16, source_port: Option<u16>) {
+        self.note(c"proxy-status", self.text(&digits(status)));
+        if let Some(port) = source_port {
+            self.note(c"proxy-source-port", self.text(decimal(port.into(), &mut [0; 20])));
         }
     }
 

@@ -26,9 +26,15 @@ pub(super) fn leaves_body_to_member<E: Exchange>(exchange: &E, sections: Section
     request.body != BodyLength::None
         && request.body != BodyLength::Known(0)
         && request.protocol != b"HTTP/1.0"
-        && sections.innermost(|section| section.pass_continue).unwrap_or(true)
-        && exchange.variable(c"force-proxy-request-1.0").is_none()
+        && passes_expect(exchange, sections)
         && client_header(exchange, b"Expect").is_some_and(|value| lists(value, b"100-continue"))
+}
+
+/// Does the member see the client's `Expect`? (`Proxy100Continue`)
+fn passes_expect<E: Exchange>(exchange: &E, sections: Sections<'_>) -> bool {
+    sections.innermost(|section| section.pass_continue).unwrap_or(true)
+        && exchange.variable(c"force-proxy-request-1.0").is_none()
+        && client_header(exchange, b"Expect").is_some()
 }
 
 /// Carries the request to the member and the answer to the client.
@@ -51,8 +57,8 @@ pub(super) fn run<E: Exchange>(
     body.begin_try();
     let mut talk = Talk {
         attempt,
+        client_waits: manner.passes_expect,
         manner,
-        client_waits: leaves_body_to_member(exchange, attempt.sections),
         body,
         text,
         receiver,
@@ -63,6 +69,7 @@ pub(super) fn run<E: Exchange>(
     };
     talk.send(exchange, connection, packet)?;
     let head = talk.final_head(exchange, connection)?;
+    exchange.answered(head.status, connection.source_port());
     if head.status == 101 {
         return talk.tunnel(exchange, lease, &head);
     }
@@ -96,6 +103,7 @@ fn manner<E: Exchange>(
         expect: !old
             && has_body
             && (attempt.member.ping.is_some() || leaves_body_to_member(exchange, attempt.sections)),
+        passes_expect: passes_expect(exchange, attempt.sections),
         upgrade: !old && wants_upgrade(exchange, &attempt.member.upgrade),
     })
 }
@@ -117,7 +125,7 @@ fn wants_upgrade<E: Exchange>(exchange: &E, allowed: &str) -> bool {
 struct Talk<'t> {
     attempt: &'t Attempt<'t>,
     manner: Manner,
-    /// The client sends its body only when it is told to.
+    /// The client may be waiting to be told to send its body.
     client_waits: bool,
     body: &'t mut RequestBody,
     text: &'t mut Vec<u8>,
