@@ -9,7 +9,7 @@ use std::slice;
 use std::time::Duration;
 
 use super::runtime::Child;
-use super::{ffi, log, outgoing, pool};
+use super::{ffi, handler, log, outgoing, pool};
 use crate::backend::{NotSecure, Transport};
 use crate::proxy::Exchange;
 use crate::proxy::exchange::{
@@ -153,7 +153,7 @@ unsafe fn body_length(r: &ffi::request_rec) -> Result<BodyLength, c_int> {
 }
 
 /// The three digits of a status (200 to 999).
-fn digits(status: u16) -> [u8; 3] {
+pub(super) fn digits(status: u16) -> [u8; 3] {
     let digit = |divisor: u16| b'0' + u8::try_from(status / divisor % 10).unwrap_or(0);
     [digit(100), digit(10), digit(1)]
 }
@@ -370,6 +370,11 @@ impl Exchange for HttpdRequest<'_> {
         if let Some(port) = source_port {
             self.note(c"proxy-source-port", self.text(decimal(port.into(), &mut [0; 20])));
         }
+    }
+
+    fn explain(&mut self, status: u16, cause: &'static str) {
+        // SAFETY: the live request.
+        unsafe { handler::explain(self.raw, status, cause) }
     }
 
     fn error_reason(&mut self, status: u16, reason: &[u8]) {

@@ -17,8 +17,8 @@ use crate::config::plan::{Flush, Via};
 use crate::wire::ajp::BodyLength;
 use crate::wire::http1::{self, Body, DecodeError, Limits, ResponseHead, is_hop_by_hop, lists};
 
-/// So many interim answers may come in a row.
-const MOST_INTERIM: u32 = 9;
+/// So many interim answers in a row are too many; the last is still passed on.
+const MOST_INTERIM: u32 = 10;
 
 /// Is it the member who says whether the client is to send its body (`Expect: 100-continue`)? Then nothing is read ahead.
 pub(super) fn leaves_body_to_member<E: Exchange>(exchange: &E, sections: Sections<'_>) -> bool {
@@ -320,9 +320,18 @@ impl Talk<'_> {
         }
         match self.receiver.fill(connection) {
             Ok(Received::Data) => Ok(()),
-            Ok(_) => Err(self.lost(BackendError::Closed)),
-            Err(error) => Err(self.lost(BackendError::of_io(error))),
+            Ok(_) => Err(self.lost(self.closed())),
+            Err(error) => Err(self.lost(match BackendError::of_io(error) {
+                BackendError::Closed => self.closed(),
+                other => other,
+            })),
         }
+    }
+
+    /// The connection ended where the head should go on.
+    fn closed(&self) -> BackendError {
+        let has_first_line = self.receiver.window().trim_ascii_start().contains(&b'\n');
+        if has_first_line { BackendError::HeadCut } else { BackendError::Closed }
     }
 
     fn lost(&self, error: BackendError) -> Failure {
@@ -345,9 +354,6 @@ impl Talk<'_> {
     /// Passes an interim answer on, if the client is to see it, and takes it off the buffer.
     fn pass_interim<E: Exchange>(&mut self, exchange: &mut E, head: &ResponseHead) -> Result<(), Failure> {
         self.interims += 1;
-        if self.interims > MOST_INTERIM {
-            return Err(self.malformed(DecodeError::TooManyInterim { limit: MOST_INTERIM }));
-        }
         let wanted = match exchange.variable(c"proxy-interim-response") {
             None => head.status != 100 || self.client_waits,
             Some(word) => word.eq_ignore_ascii_case(b"RFC"),
@@ -357,6 +363,9 @@ impl Talk<'_> {
             exchange.send_interim();
         }
         self.receiver.consume(head.used);
+        if self.interims >= MOST_INTERIM {
+            return Err(self.malformed(DecodeError::TooManyInterim { limit: MOST_INTERIM - 1 }));
+        }
         Ok(())
     }
 
@@ -364,15 +373,20 @@ impl Talk<'_> {
     fn give_head<E: Exchange>(&mut self, exchange: &mut E, head: &ResponseHead) {
         let window = self.receiver.window();
         let content_length = head.content_length;
-        let reason = head.reason(window);
+        // Who says nothing wants nothing said.
+        let reason = head.reason(window).or(head.has_no_reason().then_some(b""));
         exchange.response_line(ResponseLine { status: head.status, reason, content_length });
         let named = |name: &[u8]| {
             let mut connections =
                 head.fields(window).filter(|(known, _)| known.eq_ignore_ascii_case(b"Connection"));
             head.names_headers && connections.any(|(_, value)| lists(value, name))
         };
-        let mut unfolded = Vec::new();
+        let (mut unfolded, mut has_type) = (Vec::new(), false);
         for (name, value) in head.fields(window) {
+            // Of several the first counts.
+            if name.eq_ignore_ascii_case(b"Content-Type") && std::mem::replace(&mut has_type, true) {
+                continue;
+            }
             if is_hop_by_hop(name) || name.eq_ignore_ascii_case(b"Proxy-Authenticate") || named(name) {
                 continue;
             }

@@ -158,7 +158,8 @@ fn member(name: &'static str, book: Arc<Mutex<Book>>) -> Peer {
             let mut book = locked(&book);
             let at = book.given.min(book.answers.len().saturating_sub(1));
             book.given += 1;
-            let wish = book.answers.get(at).cloned().unwrap_or_else(|| "200".to_owned());
+            let asked = || head.get("X-Answer").unwrap_or_else(|| "200".to_owned());
+            let wish = book.answers.get(at).cloned().unwrap_or_else(asked);
             book.seen.push(Entry { member: name, connection: conn.number(), head: head.clone(), body: None });
             (book.seen.len() - 1, wish)
         };

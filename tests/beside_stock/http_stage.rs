@@ -57,7 +57,7 @@ const DEAD: [(&str, &str); 3] =
 const LOG: &str = concat!(
     r#"LogFormat "%m %U%q %>s bytes=%B connection=%X route=%{BALANCER_WORKER_ROUTE}e name=%{BALANCER_NAME}e "#,
     r#"sticky=%{BALANCER_SESSION_STICKY}e sroute=%{BALANCER_SESSION_ROUTE}e changed=%{BALANCER_ROUTE_CHANGED}e "#,
-    r#"worker=%{BALANCER_WORKER_NAME}e note=%{proxy-status}n handler=%R" seen"#
+    r#"worker=%{BALANCER_WORKER_NAME}e handler=%R" seen"#
 );
 
 pub struct Stage {
@@ -234,7 +234,8 @@ impl Show {
             let value = if name == "Date" && !value.contains("1999") { "now" } else { value };
             lines.push(format!("client header: {name}: {}", value.escape_debug()));
             // Which of the two there is may differ, see the judge.
-            if !["Content-Length", "Transfer-Encoding"].contains(&name.as_str()) {
+            // Stock moves all cookies to the end.
+            if !["Content-Length", "Transfer-Encoding", "Set-Cookie"].contains(&name.as_str()) {
                 order.push(name.as_str());
             }
         }

@@ -28,11 +28,17 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// The reason phrase, if there is one without control characters.
+    /// The reason phrase, if there is one without control characters but tabs.
     pub fn reason<'b>(&self, buf: &'b [u8]) -> Option<&'b [u8]> {
         let reason = &buf[self.reason.0..self.reason.1];
-        let is_clean = !reason.is_empty() && !reason.iter().any(|byte| byte.is_ascii_control());
+        let is_clean =
+            !reason.is_empty() && !reason.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t');
         is_clean.then_some(reason)
+    }
+
+    /// Does the status line end with the status?
+    pub fn has_no_reason(&self) -> bool {
+        self.reason.0 == self.reason.1
     }
 
     /// The headers in order; `buf` is the one the head was read from. A value that goes on over several lines still
