@@ -15,10 +15,13 @@ mod http_stage;
 #[path = "beside_stock/judge.rs"]
 mod judge;
 
-use cases::Table;
+use cases::{Case, Table};
 use http_stage::Stage;
-use judge::judge;
+use judge::{judge, judge_over_http};
 use support::httpd::Front;
+
+/// What is wrong with a case, by what was seen with stock and with Margay.
+type Judge = fn(&Case, &[String], &[String]) -> Option<String>;
 
 /// What a front showed of each case of a table.
 fn seen(name: &str, front: Front, table: &Table) -> Vec<Vec<String>> {
@@ -35,17 +38,17 @@ fn assert_alike_as_with_ajp(name: &str) {
     let mut table = Table::read(name);
     let lines = table.sites.iter_mut().flat_map(|site| &mut site.lines).chain(&mut table.main);
     lines.for_each(|line| *line = line.replace("ajp://", "http://"));
-    assert_table_alike(name, &table);
+    assert_table_alike(name, &table, judge_over_http);
 }
 
 /// Fails with every case of a table in which the fronts disagree without a reason, or agree in spite of one.
 #[track_caller]
 fn assert_alike(name: &str) {
-    assert_table_alike(name, &Table::read(name));
+    assert_table_alike(name, &Table::read(name), judge);
 }
 
 #[track_caller]
-fn assert_table_alike(name: &str, table: &Table) {
+fn assert_table_alike(name: &str, table: &Table, judge: Judge) {
     let (stock, margay) = std::thread::scope(|scope| {
         let stock = scope.spawn(|| seen(name, Front::Stock, table));
         let margay = seen(name, Front::Margay, table);

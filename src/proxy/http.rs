@@ -66,14 +66,18 @@ pub(super) fn run<E: Exchange>(
         reused: connection.is_reused(),
         heard: false,
         interims: 0,
+        lines: 0,
     };
     talk.send(exchange, connection, packet)?;
     let head = talk.final_head(exchange, connection)?;
+    let lines = talk.lines;
     exchange.answered(head.status, connection.source_port());
-    if head.status == 101 {
-        return talk.tunnel(exchange, lease, &head);
-    }
-    talk.receive(exchange, lease, &head)
+    let answered = match head.status {
+        101 => talk.tunnel(exchange, lease, &head),
+        _ => talk.receive(exchange, lease, &head),
+    }?;
+    // Stock counts status lines and bodies as read from the member; bytraffic goes by it.
+    Ok(Answered { received: answered.received + lines, ..answered })
 }
 
 /// Decides how the request is sent.
@@ -135,6 +139,8 @@ struct Talk<'t> {
     /// Something of the answer has come.
     heard: bool,
     interims: u32,
+    /// Bytes of the status lines so far.
+    lines: u64,
 }
 
 impl Talk<'_> {
@@ -149,6 +155,7 @@ impl Talk<'_> {
         let mut sent = 0;
         let result = match self.manner.expect {
             true => {
+                self.body.sent += head.len() as u64;
                 connection.send(&mut [std::io::IoSlice::new(head)], &mut sent).map_err(BackendError::of_io)
             }
             false => self.body.send_start(exchange, connection, head, framing, &mut sent),
@@ -305,7 +312,10 @@ impl Talk<'_> {
         };
         loop {
             match http1::read_head(self.receiver.window(), &limits) {
-                Ok(Some(head)) => return Ok(head),
+                Ok(Some(head)) => {
+                    self.lines += head.line as u64;
+                    return Ok(head);
+                }
                 Ok(None) => self.hear(connection)?,
                 Err(error) => return Err(self.malformed(error)),
             }

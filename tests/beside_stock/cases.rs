@@ -25,6 +25,8 @@ pub struct Case {
     /// What members answer, each with the step (from 0) it is meant for.
     pub answers: Vec<(usize, String)>,
     pub differs: Option<Difference>,
+    /// The same where the members of the table speak HTTP.
+    pub differs_over_http: Option<Difference>,
 }
 
 /// What a client does on its one connection.
@@ -64,6 +66,14 @@ pub struct Difference {
     pub reason: String,
 }
 
+impl Difference {
+    fn read(text: &str) -> Option<Difference> {
+        let (words, reason) = text.split_once("]: ")?;
+        let words = words.split(" | ").map(str::to_string).collect();
+        Some(Difference { words, reason: reason.to_string() })
+    }
+}
+
 impl Table {
     pub fn read(name: &str) -> Table {
         let file = source_dir().join("tests/beside_stock").join(format!("{name}.cases"));
@@ -91,6 +101,7 @@ impl Table {
                 steps: Vec::new(),
                 answers: Vec::new(),
                 differs: None,
+                differs_over_http: None,
             };
             self.sites.last_mut().expect("a site").cases.push(case);
         } else {
@@ -119,9 +130,9 @@ impl Site {
 impl Case {
     fn line(&mut self, line: &str) -> Option<()> {
         if let Some(rest) = line.strip_prefix("differs [") {
-            let (words, reason) = rest.split_once("]: ")?;
-            let words = words.split(" | ").map(str::to_string).collect();
-            self.differs = Some(Difference { words, reason: reason.to_string() });
+            self.differs = Some(Difference::read(rest)?);
+        } else if let Some(rest) = line.strip_prefix("over http differs [") {
+            self.differs_over_http = Some(Difference::read(rest)?);
         } else if let Some(rest) = line.strip_prefix("raw ") {
             let (responses, bytes) = rest.split_once(' ')?;
             let bytes = unescaped(bytes);

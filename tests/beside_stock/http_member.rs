@@ -214,8 +214,19 @@ fn act(conn: &mut Conn, head: &Head, name: &str, parts: &[&str]) -> io::Result<A
         conn.wait_for_close(Duration::from_secs(20));
         return Ok(After::Close);
     }
-    let ends = parts.iter().any(|part| ["close", "cut"].contains(part)) || parts.contains(&"unread");
+    let ends = parts.iter().any(|part| ["close", "cut", "unread"].contains(part))
+        || says_length(parts) && head.method() != "HEAD";
     Ok(if ends { After::Close } else { After::Keep })
+}
+
+/// A length that a case gives may be wrong: the connection tells then.
+fn says_length(parts: &[&str]) -> bool {
+    let is_length = |part: &&str| {
+        ["content-length:", "transfer-encoding:"]
+            .iter()
+            .any(|name| part.to_ascii_lowercase().starts_with(name))
+    };
+    parts[1..].iter().any(is_length)
 }
 
 /// `404 Gone Fishing | Name: value | body text`, with `empty` for no body and `chunked` for chunks in place of a length.
@@ -239,7 +250,7 @@ fn answer(head: &Head, name: &str, parts: &[&str]) -> Vec<u8> {
     let chunked = parts.contains(&"chunked");
     if chunked {
         text.push_str("Transfer-Encoding: chunked\r\n");
-    } else if !bodiless {
+    } else if !bodiless && !says_length(parts) {
         text.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     let mut bytes = format!("{text}\r\n").into_bytes();

@@ -50,6 +50,9 @@ const MODULES: [&str; 32] = [
 const ONE_PROCESS: &str = "StartServers 1\nServerLimit 1\nThreadsPerChild 16\nMaxRequestWorkers 16\n\
     MinSpareThreads 1\nMaxSpareThreads 16";
 
+/// Headers of an answer whose place says nothing.
+const UNORDERED: [&str; 4] = ["Content-Length", "Transfer-Encoding", "Set-Cookie", "Content-Type"];
+
 /// Where nobody listens.
 const DEAD: [(&str, &str); 3] =
     [("{X}", "http://127.0.0.1:1"), ("{Y}", "http://127.0.0.1:2"), ("{Z}", "http://127.0.0.1:3")];
@@ -234,8 +237,8 @@ impl Show {
             let value = if name == "Date" && !value.contains("1999") { "now" } else { value };
             lines.push(format!("client header: {name}: {}", value.escape_debug()));
             // Which of the two there is may differ, see the judge.
-            // Stock moves all cookies to the end.
-            if !["Content-Length", "Transfer-Encoding", "Set-Cookie"].contains(&name.as_str()) {
+            // Stock moves all cookies to the end, Margay the type.
+            if !UNORDERED.iter().any(|known| name.eq_ignore_ascii_case(known)) {
                 order.push(name.as_str());
             }
         }

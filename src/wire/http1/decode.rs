@@ -22,6 +22,8 @@ pub struct ResponseHead {
     pub names_headers: bool,
     /// Bytes of the whole head.
     pub used: usize,
+    /// Bytes of the status line without its end.
+    pub line: usize,
     reason: (usize, usize),
     fields: (usize, usize),
     bad_header: BadHeader,
@@ -102,6 +104,7 @@ fn find(buf: &[u8], limits: &Limits) -> Result<Option<ResponseHead>, DecodeError
         return unended(buf.len() - skipped, limits);
     };
     within(end, limits)?;
+    let end_of_line = end;
     let (status, minor, reason_at) = status_line(&buf[skipped..skipped + end])?;
     let mut facts = Facts::default();
     let start = skipped + after;
@@ -134,6 +137,7 @@ fn find(buf: &[u8], limits: &Limits) -> Result<Option<ResponseHead>, DecodeError
         close: facts.close || minor == 0 || facts.coded && facts.length.is_some(),
         names_headers: facts.names_headers,
         used,
+        line: end_of_line,
         reason: (skipped + reason_at, skipped + end),
         fields: (start, fields_end),
         bad_header: limits.bad_header,
