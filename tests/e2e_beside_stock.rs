@@ -8,24 +8,25 @@ mod support;
 
 #[path = "beside_stock/cases.rs"]
 mod cases;
-#[path = "beside_stock/compare.rs"]
-mod compare;
+#[path = "beside_stock/judge.rs"]
+mod judge;
 #[path = "beside_stock/stage.rs"]
 mod stage;
 
 use cases::Table;
+use judge::judge;
 use stage::Stage;
 
 /// Fails with every case of a table in which the fronts disagree without a reason, or agree in spite of one.
 #[track_caller]
 fn assert_alike(name: &str) {
-    let table = Table::read_from("beside_stock", name);
+    let table = Table::read(name);
     let stage = Stage::start(name, &table);
     let mut wrong = Vec::new();
     for site in &table.sites {
         for case in &site.cases {
             let (stock, margay) = stage.play(site, case);
-            if let Some(complaint) = compare::judge(case, &stock, &margay) {
+            if let Some(complaint) = judge(case, &stock, &margay) {
                 wrong.push(format!("[{} / {}] line {}: {complaint}", site.name, case.name, case.line));
             }
         }

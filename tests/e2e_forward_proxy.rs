@@ -10,8 +10,8 @@ mod support;
 
 #[path = "beside_stock/cases.rs"]
 mod cases;
-#[path = "beside_stock/compare.rs"]
-mod compare;
+#[path = "beside_stock/judge.rs"]
+mod judge;
 #[path = "forward_proxy/stage.rs"]
 mod stage;
 #[path = "forward_proxy/tunnel.rs"]
@@ -31,7 +31,7 @@ use tunnel::Tunnels;
 /// Fails with every case of a table in which the fronts disagree without a reason, or agree in spite of one.
 #[track_caller]
 fn assert_alike(name: &str) {
-    let table = Table::read_from("forward_proxy", name);
+    let table = Table::read(&format!("../forward_proxy/{name}"));
     let mut wrong = Vec::new();
     let mut count = 0;
     for site in &table.sites {
@@ -39,7 +39,7 @@ fn assert_alike(name: &str) {
         for case in &site.cases {
             count += 1;
             let (stock, margay) = stage.play(site, case);
-            if let Some(complaint) = compare::judge(case, &stock, &margay) {
+            if let Some(complaint) = judge::judge(case, &stock, &margay) {
                 wrong.push(format!("[{} / {}] line {}: {complaint}", site.name, case.name, case.line));
             }
         }

@@ -241,22 +241,22 @@ unsafe fn refuse(r: *mut ffi::request_rec, why: &str) -> c_int {
     BAD_REQUEST
 }
 
-/// Has httpd's page say why the request failed.
+/// Lets the page of an error name its cause.
 ///
 /// # Safety
 /// `r` is the live request of this thread.
-pub(super) unsafe fn explain(r: *mut ffi::request_rec, status: u16, why: &str) {
-    let why = why.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let shown = [
-        b"The proxy server could not handle the request<p>Reason: <strong>",
-        why.as_bytes(),
-        b"</strong></p>",
-    ];
-    // SAFETY: the caller vouches for `r`; its tables belong to this thread.
+pub(super) unsafe fn explain(r: *mut ffi::request_rec, status: u16, cause: &str) {
+    let cause = cause.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    // SAFETY: the caller vouches for `r`.
     unsafe {
+        let shown = [
+            b"The proxy server could not handle the request<p>Reason: <strong>",
+            cause.as_bytes(),
+            b"</strong></p>",
+        ];
         let shown = pool::text((*r).pool, &shown);
         ffi::apr_table_setn((*r).notes, c"error-notes".as_ptr(), shown);
         ffi::apr_table_setn((*r).notes, c"verbose-error-to".as_ptr(), c"*".as_ptr());
-        (*r).status_line = pool::text((*r).pool, &[status.to_string().as_bytes(), b" Proxy Error"]);
+        (*r).status_line = pool::text((*r).pool, &[&super::request::digits(status), b" Proxy Error"]);
     }
 }

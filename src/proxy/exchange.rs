@@ -176,11 +176,14 @@ pub trait Exchange {
     /// Takes one header of the response.
     fn response_header(&mut self, name: &[u8], value: &[u8]);
 
+    /// An HTTP member answered with this status on a connection from this port: for logs.
+    fn answered(&mut self, status: u16, source_port: Option<u16>);
+
+    /// The error page is to name this cause ("Proxy Error").
+    fn explain(&mut self, status: u16, cause: &str);
+
     /// Takes the reason phrase for the error page that the server makes in place of the response.
     fn error_reason(&mut self, status: u16, reason: &[u8]);
-
-    /// Takes a reason that the server's own error page shows, for a status that follows.
-    fn explain(&mut self, _status: u16, _reason: &str) {}
 
     /// Takes one header for the error page that the server makes in place of the response.
     fn error_header(&mut self, name: &[u8], value: &[u8]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The life of one forwarded request: pick a member, try, judge, try again, answer.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -120,6 +121,8 @@ struct Forward<'a> {
     tried: Tried,
     body: RequestBody,
     idempotent: bool,
+    /// What the error page says of the last failure.
+    explanation: Option<Cow<'static, str>>,
     /// A kept connection ended under the request: the next one must be new.
     fresh: bool,
     /// So many other proxies were asked in vain.
@@ -150,6 +153,7 @@ impl<'a> Forward<'a> {
             tried: Tried::default(),
             body: RequestBody::new(request.body),
             idempotent: retry::is_idempotent(request.method),
+            explanation: None,
             fresh: false,
             proxies_asked: 0,
         }
@@ -161,7 +165,11 @@ impl<'a> Forward<'a> {
         loop {
             let member = match self.choose(exchange, otherwise.is_some()) {
                 Ok(member) => member,
-                Err(status) => return Outcome::Answer(otherwise.unwrap_or(status)),
+                Err(status) => {
+                    let status = otherwise.unwrap_or(status);
+                    self.explain(status, exchange);
+                    return Outcome::Answer(status);
+                }
             };
             // Not before a member is found: the first read makes the server send "100 Continue".
             if let Err(BodyError(status)) = self.read_first(member, exchange) {
@@ -259,12 +267,12 @@ impl<'a> Forward<'a> {
             if !failure.is_after_passing() {
                 exchange.forget_response();
             }
+            self.explanation = judge::explanation(&failure, member, self.job.sections.forward);
             let case = judge::Case {
                 member,
                 balancer: self.balancer,
                 idempotent: self.idempotent,
                 body_at_hand: self.body.can_repeat(),
-                explains: self.job.sections.forward,
             };
             match case.judge(failure, exchange) {
                 judge::Judgement::SameMemberFresh => self.fresh = true,
@@ -350,9 +358,16 @@ impl<'a> Forward<'a> {
         }
     }
 
-    fn answer<E: Exchange>(&self, member: MemberId, status: u16, exchange: &E) -> Outcome {
+    fn answer<E: Exchange>(&self, member: MemberId, status: u16, exchange: &mut E) -> Outcome {
         self.fail_on_status(member, status, exchange);
+        self.explain(status, exchange);
         Outcome::Answer(status)
+    }
+
+    fn explain<E: Exchange>(&self, status: u16, exchange: &mut E) {
+        if let Some(cause) = &self.explanation {
+            exchange.explain(status, cause);
+        }
     }
 
     fn fail_on_status<E: Exchange>(&self, id: MemberId, status: u16, exchange: &E) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a failed try means: for the member, for the request, for the log.
 
+use std::borrow::Cow;
+
 use super::attempt::{Failure, Stage};
 use super::exchange::{BodyError, Exchange, Level};
 use crate::backend::{BackendError, NotSecure};
@@ -8,7 +10,7 @@ use crate::balance::retry::{Body, Phase, Repeat, Verdict};
 use crate::balance::transition::Event;
 use crate::config::plan::{Balancer, Member, Scheme};
 use crate::wire::ajp::EncodeError;
-use crate::wire::http1;
+use crate::wire::http1::{self, DecodeError};
 
 /// What to do after a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +43,33 @@ pub(super) struct Case<'a> {
     pub idempotent: bool,
     /// All that was sent of the body can be sent again.
     pub body_at_hand: bool,
-    /// The client named the host itself, and may know what is wrong with it.
-    pub explains: bool,
+}
+
+/// What the page of an error says about a failure, where it says more than usual. A client that `named` the host itself
+/// may know what is wrong with it.
+pub(super) fn explanation(failure: &Failure, member: &Member, named: bool) -> Option<Cow<'static, str>> {
+    let Failure::Backend { error, stage } = failure else { return None };
+    match error {
+        BackendError::Resolve { host, .. } if named => Some(format!("DNS lookup failure for: {host}").into()),
+        BackendError::Blocked { .. } => Some("Connect to remote machine blocked".into()),
+        error if member.scheme != Scheme::Ajp => usual_explanation(error, *stage).map(Cow::Borrowed),
+        _ => None,
+    }
+}
+
+fn usual_explanation(error: &BackendError, stage: Stage) -> Option<&'static str> {
+    match error {
+        BackendError::NoContinue => Some("Timeout on 100-Continue"),
+        _ if matches!(stage, Stage::NotSent | Stage::StaleNotSent | Stage::Passed) => None,
+        BackendError::Closed | BackendError::Timeout => Some("Error reading from remote server"),
+        BackendError::MalformedHttp(error) => match error {
+            DecodeError::StatusLine => Some("Corrupt status line returned by remote server"),
+            DecodeError::TooManyInterim { .. } => Some("Too many (10) interim responses from origin server"),
+            DecodeError::UnwantedSwitch => Some("Unexpected Upgrade"),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 impl Case<'_> {
@@ -53,15 +80,9 @@ impl Case<'_> {
             Failure::Encode(error) => Judgement::of(self.judge_encode(error, exchange)),
             Failure::EncodeHttp(error) => Judgement::of(self.judge_encode_http(error, exchange)),
             Failure::NoBody => Judgement::of(Next::Answer(502)),
+            Failure::Status { status, .. } => Judgement::of(Next::Answer(status)),
             Failure::Client { error: BodyError(status), stage } => {
-                exchange.log(
-                    Level::Info,
-                    "MGY3201",
-                    format_args!(
-                        "the client did not deliver its request body; the connection to {} is closed",
-                        self.member.name
-                    ),
-                );
+                log_client_failed(&self.member.name, exchange);
                 if stage == Stage::Passed {
                     exchange.cut();
                     return Judgement::of(Next::Done);
@@ -69,11 +90,7 @@ impl Case<'_> {
                 Judgement::of(Next::Client(status))
             }
             Failure::Gone => {
-                exchange.log(
-                    Level::Info,
-                    "MGY3202",
-                    format_args!("the client went away; the connection to {} is closed", self.member.name),
-                );
+                log_client_gone(&self.member.name, exchange);
                 Judgement::of(Next::Done)
             }
         }
@@ -102,7 +119,6 @@ impl Case<'_> {
         if let BackendError::Blocked { host, word } = error {
             let text = format_args!("{host} is not asked: ProxyBlock {word} covers it (AH00916)");
             exchange.log(Level::Warning, "MGY3208", text);
-            exchange.explain(403, "Connect to remote machine blocked");
             return Judgement::of(Next::Answer(403));
         }
         let timed_out = matches!(error, BackendError::Timeout);
@@ -129,11 +145,6 @@ impl Case<'_> {
             return Judgement::SameMemberFresh;
         }
         self.log_failure(error, stage, exchange);
-        if let BackendError::Resolve { host, .. } = error
-            && self.explains
-        {
-            exchange.explain(500, &format!("DNS lookup failure for: {host}"));
-        }
         if stage == Stage::Passed {
             exchange.cut();
             return Judgement::of(Next::Done);
@@ -143,9 +154,6 @@ impl Case<'_> {
             Verdict::Answer(status) => Next::Answer(status_for(error, status)),
             Verdict::SameMember | Verdict::CutOff => Next::Answer(502),
         };
-        if self.explains && matches!(next, Next::Answer(502) | Next::OtherMember { or_else: 502 }) {
-            exchange.explain(502, "Error reading from remote server");
-        }
         let event = if stage == Stage::Stale { None } else { self.event(error, phase, timed_out) };
         // A member that breaks off an HTTP answer stays in service: that may be the application's doing.
         let keeps_serving = self.member.scheme != Scheme::Ajp && event == Some(Event::ExchangeFailed);
@@ -180,22 +188,7 @@ impl Case<'_> {
     }
 
     fn log_failure<E: Exchange>(&self, error: &BackendError, stage: Stage, exchange: &E) {
-        let (id, stock) = match (error, stage) {
-            (BackendError::Busy { .. }, _) => ("MGY3002", "AH00941"),
-            (BackendError::Resolve { .. }, _) => ("MGY3003", "AH00898"),
-            (BackendError::Connect { .. } | BackendError::ConnectSocket { .. }, _) => ("MGY3004", "AH00957"),
-            (BackendError::Secure(NotSecure::Missing), _) => ("MGY3009", "AH01144"),
-            (BackendError::Secure(NotSecure::Off), _) => ("MGY3009", "AH00961"),
-            (BackendError::Secure(_), _) => ("MGY3010", "AH02003"),
-            (BackendError::Ping { .. }, _) => ("MGY3005", "AH01012"),
-            (BackendError::NoContinue, _) => ("MGY3007", "AH01102"),
-            (_, Stage::Passed) => ("MGY3104", "AH00893"),
-            (BackendError::MalformedHttp(_), _) => ("MGY3109", "AH01102"),
-            (BackendError::Malformed(_) | BackendError::Stray, _) => ("MGY3103", "AH01030"),
-            (BackendError::Timeout, _) => ("MGY3102", "AH00992"),
-            (_, Stage::NotSent | Stage::StaleNotSent) => ("MGY3006", "AH00896"),
-            _ => ("MGY3101", "AH00992"),
-        };
+        let (id, stock) = ids_of(error, stage);
         let consequence = match stage {
             Stage::Passed => "; the response is cut",
             _ => "",
@@ -209,6 +202,42 @@ impl Case<'_> {
                 self.member.name
             ),
         );
+    }
+}
+
+pub(super) fn log_client_failed<E: Exchange>(name: &str, exchange: &E) {
+    exchange.log(
+        Level::Info,
+        "MGY3201",
+        format_args!("the client did not deliver its request body; the connection to {name} is closed"),
+    );
+}
+
+pub(super) fn log_client_gone<E: Exchange>(name: &str, exchange: &E) {
+    exchange.log(
+        Level::Info,
+        "MGY3202",
+        format_args!("the client went away; the connection to {name} is closed"),
+    );
+}
+
+/// The id of a failure in the log, and stock's.
+pub(super) fn ids_of(error: &BackendError, stage: Stage) -> (&'static str, &'static str) {
+    match (error, stage) {
+        (BackendError::Busy { .. }, _) => ("MGY3002", "AH00941"),
+        (BackendError::Resolve { .. }, _) => ("MGY3003", "AH00898"),
+        (BackendError::Connect { .. } | BackendError::ConnectSocket { .. }, _) => ("MGY3004", "AH00957"),
+        (BackendError::Secure(NotSecure::Missing), _) => ("MGY3009", "AH01144"),
+        (BackendError::Secure(NotSecure::Off), _) => ("MGY3009", "AH00961"),
+        (BackendError::Secure(_), _) => ("MGY3010", "AH02003"),
+        (BackendError::Ping { .. }, _) => ("MGY3005", "AH01012"),
+        (BackendError::NoContinue, _) => ("MGY3007", "AH01102"),
+        (_, Stage::Passed) => ("MGY3104", "AH00893"),
+        (BackendError::MalformedHttp(_), _) => ("MGY3109", "AH01102"),
+        (BackendError::Malformed(_) | BackendError::Stray, _) => ("MGY3103", "AH01030"),
+        (BackendError::Timeout, _) => ("MGY3102", "AH00992"),
+        (_, Stage::NotSent | Stage::StaleNotSent) => ("MGY3006", "AH00896"),
+        _ => ("MGY3101", "AH00992"),
     }
 }
 
