@@ -48,6 +48,22 @@ const char *margay_forward_host(const request_rec *r)
     return r->hostname ? r->hostname : r->parsed_uri.hostname;
 }
 
+/* The port that a URL of this scheme needs not name; 0 if there is none. */
+static int usual_port(const char *scheme, apr_size_t length)
+{
+    static const struct { const char *scheme; int port; } known[] = {
+        { "http", 80 }, { "ws", 80 }, { "https", 443 }, { "wss", 443 }, { "ajp", 8009 }, { "ftp", 21 }
+    };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(known) / sizeof(known[0]); ++i) {
+        if (strlen(known[i].scheme) == length && !memcmp(known[i].scheme, scheme, length)) {
+            return known[i].port;
+        }
+    }
+    return 0;
+}
+
 /* A client must not get around a section by spelling a host in another way. */
 const char *margay_forward_plain_url(request_rec *r)
 {
@@ -55,15 +71,17 @@ const char *margay_forward_plain_url(request_rec *r)
     const char *const host = strstr(url, "://");
     const apr_size_t length = host ? (apr_size_t)(host - url) + 3 + strcspn(host + 3, "/?#") : 0;
     char *const start = apr_pstrmemdup(r->pool, url, length);
-    const char *colon, *plain;
+    const char *plain;
+    char *colon;
 
     if (!length) {
         return NULL;
     }
     ap_str_tolower(start);
     colon = strrchr(start + (host - url) + 3, ':');
-    if (colon && (!colon[1] || atoi(colon + 1) == apr_uri_port_of_scheme(apr_pstrndup(r->pool, start, host - url)))) {
-        start[colon - start] = '\0';
+    /* Within the brackets of an IPv6 address there are others. */
+    if (colon && !strchr(colon, ']') && (!colon[1] || atoi(colon + 1) == usual_port(start, host - url))) {
+        *colon = '\0';
     }
     plain = apr_pstrcat(r->pool, start, url[length] == '/' ? "" : "/", url + length, NULL);
     return strcmp(plain, url) ? plain : NULL;

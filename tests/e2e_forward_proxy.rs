@@ -111,6 +111,14 @@ fn a_forward_proxy_for_everybody_is_warned_about() {
 }
 
 #[test]
+fn an_expression_that_is_none_is_refused_with_its_line() {
+    let verdict = Httpd::builder("bad-remote").line("ProxyRemoteMatch ( http://127.0.0.1:1").check();
+    assert!(!verdict.ok);
+    let text = "Regular expression for ProxyRemoteMatch could not be compiled.";
+    assert!(verdict.text.contains(text) && verdict.text.contains("httpd.conf:"), "{}", verdict.text);
+}
+
+#[test]
 fn work_of_other_modules_is_named_in_the_log() {
     let httpd = Httpd::builder("others-work").line("ProxyRequests On").start();
     for (request, module) in [

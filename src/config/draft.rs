@@ -322,7 +322,9 @@ impl Draft {
         match line {
             ForwardLine::Remote(remote) => self.sites[site].forward.remotes.push(remote),
             ForwardLine::RemoteMatch { pattern, mut remote } => {
-                remote.target = Target::Expression(self.expression_id(&pattern, origin));
+                let id = self.expression_id(&pattern, origin);
+                self.expressions[id.0 as usize].directive = Some(Directive::ProxyRemoteMatch.name());
+                remote.target = Target::Expression(id);
                 self.sites[site].forward.remotes.push(remote);
             }
             ForwardLine::Direct(words) => self.sites[site].forward.direct.extend(words),
@@ -408,7 +410,11 @@ impl Draft {
     }
 
     fn expression_id(&mut self, pattern: &str, origin: &Origin) -> ExpressionId {
-        self.expressions.push(Expression { origin: origin.clone(), pattern: pattern.to_owned() });
+        self.expressions.push(Expression {
+            origin: origin.clone(),
+            pattern: pattern.to_owned(),
+            directive: None,
+        });
         ExpressionId(index(self.expressions.len() - 1))
     }
 }

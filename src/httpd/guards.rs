@@ -82,7 +82,7 @@ fn covers(keyword: &str, args: &str) -> bool {
 }
 
 fn is_found(pattern: &str) -> bool {
-    let expression = Expression { origin: Origin::new("", 0), pattern: pattern.to_owned() };
+    let expression = Expression { origin: Origin::new("", 0), pattern: pattern.to_owned(), directive: None };
     Pattern::compile(&expression).is_ok_and(|pattern| pattern.search(FOREIGN.as_bytes()).is_some())
 }
 

@@ -11,7 +11,8 @@ use crate::support::http_peer::{After, Conn, Head, Peer, Seen};
 use crate::support::httpd::{Front, Httpd};
 use crate::support::{PATIENCE, source_dir, wait_until};
 
-const MODULES: [&str; 10] = [
+const MODULES: [&str; 11] = [
+    "ssl",
     "env",
     "headers",
     "rewrite",
@@ -80,8 +81,8 @@ impl Stage {
         for ((name, peer), before) in PEERS.iter().zip(&self.peers).zip(before) {
             lines.extend(peer.seen().iter().skip(before).flat_map(|seen| seen_lines(name, seen)));
         }
-        let port = httpd.address().port().to_string();
-        lines.iter().map(|line| self.with_names(line, &port)).collect()
+        let (port, prefix) = (httpd.address().port().to_string(), httpd.prefix().display().to_string());
+        lines.iter().map(|line| self.with_names(line, &port).replace(&prefix, "/PREFIX")).collect()
     }
 
     /// Bytes to send one after another, and the methods of the responses to each.
