@@ -18,11 +18,14 @@ mod stage;
 mod tunnel;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::LazyLock;
 
 use cases::Table;
 use stage::Stage;
 use support::client::Client;
+use support::http_peer::{After, Peer};
 use support::httpd::{Front, Httpd};
 use support::tls::Certificates;
 use support::{PATIENCE, wait_until};
@@ -79,6 +82,10 @@ fn a_forward_proxy_for_everybody_is_warned_about() {
         &[on][..],
         &[on, "<Proxy \"*\">\nRequire all granted\n</Proxy>"],
         &[on, "<Proxy \"http://one.example/\">\nRequire all denied\n</Proxy>"],
+        &[
+            "<Proxy \"*\">\nRequire local\n</Proxy>",
+            "<VirtualHost *:1>\nProxyRequests On\n<Proxy \"*\">\nRequire all granted\n</Proxy>\n</VirtualHost>",
+        ],
         // Does not apply to URLs of others.
         &[on, "<Location \"/\">\nRequire ip 10\n</Location>"],
         &[on, "<Directory \"/\">\nRequire ip 10\n</Directory>"],
@@ -101,6 +108,7 @@ fn a_forward_proxy_for_everybody_is_warned_about() {
         &[on, "<Proxy ~ \"^http\">\nRequire local\n</Proxy>"],
         &[on, "<LocationMatch \".\">\nRequire local\n</LocationMatch>"],
         &["<Proxy \"*\">\nRequire local\n</Proxy>", "<VirtualHost *:1>\nProxyRequests On\n</VirtualHost>"],
+        &["<VirtualHost *:1>\nProxyRequests On\n<Proxy \"*\">\nRequire local\n</Proxy>\n</VirtualHost>"],
     ]
     .into_iter()
     .enumerate()
@@ -108,6 +116,69 @@ fn a_forward_proxy_for_everybody_is_warned_about() {
         let text = said(&format!("closed-{number}"), closed);
         assert!(!text.contains("MGY0330"), "{closed:?}: {text}");
     }
+}
+
+/// A peer that becomes an echo when it is asked for one.
+fn echo() -> Peer {
+    Peer::start(|conn, head| {
+        if head.get("Upgrade").is_none() {
+            return conn.answer("400 No Echo", &[], b"");
+        }
+        conn.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")?;
+        loop {
+            let data = conn.read_some()?;
+            if data.is_empty() {
+                return Ok(After::Close);
+            }
+            conn.send(&data)?;
+        }
+    })
+}
+
+#[test]
+fn websockets_get_through_directly_and_by_another_proxy() {
+    for by_proxy in [false, true] {
+        let (echo, other) = (echo(), echo());
+        let remote = format!("ProxyRemote ws http://127.0.0.1:{}", other.port());
+        let httpd = Httpd::builder("websocket-forward").line("ProxyRequests On");
+        let httpd = if by_proxy { httpd.line(remote) } else { httpd }.start();
+        let mut client = TcpStream::connect(httpd.address()).expect("the server listens");
+        client.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        let url = format!("ws://127.0.0.1:{}/chat", echo.port());
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket";
+        client
+            .write_all(format!("GET {url} HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n\r\n").as_bytes())
+            .expect("the server reads");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).expect("an answer");
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+        client.write_all(b"hello").expect("the tunnel takes it");
+        let mut answer = [0; 5];
+        client.read_exact(&mut answer).expect("the echo");
+        assert_eq!(&answer, b"hello");
+        let (asked, target) = if by_proxy { (&other, url.as_str()) } else { (&echo, "/chat") };
+        assert_eq!(asked.seen()[0].head.target(), target);
+        drop(client);
+        httpd.assert_no_crash();
+    }
+}
+
+#[test]
+fn a_real_mod_proxy_keeps_its_forward_requests() {
+    let origin = Peer::named("A");
+    let builder = ["slotmem_shm", "proxy", "proxy_http"]
+        .into_iter()
+        .fold(Httpd::builder("real-forward").front(Front::Margay), |builder, module| builder.module(module));
+    let httpd = builder.line("ProxyRequests On\nProxyVia On\nServerName real.test").start();
+    let mut client = Client::new(httpd.address());
+    let response = client.get(&format!("http://127.0.0.1:{}/x", origin.port())).expect("a response");
+    assert_eq!((response.status, response.text().as_str()), (200, "A"));
+    assert!(httpd.error_log().contains("MGY0912"), "{}", httpd.error_log());
+    httpd.assert_no_crash();
 }
 
 #[test]
