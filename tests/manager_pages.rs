@@ -67,6 +67,7 @@ impl Stage {
         let member = params.get("w").and_then(|url| state.find_member(balancer, url));
         match Change::of(&params).apply(&state, balancer, member) {
             Outcome::Done(applied) => applied.into_iter().map(|change| change.0).collect(),
+            Outcome::NotJoined(_, why) => panic!("{why}"),
             Outcome::Busy => panic!("nobody else changes anything"),
         }
     }
@@ -87,6 +88,7 @@ fn frame() -> Frame {
         balancers_inherited: true,
         rules_inherited: false,
         persisted: false,
+        conditions: Default::default(),
     }
 }
 

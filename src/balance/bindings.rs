@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where the plan's members and balancers live in shared memory.
 
+use super::checks::code_of_check;
+use super::places::Places;
 use crate::base::clock::Moment;
 use crate::base::key::Key;
 use crate::base::status::Status;
 use crate::config::plan::{Balancer, BalancerId, Member, MemberId, Plan};
 use crate::shared::{
-    BalancerChanges, BalancerSlotId, BalancerValue, Full, MemberSlotId, MemberValue, Place, Reason, Region,
+    BalancerChanges, BalancerSlotId, BalancerValue, CheckChanges, CheckValue, Full, MemberSlotId, MemberValue, Place, Reason, Region,
     State,
 };
 
@@ -35,20 +37,23 @@ impl Bindings {
     /// # Errors
     /// The region has no room for all; then nothing was changed.
     pub fn attach(plan: &Plan, region: &Region, generation: u32, now: Moment) -> Result<Bindings, Full> {
-        let members: Vec<Key> = plan.members.iter().map(|member| member.key).collect();
+        let places = Places::find(plan, region);
+        let members: Vec<Key> = plan.members.iter().map(|member| member.key).chain(places.keys.iter().copied()).collect();
         let balancers: Vec<Key> = plan.balancers.iter().map(|balancer| balancer.key).collect();
-        let bound = region.bind(generation, &members, &balancers)?;
+        let bound = region.bind(generation, &members, &balancers).inspect_err(|_| places.undo(region))?;
         let balanced = balanced_members(plan);
-        for ((member, place), balanced) in plan.members.iter().zip(&bound.members).zip(balanced) {
+        for ((member, place), balanced) in plan.all_members().zip(&bound.members).zip(balanced) {
             put_into_force(member, balanced, region, place, now);
         }
         for (balancer, place) in plan.balancers.iter().zip(&bound.balancers) {
             follow_file(balancer, region.balancer_changes(place.slot));
         }
-        Ok(Bindings {
+        let bindings = Bindings {
             members: bound.members.iter().map(|place| place.slot).collect(),
             balancers: bound.balancers.iter().map(|place| place.slot).collect(),
-        })
+        };
+        places.keep(region, &bindings.balancers);
+        Ok(bindings)
     }
 
     pub fn member(&self, id: MemberId) -> MemberSlotId {
@@ -62,8 +67,8 @@ impl Bindings {
 
 /// For each member of the plan, whether it belongs to a balancer.
 fn balanced_members(plan: &Plan) -> Vec<bool> {
-    let mut balanced = vec![false; plan.members.len()];
-    for id in plan.balancers.iter().flat_map(|balancer| &balancer.members) {
+    let mut balanced = vec![false; plan.member_count()];
+    for id in plan.balancers.iter().flat_map(|balancer| balancer.members.iter().copied().chain(balancer.places())) {
         balanced[id.0 as usize] = true;
     }
     balanced
@@ -78,6 +83,7 @@ fn put_into_force(
 ) {
     let (slot, changes) = (region.member(place.slot), region.member_changes(place.slot));
     let is_kept = |value, mark| changes.is_as_before(value, mark) && !place.is_new;
+    follow_file_in_checks(member, region.check_changes(place.slot));
     if !is_kept(MemberValue::LoadFactor, u64::from(member.load_factor)) {
         slot.set_load_factor(member.load_factor);
     }
@@ -110,6 +116,27 @@ fn put_into_force(
             state.with_status(written.without(learnt_flags).with(learnt))
         })
     });
+}
+
+/// What the file says about checks; the mark of a value that has none is that of its default.
+fn follow_file_in_checks(member: &Member, changes: &CheckChanges) {
+    let Some(basis) = &member.check_basis else { return };
+    let settings = &basis.settings;
+    let condition = settings.expression.as_ref().map_or("", |condition| &condition.name);
+    let method = member.health.as_ref().map(|check| check.method);
+    let marks = [
+        (CheckValue::Method, u64::from(code_of_check(method))),
+        (CheckValue::Interval, u64::try_from(settings.interval.as_millis()).unwrap_or(u64::MAX)),
+        (CheckValue::Passes, u64::from(settings.passes)),
+        (CheckValue::Fails, u64::from(settings.fails)),
+        (CheckValue::Uri, mark_of(&settings.uri)),
+        (CheckValue::Condition, mark_of(condition)),
+    ];
+    for (value, mark) in marks {
+        if !changes.is_as_before(value, mark) {
+            changes.follow_file(value);
+        }
+    }
 }
 
 fn follow_file(balancer: &Balancer, changes: &BalancerChanges) {

@@ -2,12 +2,13 @@
 //! From [`Draft`] to [`Plan`]: inheritance, references, defaults.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::declare::{BalancerDraft, MemberDraft, MountDraft, TargetDraft};
 use super::draft::{DirectoryDraft, Draft, ReverseDraft, index};
 use super::finding::{Finding, Severity, id};
-use super::health::{self, CheckMethod, HealthCheck};
+use super::health::{self, CheckBasis, CheckMethod, Expression, HealthCheck};
 use super::inherit::{self, View};
 use super::lint;
 use super::mounts::MountTable;
@@ -16,6 +17,7 @@ use super::plan::{
     Balancer, BalancerId, Destination, Flush, Inherits, Member, MemberId, Mount, Plan, PoolLimits,
     ReverseFrom, ReverseRule, Scheme, Section, SectionId, Site, SiteId, Sticky, Target, Worker, Written,
 };
+use super::reserve::Reserve;
 use super::setting::{BalancerSettings, FlushMode, MemberSettings};
 use super::url::{self, Url};
 use crate::base::key::Key;
@@ -28,6 +30,8 @@ pub struct Facts {
     pub sites: Vec<SiteFacts>,
     /// Places where other handlers answer.
     pub handlers: Vec<HandlerPlace>,
+    /// Something is shown by balancer-manager.
+    pub managed: bool,
     /// Sites that have `SSLProxyEngine On` in them; `None`: nobody looked.
     pub tls_engines: Option<Vec<SiteId>>,
 }
@@ -98,6 +102,8 @@ pub(super) struct Compiler<'a> {
     workers: Vec<Vec<MemberId>>,
     /// Balancers that rules name and nobody declared for the site: no page shows them.
     lost: Vec<BalancerId>,
+    /// Balancers that members may join, and what these would be like.
+    newcomers: Vec<(BalancerId, Arc<Member>)>,
 }
 
 impl<'a> Compiler<'a> {
@@ -111,6 +117,7 @@ impl<'a> Compiler<'a> {
             views: Vec::new(),
             workers: Vec::new(),
             lost: Vec::new(),
+            newcomers: Vec::new(),
         }
     }
 
@@ -124,11 +131,13 @@ impl<'a> Compiler<'a> {
             self.views.push(view);
         }
         self.plan.check_threads = self.draft.check_threads.unwrap_or(health::DEFAULT_THREADS);
+        self.plan.managed = self.facts.managed;
         self.sections();
         for site in 0..self.draft.sites.len() {
             let compiled = self.site(site);
             self.plan.sites.push(compiled);
         }
+        self.add_places();
         (self.plan, self.findings)
     }
 
@@ -167,6 +176,7 @@ impl<'a> Compiler<'a> {
             bad_header: settings.bad_header.unwrap_or_default(),
             balancers,
             workers: self.workers_of(site),
+            conditions: self.conditions(site),
         }
     }
 
@@ -298,12 +308,24 @@ impl<'a> Compiler<'a> {
             force_recovery: settings.force_recovery.unwrap_or(true),
             nonce: settings.nonce,
             growth: settings.growth.unwrap_or(0),
+            places: 0..0,
         });
-        BalancerId(index(self.plan.balancers.len() - 1))
+        let id = BalancerId(index(self.plan.balancers.len() - 1));
+        if settings.growth.is_some_and(|growth| growth > 0) {
+            let template = self.newcomer(site, draft);
+            self.newcomers.push((id, Arc::new(template)));
+        }
+        id
     }
 
     /// Adds a member of a balancer, or a plain worker.
     pub fn member(&mut self, site: usize, balancer: Option<&str>, draft: &MemberDraft) -> MemberId {
+        let member = self.made(site, balancer, draft);
+        self.plan.members.push(member);
+        MemberId(index(self.plan.members.len() - 1))
+    }
+
+    fn made(&mut self, site: usize, balancer: Option<&str>, draft: &MemberDraft) -> Member {
         let (url, settings) = (&draft.url, &draft.settings);
         let key = match balancer {
             Some(balancer) => Key::of(&["member", &self.keys[site], balancer, &url.name]),
@@ -313,7 +335,8 @@ impl<'a> Compiler<'a> {
         let letters = settings.status.as_deref().unwrap_or_default();
         let io_buffer = settings.io_buffer.or(inherit::settings(self.draft, site).io_buffer);
         let health = balancer.and_then(|_| self.health(site, draft));
-        self.plan.members.push(Member {
+        let check_basis = balancer.map(|_| Arc::new(self.check_basis(site, draft)));
+        Member {
             key,
             name: url.name.clone(),
             origin: draft.origin.clone(),
@@ -339,8 +362,9 @@ impl<'a> Compiler<'a> {
             flush: flush(settings),
             secret: settings.secret.clone().unwrap_or_default(),
             health,
+            check_basis,
             response_field_size: field_size(settings.response_field_size),
-            upgrade: upgrade(url.scheme, settings),
+            upgrade: upgrade_of(url.scheme, settings.upgrade.as_deref()),
             written: Written {
                 retry: settings.retry.is_some(),
                 tcp_keepalive: settings.tcp_keepalive.is_some(),
@@ -348,8 +372,39 @@ impl<'a> Compiler<'a> {
                 io_buffer: settings.io_buffer,
                 receive_buffer: settings.receive_buffer,
             },
-        });
-        MemberId(index(self.plan.members.len() - 1))
+        }
+    }
+
+    /// What a member would be like that joins a balancer: as stock, disabled, and with nothing of what other lines say.
+    fn newcomer(&mut self, site: usize, balancer: &BalancerDraft) -> Member {
+        let settings = MemberSettings { status: Some("D".to_owned()), ..MemberSettings::default() };
+        let draft = MemberDraft { url: url::nowhere(), origin: balancer.origin.clone(), settings };
+        self.made(site, Some(&balancer.name), &draft)
+    }
+
+    /// The numbers of places follow those of all members of the file.
+    fn add_places(&mut self) {
+        for (id, template) in std::mem::take(&mut self.newcomers) {
+            let first = index(self.plan.member_count());
+            let balancer = &mut self.plan.balancers[id.0 as usize];
+            balancer.places = first..first + balancer.growth;
+            let places = (0..balancer.growth).map(|_| Reserve::new(id, Arc::clone(&template)));
+            self.plan.reserve.extend(places);
+        }
+    }
+
+    fn conditions(&self, site: usize) -> Arc<[Arc<Expression>]> {
+        self.draft.sites[site].health.expressions.clone().into()
+    }
+
+    fn check_basis(&self, site: usize, draft: &MemberDraft) -> CheckBasis {
+        let server = inherit::settings(self.draft, site);
+        let timeout = server.timeout.unwrap_or(self.site_facts(site).timeout);
+        CheckBasis {
+            settings: HealthCheck::asked(&draft.settings, timeout, server.source_address),
+            written: draft.settings.hc_method.is_some(),
+            conditions: self.conditions(site),
+        }
     }
 
     fn health(&mut self, site: usize, draft: &MemberDraft) -> Option<HealthCheck> {
@@ -431,9 +486,9 @@ fn field_size(asked: Option<u32>) -> usize {
 }
 
 /// The protocols a member may switch to.
-fn upgrade(scheme: Scheme, settings: &MemberSettings) -> String {
-    match (&settings.upgrade, scheme) {
-        (Some(protocols), _) if !protocols.is_empty() => protocols.clone(),
+pub(super) fn upgrade_of(scheme: Scheme, written: Option<&str>) -> String {
+    match (written, scheme) {
+        (Some(protocols), _) if !protocols.is_empty() => protocols.to_owned(),
         (_, Scheme::Ws | Scheme::Wss) => "WebSocket".to_owned(),
         _ => String::new(),
     }
