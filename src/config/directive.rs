@@ -242,7 +242,7 @@ const CATALOGUE: &[Entry] = {
             "BalancerGrowth",
             Server,
             One,
-            "number of spare places for members of each balancer",
+            "number of spare places for balancers",
             "5",
         ),
         entry(

@@ -83,7 +83,7 @@ pub(super) unsafe fn status_section(r: *mut ffi::request_rec, lines: bool) -> c_
 fn params(exchange: &mut HttpdRequest<'_>, posted: bool) -> Result<Params, c_int> {
     let view = exchange.request();
     if !posted {
-        return Ok(Params::parse(view.query.unwrap_or_default()).selection());
+        return Ok(Params::selection(view.query.unwrap_or_default()));
     }
     if view.body == BodyLength::None {
         return Ok(Params::default());

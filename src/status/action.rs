@@ -273,15 +273,16 @@ pub(super) fn short_or_empty(text: &str) -> ShortText {
     ShortText::of(text.as_bytes()).unwrap_or_default()
 }
 
-/// `name`, `cookie|path`, `-` for none; nothing for an empty value or names that are too long.
+/// `name`, `cookie|path`, `-` or an empty cookie for none; nothing for an empty value or names that are too long.
 fn sticky(text: &str) -> Option<(ShortText, ShortText)> {
     match text {
         "" => None,
         "-" => Some((ShortText::default(), ShortText::default())),
         _ => {
             let (cookie, path) = text.split_once('|').unwrap_or((text, text));
-            let cookie = ShortText::of(cookie.as_bytes()).filter(|name| !name.as_bytes().is_empty())?;
-            Some((cookie, ShortText::of(path.as_bytes())?))
+            let (cookie, path) = (ShortText::of(cookie.as_bytes())?, ShortText::of(path.as_bytes())?);
+            let is_none = cookie.as_bytes().is_empty();
+            Some((cookie, if is_none { ShortText::default() } else { path }))
         }
     }
 }
@@ -344,6 +345,6 @@ mod tests {
         assert_eq!(names("S|s"), Some(("S".into(), "s".into())));
         assert_eq!(names("S|"), Some(("S".into(), String::new())));
         assert_eq!(names("-"), Some((String::new(), String::new())));
-        assert_eq!(names("|s"), None);
+        assert_eq!(names("|s"), Some((String::new(), String::new())));
     }
 }

@@ -97,8 +97,11 @@ impl Work<'_> {
 
     /// The condition that is wished for, if it can be; empty where the method has no answer to look at.
     fn condition(&self, id: MemberId, method: Option<CheckMethod>, wish: &ChecksChange) -> Option<ShortText> {
-        let name = wish.condition?;
         let has_answer = method.is_some_and(CheckMethod::has_answer);
+        if wish.method.is_some() && !has_answer {
+            return Some(ShortText::default());
+        }
+        let name = wish.condition?;
         let basis = self.state.plan.member(id).check_basis.as_ref()?;
         let is_known = basis.conditions.iter().any(|known| known.name == name.as_str());
         Some(if has_answer && is_known { name } else { ShortText::default() })
