@@ -8,8 +8,8 @@ use crate::base::key::Key;
 use crate::base::status::Status;
 use crate::config::plan::{Balancer, BalancerId, Member, MemberId, Plan};
 use crate::shared::{
-    BalancerChanges, BalancerSlotId, BalancerValue, CheckChanges, CheckValue, Full, MemberSlotId, MemberValue, Place, Reason, Region,
-    State,
+    BalancerChanges, BalancerSlotId, BalancerValue, CheckChanges, CheckValue, Full, MemberSlotId,
+    MemberValue, Place, Reason, Region, State,
 };
 
 /// Slots by number of the plan. Made by the parent process for each configuration, inherited by its children.
@@ -38,7 +38,8 @@ impl Bindings {
     /// The region has no room for all; then nothing was changed.
     pub fn attach(plan: &Plan, region: &Region, generation: u32, now: Moment) -> Result<Bindings, Full> {
         let places = Places::find(plan, region);
-        let members: Vec<Key> = plan.members.iter().map(|member| member.key).chain(places.keys.iter().copied()).collect();
+        let members: Vec<Key> =
+            plan.members.iter().map(|member| member.key).chain(places.keys.iter().copied()).collect();
         let balancers: Vec<Key> = plan.balancers.iter().map(|balancer| balancer.key).collect();
         let bound = region.bind(generation, &members, &balancers).inspect_err(|_| places.undo(region))?;
         let balanced = balanced_members(plan);
@@ -68,7 +69,9 @@ impl Bindings {
 /// For each member of the plan, whether it belongs to a balancer.
 fn balanced_members(plan: &Plan) -> Vec<bool> {
     let mut balanced = vec![false; plan.member_count()];
-    for id in plan.balancers.iter().flat_map(|balancer| balancer.members.iter().copied().chain(balancer.places())) {
+    for id in
+        plan.balancers.iter().flat_map(|balancer| balancer.members.iter().copied().chain(balancer.places()))
+    {
         balanced[id.0 as usize] = true;
     }
     balanced

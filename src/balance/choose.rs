@@ -11,8 +11,8 @@ use crate::shared::{MemberSlotId, Region};
 use super::bindings::Bindings;
 use super::candidate::{Candidate, Role, Tried};
 use super::in_force::{InForce, StickyInForce};
-use super::roster;
 use super::method::{ByBusyness, ByRequests, ByTraffic, Contest, Rule};
+use super::roster;
 use super::sticky::{self, RequestView, Session};
 use super::transition::{self, Event};
 

@@ -22,7 +22,7 @@ pub use candidate::Tried;
 pub use checks::{ChecksInForce, checks_in_force, code_of_check};
 pub use choose::{Choice, Chooser, NoMember};
 pub use in_force::{InForce, METHODS, StickyInForce, code_of_method};
-pub use roster::members;
 pub use retry::{Attempts, Body, Phase, Repeat, Verdict};
+pub use roster::members;
 pub use sticky::{RequestView, Session, Source};
 pub use transition::Event;

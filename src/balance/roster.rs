@@ -15,7 +15,7 @@ pub fn members<'p>(
 ) -> impl Iterator<Item = MemberId> + Clone + use<'p> {
     // Places are taken in their order, so the first free one ends the walk.
     let taken = balancer.places().take_while(move |id| region.place(bindings.member(*id)).is_taken());
-    let joined = taken
-        .filter(move |id| plan.joined(*id, || region.place(bindings.member(*id)).url()).is_some());
+    let joined =
+        taken.filter(move |id| plan.joined(*id, || region.place(bindings.member(*id)).url()).is_some());
     balancer.members.iter().copied().chain(joined)
 }

@@ -237,14 +237,7 @@ const CATALOGUE: &[Entry] = {
             "on or full for the balancers in mod_status, or off",
             "Off",
         ),
-        entry(
-            D::BalancerGrowth,
-            "BalancerGrowth",
-            Server,
-            One,
-            "number of spare places for balancers",
-            "5",
-        ),
+        entry(D::BalancerGrowth, "BalancerGrowth", Server, One, "number of spare places for balancers", "5"),
         entry(
             D::BalancerPersist,
             "BalancerPersist",

@@ -128,7 +128,10 @@ impl HealthCheck {
         timeout: Duration,
         source: Option<IpAddr>,
     ) -> Option<HealthCheck> {
-        Some(HealthCheck { method: settings.hc_method.flatten()?, ..HealthCheck::asked(settings, timeout, source) })
+        Some(HealthCheck {
+            method: settings.hc_method.flatten()?,
+            ..HealthCheck::asked(settings, timeout, source)
+        })
     }
 
     /// The check that the settings would ask for if they had a method.

@@ -178,7 +178,8 @@ impl<H: Host> Workshop<H> {
     fn checked(&self) -> impl Iterator<Item = (MemberId, HealthCheck)> {
         let Checks { plan, bindings, region, .. } = &self.checks;
         let declared = (0..).map(MemberId).take(plan.members.len());
-        let all = plan.balancers.iter().flat_map(|balancer| balance::members(plan, region, bindings, balancer));
+        let all =
+            plan.balancers.iter().flat_map(|balancer| balance::members(plan, region, bindings, balancer));
         let joined = all.filter(|id| plan.reserve(*id).is_some());
         declared.chain(joined).filter_map(|id| Some((id, self.check_of(id)?)))
     }

@@ -232,7 +232,11 @@ impl Visit<'_> {
         self.exchange.log(
             Level::Error,
             "MGY4005",
-            format_args!("balancer-manager: balancer://{name}: failed to add worker {} ({})", why.to_string().escape_default(), why.stock_id()),
+            format_args!(
+                "balancer-manager: balancer://{name}: failed to add worker {} ({})",
+                why.to_string().escape_default(),
+                why.stock_id()
+            ),
         );
         Err(BAD_REQUEST)
     }

@@ -239,7 +239,9 @@ impl Child {
         let (words, plan) = (&self.runtime.words, &self.runtime.plan);
         let (name, route) = match words.members.get(id.0 as usize) {
             Some(words) => words,
-            None => words.joined[id.0 as usize - words.members.len()].get_or_init(|| words_of(plan.member(id))),
+            None => {
+                words.joined[id.0 as usize - words.members.len()].get_or_init(|| words_of(plan.member(id)))
+            }
         };
         (name.as_ptr(), route.as_ptr())
     }

@@ -138,10 +138,9 @@ impl<'a> Forward<'a> {
             Worker::Balancer(id) => Some(world.plan.balancer(id)),
             Worker::Member(_) => None,
         };
-        let attempts =
-            balancer
-                .zip(in_force.as_ref())
-                .map(|(balancer, values)| Attempts::among(world.members(balancer).count(), values));
+        let attempts = balancer
+            .zip(in_force.as_ref())
+            .map(|(balancer, values)| Attempts::among(world.members(balancer).count(), values));
         Self {
             world,
             job,

@@ -5,15 +5,15 @@
 
 use std::time::Duration;
 
+use super::change_checks::ChecksChange;
 use super::escape::hundredths;
+use super::join::NotJoined;
 use super::params::Params;
 use super::view::State;
-use super::change_checks::ChecksChange;
 use crate::balance::{Event, METHODS, code_of_method, transition};
 use crate::base::status::Status;
 use crate::base::text::leading_integer;
 use crate::config::plan::{BalancerId, MemberId, Method};
-use super::join::NotJoined;
 use crate::shared::{Administrator, ShortText};
 
 /// How long a change waits for one that another process is making.

@@ -23,7 +23,9 @@ impl Params {
     fn filtered(text: &[u8], is_wanted: impl Fn(&str) -> bool) -> Params {
         let pairs = text.split(|&byte| byte == b'&').filter_map(|pair| {
             let at = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
-            let name = String::from_utf8(decoded(&pair[..at])).ok().filter(|name| !name.is_empty() && is_wanted(name))?;
+            let name = String::from_utf8(decoded(&pair[..at]))
+                .ok()
+                .filter(|name| !name.is_empty() && is_wanted(name))?;
             let value = decoded(&decoded(pair.get(at + 1..).unwrap_or_default()));
             let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
             let value = String::from_utf8(value[..end].to_vec()).ok()?;

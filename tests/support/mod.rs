@@ -14,6 +14,7 @@ pub mod http_peer;
 pub mod httpd;
 pub mod load;
 pub mod log;
+pub mod manager;
 pub mod pair;
 pub mod process;
 pub mod tls;
