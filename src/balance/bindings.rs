@@ -2,10 +2,12 @@
 //! Where the plan's members and balancers live in shared memory.
 
 use super::checks::code_of_check;
+use super::jk;
 use super::places::Places;
 use crate::base::clock::Moment;
 use crate::base::key::Key;
 use crate::base::status::Status;
+use crate::config::jk::plan::JkBalancerId;
 use crate::config::plan::{Balancer, BalancerId, Member, MemberId, Plan};
 use crate::shared::{
     BalancerChanges, BalancerSlotId, BalancerValue, CheckChanges, CheckValue, Full, MemberSlotId,
@@ -17,6 +19,7 @@ use crate::shared::{
 pub struct Bindings {
     members: Vec<MemberSlotId>,
     balancers: Vec<BalancerSlotId>,
+    jk_balancers: Vec<BalancerSlotId>,
 }
 
 /// What a running member keeps when the configuration is read again: found out while serving, not written in a file.
@@ -40,7 +43,9 @@ impl Bindings {
         let places = Places::find(plan, region);
         let members: Vec<Key> =
             plan.members.iter().map(|member| member.key).chain(places.keys.iter().copied()).collect();
-        let balancers: Vec<Key> = plan.balancers.iter().map(|balancer| balancer.key).collect();
+        let jk_balancers = plan.jk.balancers.iter().map(|balancer| balancer.key);
+        let balancers: Vec<Key> =
+            plan.balancers.iter().map(|balancer| balancer.key).chain(jk_balancers).collect();
         let bound = region.bind(generation, &members, &balancers).inspect_err(|_| places.undo(region))?;
         let balanced = balanced_members(plan);
         for ((member, place), balanced) in plan.all_members().zip(&bound.members).zip(balanced) {
@@ -49,11 +54,14 @@ impl Bindings {
         for (balancer, place) in plan.balancers.iter().zip(&bound.balancers) {
             follow_file(balancer, region.balancer_changes(place.slot));
         }
+        let (balancers, jk_balancers) = bound.balancers.split_at(plan.balancers.len());
         let bindings = Bindings {
             members: bound.members.iter().map(|place| place.slot).collect(),
-            balancers: bound.balancers.iter().map(|place| place.slot).collect(),
+            balancers: balancers.iter().map(|place| place.slot).collect(),
+            jk_balancers: jk_balancers.iter().map(|place| place.slot).collect(),
         };
         places.keep(region, &bindings.balancers);
+        jk::attach(plan, region, &bindings, (&bound.members, jk_balancers), now);
         Ok(bindings)
     }
 
@@ -63,6 +71,10 @@ impl Bindings {
 
     pub fn balancer(&self, id: BalancerId) -> BalancerSlotId {
         self.balancers[id.0 as usize]
+    }
+
+    pub fn jk_balancer(&self, id: JkBalancerId) -> BalancerSlotId {
+        self.jk_balancers[id.0 as usize]
     }
 }
 

@@ -10,6 +10,7 @@ mod checks;
 mod choose;
 pub mod health;
 mod in_force;
+pub mod jk;
 mod method;
 mod places;
 pub mod retry;

@@ -34,6 +34,12 @@ pub struct Facts {
     pub managed: bool,
     /// Sites that have `SSLProxyEngine On` in them; `None`: nobody looked.
     pub tls_engines: Option<Vec<SiteId>>,
+    /// What is in the files of [`Draft::wanted_files`], or why it could not be read.
+    pub files: HashMap<String, Result<String, String>>,
+    /// `ServerRoot`, without a slash at its end.
+    pub server_root: String,
+    /// Variables of the process, for `$(name)` in workers.properties.
+    pub environment: HashMap<String, String>,
 }
 
 /// What httpd knows about a server.
@@ -137,6 +143,7 @@ impl<'a> Compiler<'a> {
             let compiled = self.site(site);
             self.plan.sites.push(compiled);
         }
+        // Last of all: their numbers follow those of all members.
         self.add_places();
         (self.plan, self.findings)
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::expression::{Expression, ExpressionId};
 use super::health::{CheckBasis, Expression as Condition, HealthCheck};
+use super::jk::JkPlan;
 use super::mounts::{self, MountTable};
 use super::origin::Origin;
 use super::reserve::Reserve;
@@ -51,6 +52,8 @@ pub struct Plan {
     pub check_threads: u32,
     /// Something is shown by balancer-manager, so that what is checked can change while the server runs.
     pub managed: bool,
+    /// What lines of mod_jk say.
+    pub jk: JkPlan,
 }
 
 /// One server (main or `<VirtualHost>`).

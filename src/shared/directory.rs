@@ -81,10 +81,12 @@ impl Region {
             layout.health[choice.index].reset();
             layout.places[choice.index].reset();
             layout.check_changes[choice.index].reset();
+            layout.jk_members[choice.index].reset();
         }
         for choice in balancers.iter().filter(|choice| choice.is_new) {
             layout.balancers[choice.index].reset();
             layout.balancer_changes[choice.index].reset();
+            layout.jk_balancers[choice.index].reset();
         }
         take(&layout.member_entries, &members, generation);
         take(&layout.balancer_entries, &balancers, generation);

@@ -10,6 +10,7 @@ use super::balancer::BalancerSlot;
 use super::checks::CheckChanges;
 use super::directory::Entry;
 use super::health::{CheckerSlot, HealthSlot};
+use super::jk::{JkBalancerSlot, JkMemberSlot};
 use super::lane::LaneSlot;
 use super::member::MemberSlot;
 use super::place::MemberPlace;
@@ -47,10 +48,10 @@ impl BalancerSlotId {
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"MARGAY\0\0");
 
 /// Changes with every change of the structs of this room.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// Bytes of the mapping. Untouched pages cost nothing.
-pub(super) const SIZE: usize = 32 << 20;
+pub(super) const SIZE: usize = 64 << 20;
 
 /// First line of the region.
 #[repr(C, align(64))]
@@ -79,6 +80,8 @@ pub(super) struct Layout {
     pub health: [HealthSlot; MEMBERS],
     pub check_changes: [CheckChanges; MEMBERS],
     pub places: [MemberPlace; MEMBERS],
+    pub jk_members: [JkMemberSlot; MEMBERS],
+    pub jk_balancers: [JkBalancerSlot; BALANCERS],
 }
 
 const _: () = {
@@ -93,6 +96,8 @@ const _: () = {
     assert!(size_of::<HealthSlot>() == 32);
     assert!(size_of::<CheckChanges>() == 512);
     assert!(size_of::<MemberPlace>() == 320);
+    assert!(size_of::<JkMemberSlot>() == 1280);
+    assert!(size_of::<JkBalancerSlot>() == 320);
     assert!(size_of::<Layout>() <= SIZE);
     assert!(align_of::<Layout>() == 64);
     assert!(MEMBERS <= 1 << 16 && BALANCERS <= 1 << 16);

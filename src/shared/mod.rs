@@ -8,6 +8,7 @@ mod balancer;
 mod checks;
 mod directory;
 mod health;
+mod jk;
 mod lane;
 mod layout;
 mod member;
@@ -20,6 +21,9 @@ pub use balancer::BalancerSlot;
 pub use checks::{CheckChanges, CheckValue};
 pub use directory::{Bound, Full, Place};
 pub use health::{CheckerSlot, HealthSlot};
+pub use jk::{
+    JkBalancerNumber, JkBalancerSlot, JkCounter, JkMemberNumber, JkMemberSlot, JkMemberText, JkState,
+};
 pub use lane::{Busy, Lane, Owner, Repaired};
 pub use layout::{BALANCERS, BalancerSlotId, LANES, MEMBERS, MemberSlotId};
 pub use member::{Change, MemberSlot, Reason, State};
