@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::{process, scratch_dir};
+use super::{PATIENCE, process, scratch_dir, wait_until};
 
 /// Starting a browser on a busy machine.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -70,9 +70,22 @@ impl Browser {
             .to_owned()
     }
 
-    /// Runs a script in the page.
-    pub fn run(&self, script: &str) {
-        self.tell("/execute/sync", &json!({"script": script, "args": []}));
+    /// Runs a script in the page, and gives what it returns.
+    pub fn run(&self, script: &str) -> Value {
+        self.tell("/execute/sync", &json!({"script": script, "args": []}))
+    }
+
+    /// Does what leads to another page, and waits until that is there whole: a click alone may return before.
+    #[track_caller]
+    fn leave(&self, click: impl FnOnce()) {
+        self.run("window.isLeft = true");
+        click();
+        let question =
+            json!({"script": "return !window.isLeft && document.readyState === 'complete'", "args": []});
+        let target = format!("{}/execute/sync", self.session);
+        wait_until("the next page", PATIENCE, || {
+            self.attempt("POST", &target, &question) == Ok(Value::Bool(true))
+        });
     }
 
     /// The first element of an XPath expression.
@@ -86,10 +99,11 @@ impl Browser {
         Element { browser: self, id: id.to_owned() }
     }
 
-    /// Follows the link with this text.
+    /// Follows the link with this text, and waits for the next page.
     #[track_caller]
     pub fn follow(&self, text: &str) {
-        self.find(&format!("//a[text()='{text}']")).click();
+        let link = self.find(&format!("//a[text()='{text}']"));
+        self.leave(|| link.click());
     }
 
     /// Writes into the field of this name, in place of what it holds.
@@ -103,7 +117,8 @@ impl Browser {
     /// Sends the form that is shown, and waits for the next page.
     #[track_caller]
     pub fn submit(&self) {
-        self.find("//input[@type='submit']").click();
+        let button = self.find("//input[@type='submit']");
+        self.leave(|| button.click());
     }
 
     fn tell(&self, command: &str, words: &Value) -> Value {
@@ -112,13 +127,17 @@ impl Browser {
 
     #[track_caller]
     fn ask(&self, method: &str, target: &str, words: &Value) -> Value {
+        self.attempt(method, target, words).unwrap_or_else(|why| panic!("{method} {target} {words}: {why}"))
+    }
+
+    /// As [`Browser::ask`] where a page that is just going away may be in the way: then the error says so.
+    fn attempt(&self, method: &str, target: &str, words: &Value) -> Result<Value, Value> {
         let headers = [("Content-Type", "application/json")];
         let body = if words.is_null() { Vec::new() } else { words.to_string().into_bytes() };
         let mut client = Client::new(self.address).limit(LIMIT);
         let response = client.request(method, target, &headers, &body).expect("an answer of the driver");
         let mut answer: Value = serde_json::from_slice(&response.body).expect("JSON of the driver");
-        assert_eq!(response.status, 200, "{method} {target} {words}: {answer}");
-        answer["value"].take()
+        if response.status == 200 { Ok(answer["value"].take()) } else { Err(answer) }
     }
 }
 
