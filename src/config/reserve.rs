@@ -99,6 +99,9 @@ pub fn canonical(url: &str) -> Result<String, String> {
 
 fn member_url(text: &str) -> Result<MemberUrl, String> {
     match url::parse(text) {
+        Ok(Url::Member(url)) if url.path.contains(|c: char| c.is_control() || c.is_whitespace()) => {
+            Err("a path has neither blanks nor control characters".to_owned())
+        }
         Ok(Url::Member(url)) => Ok(url),
         Ok(Url::Balancer(_)) => Err("a balancer cannot be a member of a balancer".to_owned()),
         Err(bad) => Err(bad.text),
@@ -107,4 +110,33 @@ fn member_url(text: &str) -> Result<MemberUrl, String> {
 
 fn added_key(balancer: &Balancer, name: &str) -> Key {
     Key::of(&["added", &format!("{:?}", balancer.key), name])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_form_names_is_written_as_in_a_file_or_refused() {
+        for (text, name) in [
+            ("AJP://Tomcat-1:8009", "ajp://tomcat-1"),
+            ("HTTP://LOCALHOST:80/Foo", "http://localhost/Foo"),
+            ("https://[::1]:8443", "https://[::1]:8443"),
+            ("unix:/run/app.sock|http://localhost/", "unix:/run/app.sock|http://localhost/"),
+        ] {
+            assert_eq!(canonical(text).as_deref(), Ok(name), "{text}");
+        }
+        for text in [
+            "",
+            "foo",
+            "/x",
+            "balancer://c",
+            "ftp://h/",
+            "http://h/a b",
+            "http://h/\r\nX: y",
+            "http://h:70000",
+        ] {
+            assert!(canonical(text).is_err(), "{text}");
+        }
+    }
 }

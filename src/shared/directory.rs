@@ -128,11 +128,13 @@ impl Region {
 
     /// The members that the newest configuration names. For the parent process only.
     pub fn current_members(&self) -> HashMap<Key, MemberSlotId> {
-        let newest = self.generation();
-        let entries = &self.layout().member_entries;
-        let is_current = |slot: MemberSlotId| entries[slot.index()].generation.load(Relaxed) == newest;
         let all = self.members().map(|(key, slot, _)| (key, slot));
-        all.filter(|(_, slot)| is_current(*slot)).collect()
+        all.filter(|(_, slot)| self.is_current(*slot)).collect()
+    }
+
+    /// Does the newest configuration name the member of this slot?
+    pub fn is_current(&self, slot: MemberSlotId) -> bool {
+        self.layout().member_entries[slot.index()].generation.load(Relaxed) == self.generation()
     }
 
     /// Gives the slot of a member another key: the next configuration finds it by that one. For the parent process only.

@@ -124,10 +124,14 @@ impl State<'_> {
         balance::members(self.plan, self.region, self.bindings, self.plan.balancer(id)).collect()
     }
 
-    /// The place that the next member to join gets.
+    /// The place that the next member to join gets. A child of an older configuration gives none that the newest one has
+    /// not: nobody would find the member there.
     pub(super) fn free_place(&self, id: BalancerId) -> Option<MemberId> {
         let mut places = self.plan.balancer(id).places();
-        places.find(|id| !self.region.place(self.bindings.member(*id)).is_taken())
+        places.find(|id| {
+            let slot = self.bindings.member(*id);
+            !self.region.place(slot).is_taken() && self.region.is_current(slot)
+        })
     }
 
     /// The values of a balancer that count now.
