@@ -18,7 +18,7 @@ use super::plan::{
     Balancer, BalancerId, Destination, Flush, Inherits, Member, MemberId, Mount, Plan, PoolLimits,
     ReverseFrom, ReverseRule, Scheme, Section, SectionId, Site, SiteId, Sticky, Target, Worker, Written,
 };
-use super::reserve::Reserve;
+use super::reserve::Newcomers;
 use super::setting::{BalancerSettings, FlushMode, MemberSettings};
 use super::url::{self, Url};
 use crate::base::key::Key;
@@ -83,9 +83,10 @@ impl Draft {
     /// Makes the plan.
     pub fn compile(&self, facts: &Facts) -> Outcome {
         let mut findings = self.findings.clone();
-        let (mut plan, more) = Compiler::new(self, facts).run();
+        let (mut plan, more, newcomers) = Compiler::new(self, facts).run();
         findings.extend(more);
         findings.extend(jk::compile(&self.jk, self.sites.len(), facts, &mut plan));
+        plan.add_places(newcomers);
         // What lacks a refused line would be warned about for the wrong reason.
         if !self.has_errors() {
             findings.extend(lint::all(self, &plan, facts));
@@ -111,7 +112,7 @@ pub(super) struct Compiler<'a> {
     /// Balancers that rules name and nobody declared for the site: no page shows them.
     lost: Vec<BalancerId>,
     /// Balancers that members may join, and what these would be like.
-    newcomers: Vec<(BalancerId, Arc<Member>)>,
+    newcomers: Newcomers,
 }
 
 impl<'a> Compiler<'a> {
@@ -129,7 +130,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    pub fn run(mut self) -> (Plan, Vec<Finding>) {
+    pub fn run(mut self) -> (Plan, Vec<Finding>, Newcomers) {
         self.plan.expressions.clone_from(&self.draft.expressions);
         for site in 0..self.draft.sites.len() {
             let workers = self.draft.sites[site].workers.iter();
@@ -145,9 +146,7 @@ impl<'a> Compiler<'a> {
             let compiled = self.site(site);
             self.plan.sites.push(compiled);
         }
-        // Last of all: their numbers follow those of all members.
-        self.add_places();
-        (self.plan, self.findings)
+        (self.plan, self.findings, self.newcomers)
     }
 
     /// The view of the main server.
@@ -389,17 +388,6 @@ impl<'a> Compiler<'a> {
         let settings = MemberSettings { status: Some("D".to_owned()), ..MemberSettings::default() };
         let draft = MemberDraft { url: url::nowhere(), origin: balancer.origin.clone(), settings };
         self.made(site, Some(&balancer.name), &draft)
-    }
-
-    /// The numbers of places follow those of all members of the file.
-    fn add_places(&mut self) {
-        for (id, template) in std::mem::take(&mut self.newcomers) {
-            let first = index(self.plan.member_count());
-            let balancer = &mut self.plan.balancers[id.0 as usize];
-            balancer.places = first..first + balancer.growth;
-            let places = (0..balancer.growth).map(|_| Reserve::new(id, Arc::clone(&template)));
-            self.plan.reserve.extend(places);
-        }
     }
 
     fn conditions(&self, site: usize) -> Arc<[Arc<Expression>]> {

@@ -5,6 +5,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::compile::upgrade_of;
+use super::draft::index;
 use super::plan::{Balancer, BalancerId, Member, MemberId, Plan};
 use super::url::{self, MemberUrl, Url};
 use crate::base::key::Key;
@@ -21,15 +22,14 @@ pub struct Reserve {
 }
 
 impl Reserve {
-    pub(super) fn new(balancer: BalancerId, template: Arc<Member>) -> Reserve {
-        Reserve { balancer, template, joined: OnceLock::new() }
-    }
-
     /// The member that took the place, else what one would be like.
     pub fn member(&self) -> &Member {
         self.joined.get().and_then(Option::as_ref).unwrap_or(&self.template)
     }
 }
+
+/// Balancers that members may join, and what these would be like.
+pub(super) type Newcomers = Vec<(BalancerId, Arc<Member>)>;
 
 impl Balancer {
     /// The places for members that may join.
@@ -39,6 +39,21 @@ impl Balancer {
 }
 
 impl Plan {
+    /// Makes the places, last of all: their numbers follow those of all members of the files.
+    pub(super) fn add_places(&mut self, newcomers: Newcomers) {
+        for (id, template) in newcomers {
+            let first = index(self.member_count());
+            let balancer = &mut self.balancers[id.0 as usize];
+            balancer.places = first..first + balancer.growth;
+            let places = (0..balancer.growth).map(|_| Reserve {
+                balancer: id,
+                template: Arc::clone(&template),
+                joined: OnceLock::new(),
+            });
+            self.reserve.extend(places);
+        }
+    }
+
     /// The place with this number; `None` for members of the file.
     pub fn reserve(&self, id: MemberId) -> Option<&Reserve> {
         self.reserve.get((id.0 as usize).checked_sub(self.members.len())?)
