@@ -9,13 +9,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::sync::LazyLock;
 
+use nix::sys::signal::Signal;
 use support::ajp_peer::Peer;
 use support::client::Client;
 use support::http_peer;
 use support::httpd::{Front, Httpd, Mpm};
+use support::load::{Load, expect_ok};
 use support::manager::{answers, assert_all, manage, post, server, values, wait_until_idle, xml};
 use support::tls::Certificates;
-use support::{PATIENCE, wait_until};
+use support::{PATIENCE, process, wait_until};
 
 static CERTIFICATES: LazyLock<Certificates> = LazyLock::new(Certificates::for_members);
 
@@ -132,4 +134,31 @@ fn who_joined_stays_when_a_configuration_cannot_be_used() {
     assert_all(&answers(&httpd, "JSESSIONID=s.B", 8), "B");
     assert_all(&answers(&httpd, "JSESSIONID=s.A", 8), "A");
     httpd.assert_no_crash();
+}
+
+#[test]
+fn members_join_under_load_without_a_failed_request_and_a_killed_child_takes_none_along() {
+    let peers = ["A", "B", "C"].map(Peer::named);
+    let httpd = server("kinds-load", Front::Margay, Mpm::Event, GROWING).start();
+    join(&httpd, &peers[0].url(), "w_wr=A");
+    let load = Load::start(4, httpd.address(), |client| expect_ok(client.get("/x")).map(|_| ()));
+    for (peer, route) in peers[1..].iter().zip(["B", "C"]) {
+        load.wait_for_more(50);
+        join(&httpd, &peer.url(), &format!("w_wr={route}"));
+        load.wait_for_more(50);
+        httpd.graceful();
+    }
+    wait_until("requests for all", PATIENCE, || peers.iter().all(|peer| peer.requests() > 10));
+    let outcome = load.stop();
+    assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+
+    let killed = httpd.children();
+    killed.iter().for_each(|child| process::signal(*child, Signal::SIGKILL));
+    wait_until("new children", PATIENCE, || {
+        let now = httpd.children();
+        !now.is_empty() && now.iter().all(|child| !killed.contains(child))
+    });
+    assert_all(&answers(&httpd, "JSESSIONID=s.C", 8), "C");
+    assert_all(&answers(&httpd, "JSESSIONID=s.B", 8), "B");
+    wait_until_idle(&httpd);
 }
