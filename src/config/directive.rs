@@ -278,14 +278,7 @@ const PROXY: &[Entry] = {
             "on or full for the balancers in mod_status, or off",
             "Off",
         ),
-        entry(
-            D::BalancerGrowth,
-            "BalancerGrowth",
-            Server,
-            One,
-            "number of spare places for members of each balancer",
-            "5",
-        ),
+        entry(D::BalancerGrowth, "BalancerGrowth", Server, One, "number of spare places for balancers", "5"),
         entry(
             D::BalancerPersist,
             "BalancerPersist",

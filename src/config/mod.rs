@@ -22,6 +22,7 @@ pub mod outside;
 mod parameter;
 pub mod plan;
 mod proxy;
+pub mod reserve;
 pub mod section;
 mod setting;
 mod statement;

@@ -116,6 +116,7 @@ unsafe fn facts(main: *mut ffi::server_rec, pass: &mut Pass) -> Facts {
         }
         let tree = tree::look(main);
         facts.handlers = tree.handlers;
+        facts.managed = tree.managed;
         facts.tls_engines = Some(tree.tls_engines);
         facts.guards = Some(tree.guards);
         let resolved = pass.draft.names_to_resolve().map(|name| (name.to_owned(), forward::addresses(name)));

@@ -16,7 +16,7 @@ use super::session;
 use crate::backend::Pool;
 use crate::balance::retry::{self, Attempts};
 use crate::balance::transition::{self, Event};
-use crate::balance::{Bindings, Chooser, InForce, NoMember, Session, Tried};
+use crate::balance::{self, Bindings, Chooser, InForce, NoMember, Session, Tried};
 use crate::base::clock::Clock;
 use crate::config::Plan;
 use crate::config::plan::{Balancer, BalancerId, Encoding, Member, MemberId, Scheme, Via, Worker};
@@ -40,6 +40,11 @@ pub struct World<'w> {
 impl<'w> World<'w> {
     pub(super) fn chooser(&self) -> Chooser<'w> {
         Chooser { plan: self.plan, region: self.region, bindings: self.bindings }
+    }
+
+    /// The members of a balancer, those that joined while the server runs included.
+    fn members(&self, balancer: &'w Balancer) -> impl Iterator<Item = MemberId> + use<'w> {
+        balance::members(self.plan, self.region, self.bindings, balancer)
     }
 
     fn slot(&self, id: MemberId) -> &'w MemberSlot {
@@ -141,8 +146,9 @@ impl<'a> Forward<'a> {
             Worker::Balancer(id) => Some(world.plan.balancer(id)),
             Worker::Member(_) => None,
         };
-        let attempts =
-            balancer.zip(in_force.as_ref()).map(|(balancer, values)| Attempts::of(balancer, values));
+        let attempts = balancer
+            .zip(in_force.as_ref())
+            .map(|(balancer, values)| Attempts::among(world.members(balancer).count(), values));
         Self {
             world,
             job,
@@ -240,8 +246,8 @@ impl<'a> Forward<'a> {
     /// The first packet must fit every member that may get it.
     fn packet_limit(&self, member: MemberId) -> usize {
         let own = self.world.plan.member(member).packet_size;
-        let others = self.balancer.into_iter().flat_map(|balancer| &balancer.members);
-        max_body(others.map(|&id| self.world.plan.member(id).packet_size).fold(own, usize::min))
+        let others = self.balancer.into_iter().flat_map(|balancer| self.world.members(balancer));
+        max_body(others.map(|id| self.world.plan.member(id).packet_size).fold(own, usize::min))
     }
 
     fn try_member<E: Exchange>(&mut self, id: MemberId, exchange: &mut E, scratch: &mut Scratch) -> Next {

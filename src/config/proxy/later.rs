@@ -24,7 +24,7 @@ fn growth(reader: &mut Reader, args: &str) -> Result<(), Finding> {
         let text = format!("BalancerGrowth must be between 0 and 1000: {} is not", quoted(&word));
         return Err(reader.error(id::BAD_VALUE, text));
     }
-    reader.note("BalancerGrowth has no effect: no member is added while the server runs");
+    reader.note("BalancerGrowth has no effect: nothing adds balancers while the server runs, and places for members are growth= of their balancer");
     Ok(())
 }
 
