@@ -94,6 +94,7 @@ impl<'e> Properties<'e> {
         }
         match repetition {
             Repetition::Replaces => known.value = value,
+            Repetition::Joins(_) if known.value.len() > LONGEST_VALUE * 16 => {}
             Repetition::Joins(between) => {
                 known.value.push(between);
                 known.value.push_str(&value);
