@@ -234,6 +234,34 @@ worker.list=b
     );
 }
 
+#[test]
+fn references_bring_all_that_begins_with_the_name() {
+    let plan = plan(
+        "JkWorkersFile w
+@file w
+worker.list=c
+worker.c.reference=worker.d
+worker.d.x.port=1
+worker.d.reference=worker.e
+worker.e.host=h
+worker.e.sub.port=1
+worker.c.reference.port=7
+@end",
+    );
+    let dumped: Vec<String> =
+        plan.jk.properties.iter().skip(8).map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(
+        dumped,
+        [
+            "worker.d.host=h",
+            "worker.d.sub.port=1",
+            "worker.c.x.port=1",
+            "worker.c.host=h",
+            "worker.c.sub.port=1"
+        ]
+    );
+}
+
 /// Paths that lead to a worker in each of the hosts A, B, C: `m`ain, `f`ile, `o`wn.
 fn table(main: &str, hosts: &str) -> [String; 3] {
     let copy = if hosts.is_empty() { String::new() } else { format!("JkMountCopy {hosts}") };

@@ -52,6 +52,15 @@ impl<'e> Properties<'e> {
     /// Reads all lines of a file.
     pub fn read(&mut self, text: &str, file: &str) {
         let file: std::sync::Arc<str> = file.into();
+        if text.starts_with('\u{feff}') {
+            let origin = Origin { file: file.clone(), line: 1 };
+            let text =
+                "the file begins with a byte order mark, which becomes a part of the first line's name";
+            self.findings.push(
+                Finding::warning(id::ODD_VALUE, &origin, text)
+                    .cured_by("Save the file as UTF-8 without a byte order mark."),
+            );
+        }
         for (number, line) in (1u32..).zip(text.split('\n')) {
             self.line(line, &Origin { file: file.clone(), line: number });
         }
