@@ -163,6 +163,10 @@ impl Exchange for Lean<'_> {
 
     fn response_header(&mut self, _: &[u8], _: &[u8]) {}
 
+    fn answered(&mut self, _: u16, _: Option<u16>) {}
+
+    fn explain(&mut self, _: u16, _: &str) {}
+
     fn error_reason(&mut self, _: u16, _: &[u8]) {}
 
     fn error_header(&mut self, _: &[u8], _: &[u8]) {}
