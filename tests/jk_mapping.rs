@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which worker a path leads to: the recorded cases of mod_jk 1.2.48, as far as the core decides them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use margay::config::Origin;
@@ -130,4 +131,38 @@ fn a_worker_named_by_a_variable_has_its_extensions() {
     assert_eq!(named("w2"), (w2.clone(), 0));
     assert_eq!(named("w2;use_server_errors=400"), (w2, 400));
     assert_eq!(named("nosuch"), (RuleWorker::Unknown("nosuch".into()), 0));
+}
+
+/// Random rules, and for each path the worker's name and the status.
+#[derive(Deserialize)]
+struct Random {
+    directives: Vec<String>,
+    mount_file: Vec<String>,
+    answers: BTreeMap<String, String>,
+}
+
+#[test]
+fn random_rules_lead_where_they_led_in_mod_jk() {
+    let cases: Vec<Random> = serde_json::from_str(include_str!("vectors/jk/rules.json")).unwrap();
+    let mut compared = 0;
+    for case in &cases {
+        let mut text = String::from("JkWorkerProperty worker.list=w1,w2,w3\n");
+        for worker in ["w1", "w2", "w3"] {
+            let _ = writeln!(text, "JkWorkerProperty worker.{worker}.type=status");
+        }
+        let _ = write!(text, "JkMountFile map\n@file map\n{}\n@end\n", case.mount_file.join("\n"));
+        text.push_str(&case.directives.join("\n"));
+        let plan = conf::read(&text).plan.unwrap();
+        for (path, recorded) in &case.answers {
+            let now = match answer(&plan.jk.sites[0], &plan, path) {
+                Answer::Worker(name) => format!("{name} 200"),
+                Answer::UnknownWorker => "* 500".to_owned(),
+                Answer::NoMatch => "- 404".to_owned(),
+                Answer::AboveRoot => "- 400".to_owned(),
+            };
+            assert_eq!(now, *recorded, "{path} {:?} {:?}", case.directives, case.mount_file);
+            compared += 1;
+        }
+    }
+    assert!(compared > 800, "{compared}");
 }

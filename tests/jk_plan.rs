@@ -8,7 +8,8 @@ use margay::config::jk::plan::{
 };
 use margay::config::jk::read_mount_file;
 use margay::config::plan::{Scheme, SiteId};
-use margay::config::{Plan, Severity};
+use margay::config::{Directive, Draft, Facts, Origin, Place, Plan, Severity};
+use serde::Deserialize;
 
 #[path = "support/conf.rs"]
 mod conf;
@@ -467,4 +468,35 @@ fn a_mount_file_read_again_replaces_its_rules_and_bad_ones_cost_only_themselves(
     let mounts = jk.sites[0].mounts.with_file(rules);
     assert_eq!((mounts.rules().len(), mounts.find(b"/x").is_some()), (5, true));
     assert!(mounts.with_file(Vec::new()).find(b"/a").is_none());
+}
+
+/// Random properties, and what mod_jk's status worker dumped of them; `None`: it did not start.
+#[derive(Deserialize)]
+struct Recorded {
+    lines: Vec<String>,
+    file: Vec<String>,
+    dump: Option<Vec<String>>,
+}
+
+#[test]
+fn random_properties_are_read_as_mod_jk_reads_them() {
+    let cases: Vec<Recorded> = serde_json::from_str(include_str!("vectors/jk/properties.json")).unwrap();
+    for case in &cases {
+        let mut draft = Draft::new();
+        let place = Place { site: draft.site("main server", None), section: None };
+        let mut take = |directive, text: &str| {
+            draft.directive(directive, place, text, Origin::new("httpd.conf", 1)).unwrap();
+        };
+        take(Directive::JkWorkersFile, "w");
+        case.lines.iter().for_each(|line| take(Directive::JkWorkerProperty, line));
+        let mut facts = Facts { server_root: "/srv".into(), ..Facts::default() };
+        facts.environment.insert("HOMEX".into(), "/hx".into());
+        facts.files.insert("/srv/w".into(), Ok(case.file.join("\n")));
+        let dump = draft.compile(&facts).plan.map(|plan| {
+            let shown = plan.jk.properties.iter().filter(|(name, _)| !name.ends_with(".secret"));
+            shown.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+        });
+        assert_eq!(dump, case.dump, "{:?} {:#?}", case.lines, case.file);
+    }
+    assert!(cases.len() > 40 && cases.iter().any(|case| case.dump.is_none()));
 }
