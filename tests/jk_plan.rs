@@ -140,7 +140,7 @@ worker.lb.session_cookie_path=/app
     assert_eq!((common.receive_buffer, a.packet_size, common.packet_size), (16384, 10240, 10240));
     assert_eq!((a.connect_ping, a.prepost_ping), (Some(5 * SECOND), Some(700 * MILLISECOND)));
     assert_eq!((a.ping_interval, a.reply_timeout), (50 * SECOND, Some(60 * SECOND)));
-    assert_eq!((a.retries, a.acquire_timeout, a.recovery), (2, 20 * MILLISECOND, Recovery(3)));
+    assert_eq!((a.retries, a.acquire_timeout, a.recovery), (1, 10 * MILLISECOND, Recovery(3)));
     assert_eq!((&a.fail_on_status, a.busy_limit), (&FailOnStatus(vec![500, -404]), 100));
     assert_eq!((a.pool_size, a.pool_min_size, a.pool_timeout), (Some(10), Some(0), 600 * SECOND));
     assert_eq!((a.lbfactor, a.distance, a.activation), (3, 1, Activation::Disabled));
@@ -160,6 +160,33 @@ worker.lb.session_cookie_path=/app
     assert_eq!((lb.recover_time, lb.error_escalation_time), (7 * SECOND, 3 * SECOND));
     assert_eq!((lb.session_cookie.as_str(), lb.session_path.as_str()), ("SID", ";sid"));
     assert_eq!((lb.set_session_cookie, lb.session_cookie_path.as_str()), (true, "/app"));
+}
+
+#[test]
+fn ping_modes_fill_what_is_zero() {
+    let plan = plan(
+        "JkWorkersFile w
+@file w
+worker.list=a,b,c
+worker.a.ping_mode=A
+worker.a.connect_timeout=0
+worker.a.connection_ping_interval=0
+worker.b.ping_mode=A
+worker.b.connect_timeout=-1
+worker.b.prepost_timeout=5
+worker.b.recovery_options=-1
+worker.c.ping_mode=CP
+worker.c.ping_timeout=0
+@end",
+    );
+    let pings = |at: usize| {
+        let member = plan.jk.members[at].as_ref().unwrap();
+        (member.connect_ping, member.prepost_ping, member.ping_interval)
+    };
+    assert_eq!(pings(0), (Some(10 * SECOND), Some(10 * SECOND), 100 * SECOND));
+    assert_eq!(pings(1), (None, Some(5 * MILLISECOND), 100 * SECOND));
+    assert_eq!(pings(2), (None, None, Duration::ZERO));
+    assert!(plan.jk.members[1].as_ref().unwrap().recovery.has(Recovery::ALWAYS_GET));
 }
 
 #[test]
