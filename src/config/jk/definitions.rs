@@ -87,10 +87,8 @@ impl<'f> Definitions<'f> {
         for property in self.properties.iter().filter(|property| property.name.starts_with("worker.")) {
             let name = property.name.rsplit('.').next().unwrap_or_default();
             let shown_name = shown(&property.name);
-            let Some(attribute) = attribute::find(name) else {
-                self.findings.push(unknown(property, name));
-                continue;
-            };
+            self.findings.extend(unknown("", &property.name, &property.origin));
+            let Some(attribute) = attribute::find(name) else { continue };
             match attribute.standing {
                 Standing::Current => {}
                 Standing::Deprecated(replacement) if warned.insert(name) => {
@@ -183,21 +181,28 @@ fn worker_of(name: &str) -> Option<&str> {
     name.strip_prefix("worker.")?.rsplit_once('.').map(|(worker, _)| worker)
 }
 
-fn unknown(property: &Property, attribute: &str) -> Finding {
-    let text = format!("The attribute '{}' is not supported", shown(&property.name));
-    let finding = Finding::error(id::UNKNOWN_ATTRIBUTE, &property.origin, text);
+/// The finding for a name that begins with `worker.` and has no known attribute; `prefix` is what mod_jk prints in front.
+pub(super) fn unknown(prefix: &str, name: &str, origin: &Origin) -> Option<Finding> {
+    let attribute = name.strip_prefix("worker.")?.rsplit('.').next().unwrap_or_default();
+    if attribute::find(attribute).is_some() {
+        return None;
+    }
+    let text = format!("{prefix}The attribute '{}' is not supported", shown(name));
+    let finding = Finding::error(id::UNKNOWN_ATTRIBUTE, origin, text);
     let lower = attribute.to_ascii_lowercase();
-    let start = property.name.strip_suffix(attribute).unwrap_or_default();
+    let start = name.strip_suffix(attribute).unwrap_or_default();
     let meant = OFTEN_MEANT.iter().find(|(word, _)| *word == lower).map(|(_, meant)| *meant);
     let current = || {
         let known = ATTRIBUTES.iter().filter(|known| known.standing == Standing::Current);
         nearest(attribute, known.map(|known| known.name))
     };
-    finding.cured_by(match meant.or_else(current) {
-        Some(guess) => format!("Did you mean {}{guess}?", shown(start)),
-        None => "Remove the line, or give a variable of your own a name that does not begin with worker."
-            .to_owned(),
-    })
+    Some(
+        finding.cured_by(match meant.or_else(current) {
+            Some(guess) => format!("Did you mean {}{guess}?", shown(start)),
+            None => "Remove the line, or give a variable of your own a name that does not begin with worker."
+                .to_owned(),
+        }),
+    )
 }
 
 fn endless(reference: &Property) -> Finding {

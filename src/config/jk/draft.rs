@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::definitions::unknown;
 use super::id;
 use super::options::OptionsDraft;
 use super::plan::JkLogLevel;
@@ -146,6 +147,12 @@ impl JkDraft {
     fn global(&mut self, reader: &mut Reader, args: &str) -> Result<(), Finding> {
         use Directive as D;
         if reader.directive == D::JkWorkerProperty {
+            let name = args.split('=').next().unwrap_or_default().trim();
+            if args.contains('=')
+                && let Some(finding) = unknown("Invalid JkWorkerProperty: ", name, reader.origin)
+            {
+                return Err(finding);
+            }
             self.properties.push((args.to_owned(), reader.origin.clone()));
             return Ok(());
         }
