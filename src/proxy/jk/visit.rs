@@ -293,7 +293,7 @@ impl<'a> Visit<'a> {
 /// The packet size in force, brought into the range that both sides understand.
 pub(super) fn packet_size(slot: &JkMemberSlot) -> usize {
     let size = usize::try_from(slot.number(JkMemberNumber::MaxPacketSize)).unwrap_or(MAX_PACKET_SIZE);
-    size.next_multiple_of(1024).clamp(MIN_PACKET_SIZE, MAX_PACKET_SIZE)
+    size.clamp(MIN_PACKET_SIZE, MAX_PACKET_SIZE).next_multiple_of(1024)
 }
 
 /// Of the methods, only these two have options of their own.
