@@ -203,10 +203,12 @@ impl Lease<'_> {
         timeout: Duration,
         source: Option<IpAddr>,
     ) -> Result<&mut Connection, BackendError> {
-        self.dial_at(member, (&member.host, member.port), timeout, source)
+        let limits = (member.connect_timeout.unwrap_or(timeout), timeout);
+        self.dial_at(member, (&member.host, member.port), limits, source)
     }
 
-    /// As [`Lease::dial`], with a host and a port in place of the member's own.
+    /// As [`Lease::dial`], with a host and a port in place of the member's own, and with limits for connecting and for
+    /// each send and receive afterwards.
     ///
     /// # Errors
     /// As [`Lease::dial`].
@@ -214,11 +216,11 @@ impl Lease<'_> {
         &mut self,
         member: &Member,
         (host, port): (&str, u16),
-        timeout: Duration,
+        (connect_timeout, timeout): (Duration, Duration),
         source: Option<IpAddr>,
     ) -> Result<&mut Connection, BackendError> {
         let options = DialOptions {
-            connect_timeout: member.connect_timeout.unwrap_or(timeout),
+            connect_timeout,
             timeout,
             tcp_keepalive: member.tcp_keepalive,
             receive_buffer: member.receive_buffer,

@@ -269,7 +269,8 @@ impl<'a> Visit<'a> {
         let host = text_in_force(self.slot, JkMemberText::Host, &self.member.host);
         let host = std::str::from_utf8(host.as_bytes()).unwrap_or(&self.member.host);
         let port = u16::try_from(self.slot.number(JkMemberNumber::Port)).unwrap_or(0);
-        lease.dial_at(self.member, (host, port), each, self.jk.source)?;
+        let connect = self.member.connect_timeout.unwrap_or(NO_LIMIT);
+        lease.dial_at(self.member, (host, port), (connect, each), self.jk.source)?;
         match limit(JkMemberNumber::ConnectTimeout).or(before_request) {
             Some(limit) => ping(lease, (limit, each), receiver),
             None => Ok(()),
