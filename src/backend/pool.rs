@@ -41,6 +41,8 @@ pub struct Lease<'p> {
     pool: &'p Pool,
     connection: Option<Connection>,
     clean: bool,
+    /// Nothing was sent or received.
+    untouched: bool,
     era: u32,
 }
 
@@ -75,7 +77,7 @@ impl Pool {
             places.idle.drain(..expired);
         }
         let connection = places.idle.pop();
-        Ok(Lease { pool: self, connection, clean: false, era: self.era.load(Relaxed) })
+        Ok(Lease { pool: self, connection, clean: false, untouched: false, era: self.era.load(Relaxed) })
     }
 
     fn wait_for_place<'a>(
@@ -126,10 +128,11 @@ impl Pool {
     /// Have `interval` milliseconds passed since this was true last? Begins with the first question.
     pub fn is_due(&self, now: u64, interval: u64) -> bool {
         let last = self.looked_after.load(Relaxed);
-        let is_over = last > 0 && now.saturating_sub(last) >= interval;
-        (last == 0 || is_over)
-            && self.looked_after.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
-            && is_over
+        if last > 0 && now.saturating_sub(last) < interval {
+            return false;
+        }
+        let is_ours = self.looked_after.compare_exchange(last, now, Relaxed, Relaxed).is_ok();
+        is_ours && last > 0
     }
 
     /// Closes connections that have been idle for `limit`, the oldest first, as long as more than `keep` are left.
@@ -271,6 +274,12 @@ impl Lease<'_> {
         Err(last.unwrap_or(BackendError::Closed))
     }
 
+    /// Gives the connection back as it was taken: nobody asked anything.
+    pub fn put_back(mut self) {
+        self.clean = true;
+        self.untouched = true;
+    }
+
     /// Declares the exchange complete: the connection may carry another request. The only place that says so.
     pub fn finish(mut self) {
         self.clean = true;
@@ -286,7 +295,9 @@ impl Drop for Lease<'_> {
         let mut places = self.pool.lock();
         places.taken = places.taken.saturating_sub(1);
         if let Some(mut connection) = kept {
-            connection.rest();
+            if !self.untouched {
+                connection.rest();
+            }
             places.idle.push(connection);
         }
         drop(places);

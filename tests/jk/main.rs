@@ -17,6 +17,7 @@ mod conf;
 #[allow(dead_code)]
 mod exchange;
 #[path = "../support/fault.rs"]
+#[allow(dead_code)]
 mod fault;
 
 mod faults;

@@ -216,6 +216,64 @@ fn a_request_that_does_not_fit_is_413_and_nobody_is_asked() {
 }
 
 #[test]
+fn a_request_that_cannot_be_sent_leaves_kept_connections_alone() {
+    let peer = Peer::named("x");
+    let stage = Stage::alone(&peer, |_| {});
+    stage.text_of_get("/x");
+    let mut exchange = FakeExchange::get().header("X-Long", &"x".repeat(9000));
+    assert_eq!(stage.play("/x", &mut exchange), Outcome::Answer(413));
+    let mut exchange = FakeExchange::with_body("POST", b"").ending(crate::exchange::BodyEnd::Fails(400));
+    exchange.length = margay::wire::ajp::BodyLength::Known(5);
+    exchange.coming.clear();
+    assert_eq!(stage.play("/x", &mut exchange), Outcome::Client(400));
+    stage.text_of_get("/x");
+    assert_eq!((peer.requests(), peer.connections()), (2, 1));
+}
+
+/// mod_jk sends them as they are.
+#[test]
+fn blanks_and_control_characters_in_the_path_are_encoded() {
+    let peer = Peer::named("x");
+    let stage = Stage::alone(&peer, |_| {});
+    stage.text_of_get("/a b\r\nGET /c%20d");
+    assert_eq!(peer.seen()[0].head.uri, "/a%20b%0D%0AGET%20/c%20d");
+}
+
+#[test]
+fn forward_local_address_sends_the_servers_own() {
+    let peer = Peer::named("x");
+    let stage = Stage::alone(&peer, |_| {});
+    let options = JkOptions { forward_local_address: true, ..JkOptions::default() };
+    assert_eq!(stage.ask("/x", &Ask { options, ..Ask::default() }, &mut FakeExchange::get()), Outcome::Done);
+    let head = peer.seen().pop().unwrap().head;
+    assert_eq!(head.remote_addr, "192.0.2.1");
+    assert!(head.attributes.contains(&("AJP_REMOTE_PORT".into(), "0".into())), "{:?}", head.attributes);
+}
+
+#[test]
+fn flush_packets_pushes_after_each_packet() {
+    let peer = Peer::start(|conn, _| {
+        conn.send(&headers_packet(200, &[]))?;
+        for _ in 0..2 {
+            conn.send(&chunk_packet(b"one"))?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        conn.send(&end_packet(true))?;
+        Ok(After::Keep)
+    });
+    let stage = Stage::alone(&peer, |_| {});
+    for (flush_packets, flush_header) in [(false, false), (true, false), (false, true)] {
+        let options = JkOptions { flush_packets, flush_header, ..JkOptions::default() };
+        let mut exchange = FakeExchange::get();
+        assert_eq!(stage.ask("/x", &Ask { options, ..Ask::default() }, &mut exchange), Outcome::Done);
+        let flushed =
+            exchange.writes().filter(|(_, push)| *push == margay::proxy::exchange::Push::Flush).count();
+        assert_eq!(flushed > 0, flush_packets || flush_header, "{flush_packets}, {flush_header}");
+        assert_eq!(exchange.text(), "oneone");
+    }
+}
+
+#[test]
 fn a_short_body_of_the_client_never_looks_whole_and_marks_nobody() {
     let peer = Peer::named("x");
     let stage = Stage::balanced(&[&peer], |_| {});

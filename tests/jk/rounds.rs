@@ -311,3 +311,98 @@ fn counters_count() {
     assert_eq!((count(JkCounter::MaxBusy), count(JkCounter::Connected)), (1, 1));
     assert_eq!(stage.cluster().slot().max_busy(), 1);
 }
+
+#[test]
+fn a_disabled_only_member_serves_its_own_sessions_and_a_stopped_one_nobody() {
+    use margay::config::jk::plan::Activation;
+    let peer = Peer::named("a");
+    let stage = Stage::balanced(&[&peer], |plan| jk(plan, 0).activation = Activation::Disabled);
+    assert_eq!(stage.play("/x", &mut FakeExchange::get()), Outcome::Answer(503));
+    assert_eq!(stage.text_of_get("/x;jsessionid=1.a"), "a");
+    assert_eq!(stage.play("/x;jsessionid=1.b", &mut FakeExchange::get()), Outcome::Answer(503));
+
+    let stage = Stage::balanced(&[&peer], |plan| jk(plan, 0).activation = Activation::Stopped);
+    assert_eq!(stage.play("/x;jsessionid=1.a", &mut FakeExchange::get()), Outcome::Answer(503));
+    // Alone, nobody asks for the session.
+    let stage = Stage::balanced(&[&peer], |plan| plan.jk.balancers[0].sticky_force = true);
+    assert_eq!(stage.text_of_get("/x;jsessionid=1.b"), "a");
+}
+
+#[test]
+fn when_nobody_is_left_the_redirect_of_the_first_that_names_one_is_asked() {
+    use margay::config::jk::plan::Activation;
+    let (a, b) = (Peer::named("a"), Peer::named("b"));
+    let stage = Stage::balanced(&[&a, &b], |plan| {
+        jk(plan, 1).activation = Activation::Disabled;
+        plan.members[0].redirect = "b".to_owned();
+        jk(plan, 0).activation = Activation::Stopped;
+    });
+    assert_eq!(stage.text_of_get("/x"), "b");
+}
+
+#[test]
+fn by_busyness_the_member_with_less_to_do_is_chosen() {
+    use margay::config::jk::plan::JkMethod;
+    let a = Peer::start(|conn, head| {
+        if head.uri == "/slow" {
+            conn.wait_until_told();
+        }
+        conn.answer(200, &[], &[b"a"])
+    });
+    let b = Peer::named("b");
+    let stage = Stage::balanced(&[&a, &b], |plan| plan.jk.balancers[0].method = JkMethod::Busyness);
+    std::thread::scope(|scope| {
+        let world = stage.world();
+        scope.spawn(move || {
+            let ask = Ask::default();
+            let job = margay::proxy::jk::JkJob {
+                target: margay::config::jk::plan::JkTarget::Balancer(margay::config::jk::plan::JkBalancerId(
+                    0,
+                )),
+                extensions: &ask.extensions,
+                uri: b"/slow",
+                options: ask.options,
+                variables: ask.variables,
+            };
+            let mut exchange = FakeExchange::get();
+            let outcome = margay::proxy::jk::forward_jk(&world, &job, &mut exchange, &mut Default::default());
+            assert_eq!(outcome, Outcome::Done);
+        });
+        while a.requests() < 1 {
+            std::thread::yield_now();
+        }
+        assert_eq!((stage.slot(0).lb_value(), stage.common(0).busy()), (1, 1));
+        let states = [JkState::Ok, JkState::Ok];
+        for _ in 0..3 {
+            let choice = stage.cluster().choose(&states, &Default::default()).unwrap();
+            assert_eq!(choice.place, 1);
+        }
+        a.tell();
+    });
+    assert_eq!(stage.slot(0).lb_value(), 0);
+}
+
+#[test]
+fn no_failure_while_others_are_at_work_marks_the_member() {
+    let a = Peer::start(hangs_up);
+    let b = Peer::named("b");
+    let stage = Stage::balanced(&[&a, &b], |_| {});
+    let world = stage.world();
+    let busy = world.lane.busy(stage.bindings.member(margay::config::plan::MemberId(0)));
+    let ask = Ask::default();
+    let job = margay::proxy::jk::JkJob {
+        target: margay::config::jk::plan::JkTarget::Balancer(margay::config::jk::plan::JkBalancerId(0)),
+        extensions: &ask.extensions,
+        uri: b"/x",
+        options: ask.options,
+        variables: ask.variables,
+    };
+    let mut exchange = FakeExchange::get();
+    let outcome = margay::proxy::jk::forward_jk(&world, &job, &mut exchange, &mut Default::default());
+    assert_eq!((outcome, exchange.text().as_str()), (Outcome::Done, "b"));
+    assert_eq!(stage.slot(0).state(), JkState::Ok);
+    assert!(stage.slot(0).first_error().0 > 0);
+    drop(busy);
+    stage.wait(Duration::from_secs(60));
+    assert_eq!(stage.slot(0).state(), JkState::Error, "errors that last");
+}
