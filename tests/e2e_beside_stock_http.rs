@@ -27,7 +27,18 @@ type Judge = fn(&Case, &[String], &[String]) -> Option<String>;
 fn seen(name: &str, front: Front, table: &Table) -> Vec<Vec<String>> {
     let stage = Stage::start(name, front, table);
     let sites = table.sites.iter();
-    let seen = sites.flat_map(|site| site.cases.iter().map(|case| stage.play(site, case))).collect();
+    let seen = sites
+        .flat_map(|site| {
+            site.cases.iter().map(|case| {
+                let t = std::time::Instant::now();
+                let r = stage.play(site, case);
+                if t.elapsed().as_millis() > 500 {
+                    eprintln!("SLOW {front:?} {} {:?}", case.name, t.elapsed());
+                }
+                r
+            })
+        })
+        .collect();
     stage.assert_no_crash();
     seen
 }
@@ -35,10 +46,7 @@ fn seen(name: &str, front: Front, table: &Table) -> Vec<Vec<String>> {
 /// The tables of AJP members with HTTP members: what is meant to differ there may differ here or not.
 #[track_caller]
 fn assert_alike_as_with_ajp(name: &str) {
-    let mut table = Table::read(name);
-    let lines = table.sites.iter_mut().flat_map(|site| &mut site.lines).chain(&mut table.main);
-    lines.for_each(|line| *line = line.replace("ajp://", "http://"));
-    assert_table_alike(name, &table, judge_over_http);
+    assert_table_alike(name, &Table::read_over_http(name), judge_over_http);
 }
 
 /// Fails with every case of a table in which the fronts disagree without a reason, or agree in spite of one.
@@ -120,4 +128,9 @@ fn answers_of_other_tables_reach_the_client_alike() {
 #[test]
 fn requests_of_other_tables_reach_the_member_alike() {
     assert_alike_as_with_ajp("requests");
+}
+
+#[test]
+fn the_rest_of_httpd_works_with_http_members_alike() {
+    assert_alike("http_neighbours");
 }

@@ -84,7 +84,11 @@ pub(super) unsafe fn route(
         let site = child.runtime.site(ServerConf::of((*r).server).site).ok_or(INTERNAL_ERROR)?;
         let plan = &child.runtime.plan;
         let url = pool::bytes((*r).filename).get(MARK.len()..).unwrap_or_default();
-        let found = outside::find(plan, plan.site(site), url).map_err(|why| unreachable_url(r, &why))?;
+        // Of the two only the handler stands in a file as it is.
+        let handler = pool::bytes((*r).handler);
+        let of_file = handler.starts_with(MARK) && pool::bytes((*r).filename).starts_with(handler);
+        let found =
+            outside::find(plan, plan.site(site), url, of_file).map_err(|why| unreachable_url(r, &why))?;
         let (worker, stranger) = match found.recipient {
             Recipient::Known(worker) => (worker, None),
             Recipient::Stranger(plan) => (Worker::Member(MemberId(0)), Some(Stranger::new(plan))),

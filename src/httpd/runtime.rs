@@ -154,11 +154,23 @@ impl Runtime {
     }
 }
 
+/// A member's name as stock has it in `BALANCER_WORKER_NAME`: without the socket it is reached by.
+fn shown(name: &str) -> &str {
+    match name.split_once('|') {
+        Some((socket, url)) if socket.starts_with("unix:") => url,
+        _ => name,
+    }
+}
+
 impl Words {
     fn of(plan: &Plan) -> Words {
         let word = |text: &str| CString::new(text).unwrap_or_default();
         Words {
-            members: plan.members.iter().map(|member| (word(&member.name), word(&member.route))).collect(),
+            members: plan
+                .members
+                .iter()
+                .map(|member| (word(shown(&member.name)), word(&member.route)))
+                .collect(),
             balancers: plan
                 .balancers
                 .iter()

@@ -75,7 +75,10 @@ impl Stage {
         let mut builder = Httpd::builder(name).front(front).prefix(prefix.clone());
         builder = MODULES.iter().fold(builder, |builder, module| builder.module(module));
         let port = builder.port();
-        let fill = |line: &str| placed(line, &members).replace("{PORT}", &port.to_string());
+        let fill = |line: &str| {
+            let line = placed(line, &members).replace("{PORT}", &port.to_string());
+            line.replace("{ROOT}", &prefix.display().to_string())
+        };
         if front == Front::Stock {
             builder = builder.line(load_line("proxy_wstunnel"));
         }
@@ -126,7 +129,11 @@ impl Stage {
         let clients = client_ports.into_iter().map(|port: u16| (port.to_string(), "CLIENT"));
         let ports: Vec<(String, &str)> =
             [own].into_iter().chain(self.members.names()).chain(clients).collect();
-        lines.iter().map(|line| with_names(line, &ports)).collect()
+        let root = self.httpd.prefix().display().to_string();
+        lines
+            .iter()
+            .map(|line| with_names(&self.members.named(&line.replace(&root, "ROOT")), &ports))
+            .collect()
     }
 
     fn log(&self) -> String {
