@@ -134,3 +134,8 @@ fn requests_of_other_tables_reach_the_member_alike() {
 fn the_rest_of_httpd_works_with_http_members_alike() {
     assert_alike("http_neighbours");
 }
+
+#[test]
+fn connections_switch_and_end_alike() {
+    assert_alike("http_upgrades");
+}

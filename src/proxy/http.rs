@@ -295,12 +295,14 @@ impl Talk<'_> {
     }
 
     fn is_wanted_switch<E: Exchange>(&self, exchange: &E, head: &ResponseHead) -> bool {
+        self.manner.upgrade && self.body.is_sent() && self.names_wanted_protocol(exchange, head)
+    }
+
+    fn names_wanted_protocol<E: Exchange>(&self, exchange: &E, head: &ResponseHead) -> bool {
         let mut theirs =
             head.fields(self.receiver.window()).filter(|(name, _)| name.eq_ignore_ascii_case(b"Upgrade"));
         let wanted = client_header(exchange, b"Upgrade").unwrap_or_default();
-        self.manner.upgrade
-            && self.body.is_sent()
-            && theirs.any(|(_, value)| value.eq_ignore_ascii_case(wanted) || lists(wanted, value))
+        theirs.any(|(_, value)| value.eq_ignore_ascii_case(wanted) || lists(wanted, value))
     }
 
     /// Reads on until there is a whole head at the start of the buffer.
@@ -409,8 +411,21 @@ impl Talk<'_> {
             };
             give_header(exchange, name, value, self.attempt.sections, self.text);
         }
-        if matches!(self.attempt.http.via, Via::On | Via::Full) && head.status >= 200 {
+        if matches!(self.attempt.http.via, Via::On | Via::Full) {
             self.give_via(exchange);
+        }
+        if head.status >= 200 && self.manner.upgrade && self.names_wanted_protocol(exchange, head) {
+            self.give_upgrade(exchange, head);
+        }
+    }
+
+    /// The protocol the member switches to, or would.
+    fn give_upgrade<E: Exchange>(&self, exchange: &mut E, head: &ResponseHead) {
+        exchange.response_header(b"Connection", b"Upgrade");
+        let window = self.receiver.window();
+        let protocol = head.fields(window).find(|(name, _)| name.eq_ignore_ascii_case(b"Upgrade"));
+        if let Some((name, value)) = protocol {
+            exchange.response_header(name, value);
         }
     }
 
@@ -536,12 +551,7 @@ impl Talk<'_> {
         head: &ResponseHead,
     ) -> Result<Answered, Failure> {
         self.give_head(exchange, head);
-        exchange.response_header(b"Connection", b"Upgrade");
-        let window = self.receiver.window();
-        let protocol = head.fields(window).find(|(name, _)| name.eq_ignore_ascii_case(b"Upgrade"));
-        if let Some((name, value)) = protocol {
-            exchange.response_header(name, value);
-        }
+        self.give_upgrade(exchange, head);
         self.receiver.consume(head.used);
         exchange.open_tunnel()?;
         let Some(connection) = lease.connection() else {
