@@ -10,6 +10,7 @@ use super::http_head::{self, Manner, client_header};
 use super::relay::Relay;
 use super::request_body::{BodyFailure, RequestBody};
 use super::response::{Sections, give_header, keep_for_own_page};
+use super::trailers::Trailers;
 use super::{secure, tunnel};
 use crate::backend::buffer::{RECEIVE_BUFFER, Received};
 use crate::backend::{BackendError, Connection, Lease, Receiver, SendTime};
@@ -448,7 +449,8 @@ impl Talk<'_> {
     ) -> Result<Answered, Failure> {
         let is_head = exchange.request().method == b"HEAD";
         let mut relay = Relay::new(is_head);
-        if self.attempt.sections.overrides(head.status) {
+        let replaced = self.attempt.sections.overrides(head.status);
+        if replaced {
             relay.replace();
             let window = self.receiver.window();
             let line =
@@ -461,6 +463,7 @@ impl Talk<'_> {
         self.receiver.consume(head.used);
         let bodiless = is_head || matches!(head.status, 204 | 304);
         let mut frames = if bodiless { Body::Length(0) } else { Body::of(head.framing) };
+        let mut trailers = Trailers::new(exchange.request().protocol);
         let reusable =
             self.manner.keep && !head.close && self.body.is_sent() && !frames.ends_with_connection();
         loop {
@@ -473,6 +476,7 @@ impl Talk<'_> {
                     stage: self.doubted(relay.stage()),
                 })?;
                 used += step.used;
+                trailers.take(step.trailers);
                 relay.take(step.data, &mut pieces, exchange)?;
                 if step.end || step.data.is_empty() {
                     break step.end;
@@ -491,6 +495,11 @@ impl Talk<'_> {
                     lease.finish();
                 } else {
                     drop(lease);
+                }
+                if !replaced && trailers.give(exchange) {
+                    // mod_http2 would end the stream with the last data if all came at once.
+                    relay.pass(&pieces, true, exchange)?;
+                    pieces = relay.begin_pass();
                 }
                 return relay.finish(pieces, exchange, &self.attempt.member.name);
             }
