@@ -13,6 +13,7 @@ pub mod finding;
 pub mod health;
 mod inherit;
 pub mod interpolation;
+pub mod jk;
 mod lint;
 pub mod mounts;
 pub mod origin;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::expression::{Expression, ExpressionId};
 use super::health::HealthCheck;
+use super::jk::JkPlan;
 use super::mounts::{self, MountTable};
 use super::origin::Origin;
 use crate::base::key::Key;
@@ -44,6 +45,8 @@ pub struct Plan {
     pub expressions: Vec<Expression>,
     /// `ProxyHCTPsize`: threads for health checks; 0 = one check after the other.
     pub check_threads: u32,
+    /// What lines of mod_jk say.
+    pub jk: JkPlan,
 }
 
 /// One server (main or `<VirtualHost>`).
