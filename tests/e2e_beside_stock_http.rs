@@ -128,3 +128,8 @@ fn the_rest_of_httpd_works_with_http_members_alike() {
 fn connections_switch_and_end_alike() {
     assert_alike("http_upgrades");
 }
+
+#[test]
+fn nobody_is_fooled_and_rules_of_others_keep_their_place() {
+    assert_alike("http_security");
+}

@@ -11,7 +11,7 @@ use crate::support::client::{Client, Response};
 use crate::support::httpd::{Front, Httpd, load_line};
 use crate::support::{PATIENCE, scratch_dir, source_dir, wait_until};
 
-const MODULES: [&str; 32] = [
+const MODULES: [&str; 35] = [
     "setenvif",
     "env",
     "headers",
@@ -44,6 +44,9 @@ const MODULES: [&str; 32] = [
     "allowmethods",
     "macro",
     "info",
+    "sed",
+    "xml2enc",
+    "proxy_html",
 ];
 
 /// One process: the order of members and the number of connections do not depend on who takes a request.
