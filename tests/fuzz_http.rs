@@ -130,7 +130,7 @@ fn read_body(mut body: Body, bytes: &[u8], step: usize) -> (Vec<u8>, usize, Resu
     let (mut data, mut start, mut end) = (Vec::new(), 0, 0);
     loop {
         match body.next(&bytes[start..end]) {
-            Ok(Step { data: more, used, end: over }) => {
+            Ok(Step { data: more, used, end: over, .. }) => {
                 assert!(used <= end - start && more.len() <= used);
                 data.extend_from_slice(more);
                 start += used;
