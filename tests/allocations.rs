@@ -163,6 +163,12 @@ impl Exchange for Lean<'_> {
 
     fn response_header(&mut self, _: &[u8], _: &[u8]) {}
 
+    fn response_trailer(&mut self, _name: &[u8], _value: &[u8]) {}
+
+    fn answered(&mut self, _status: u16, _source_port: Option<u16>) {}
+
+    fn explain(&mut self, _status: u16, _cause: &'static str) {}
+
     fn error_reason(&mut self, _: u16, _: &[u8]) {}
 
     fn error_header(&mut self, _: &[u8], _: &[u8]) {}
