@@ -170,6 +170,8 @@ impl Exchange for Lean<'_> {
 
     fn response_header(&mut self, _: &[u8], _: &[u8]) {}
 
+    fn response_trailer(&mut self, _name: &[u8], _value: &[u8]) {}
+
     fn answered(&mut self, _: u16, _: Option<u16>) {}
 
     fn explain(&mut self, _: u16, _: &str) {}
@@ -211,10 +213,6 @@ impl Exchange for Lean<'_> {
     fn cut(&mut self) {}
 
     fn forget_response(&mut self) {}
-
-    fn answered(&mut self, _: u16, _: Option<u16>) {}
-
-    fn explain(&mut self, _: u16, _: &'static str) {}
 
     fn own_url(&self, _: &[u8], _: &mut Vec<u8>) {}
 
