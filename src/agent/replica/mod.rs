@@ -22,7 +22,7 @@ pub use apply::Effect;
 pub use changes::{Changes, Write};
 pub use duplicates::Duplicates;
 pub use entry::Kept;
-pub use transfer::{Answer, Merged};
+pub use transfer::{Answer, Batch, Merged};
 
 /// Idle limit of a session of which only the beginning is known: the default of a web application, 30 minutes.
 const DEFAULT_MAX_INACTIVE: i32 = 1800;
@@ -64,6 +64,9 @@ impl Default for Limits {
     }
 }
 
+/// Ids that sessions had before, the id after, and when it changed.
+type Renamed = HashMap<Box<[u8]>, (Box<[u8]>, i64)>;
+
 /// The sessions of one web application.
 #[derive(Debug, Default)]
 struct Context {
@@ -73,8 +76,7 @@ struct Context {
     parked_count: usize,
     /// Ended sessions, and when.
     ended: HashMap<Box<[u8]>, i64>,
-    /// Ids that sessions had before, the id after, and when it changed.
-    renamed: HashMap<Box<[u8]>, (Box<[u8]>, i64)>,
+    renamed: Renamed,
 }
 
 #[derive(Debug)]

@@ -15,6 +15,15 @@ pub struct Merged {
     pub received: usize,
     /// Of these, how many were not known before.
     pub new: usize,
+    /// The ids of all.
+    pub ids: Vec<Box<[u8]>>,
+}
+
+/// How much goes into one message.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch {
+    pub sessions: usize,
+    pub bytes: usize,
 }
 
 /// What a node that asks is sent, in this order.
@@ -62,6 +71,7 @@ impl Replica {
                 continue;
             }
             merged.received += 1;
+            merged.ids.push(key.id.clone());
             merged.new += usize::from(self.get(&key).is_none());
             let known = self.get(&key);
             // The kind of login is no part of what nodes send.
@@ -97,12 +107,10 @@ impl Replica {
         gone.len()
     }
 
-    /// The answer to a node that asks for its sessions. `batch`: how many in a message; `time` must not lie behind that of the
+    /// The answer to a node that asks for its sessions. `time` must not lie behind that of the
     /// question, by the clock of the node.
-    pub fn answer(&self, context: &[u8], batch: usize, bytes: usize, time: i64, now: i64) -> Answer {
-        let all = self.contexts.get(context).into_iter().flat_map(|context| context.sessions.values());
-        let alive: Vec<_> = all.filter(|kept| !self.is_over(kept, now)).collect();
-        self.answer_with(context, &alive, batch, bytes, time)
+    pub fn answer(&self, context: &[u8], size: Batch, time: i64, now: i64) -> Answer {
+        self.answer_some(context, &|_| true, size, time, now)
     }
 
     /// As [`Replica::answer`], with those of the sessions that `wanted` names.
@@ -110,52 +118,51 @@ impl Replica {
         &self,
         context: &[u8],
         wanted: &dyn Fn(&[u8]) -> bool,
-        batch: usize,
-        bytes: usize,
+        size: Batch,
         time: i64,
         now: i64,
     ) -> Answer {
         let all = self.contexts.get(context).into_iter().flat_map(|context| context.sessions.values());
         let alive: Vec<_> = all.filter(|kept| !self.is_over(kept, now) && wanted(&kept.state.id)).collect();
-        self.answer_with(context, &alive, batch, bytes, time)
+        answer_with(context, &alive, size, time)
     }
+}
 
-    fn answer_with(&self, context: &[u8], alive: &[&Kept], batch: usize, bytes: usize, time: i64) -> Answer {
-        let mut answer = Answer { sessions: alive.len(), ..Answer::default() };
-        let mut rest = alive;
-        loop {
-            let mut size = 0;
-            let fits = |kept: &&&Kept| {
-                size += kept.size();
-                size <= bytes
-            };
-            let count = rest.iter().take(batch.max(1)).take_while(fits).count().max(1).min(rest.len());
-            let (part, others) = rest.split_at(count);
-            let states: Vec<_> = part.iter().map(|kept| as_sent(kept)).collect();
-            answer.data.push(SessionMessage {
-                event: Event::AllSessionData,
-                context: Some(context.to_vec()),
-                session_id: Some(b"SESSION-STATE".to_vec()),
-                unique_id: Some([b"SESSION-STATE-", context].concat()),
-                time: Some(time),
-                payload: Some(write_sessions(states.iter())),
-            });
-            rest = others;
-            if rest.is_empty() {
-                break;
-            }
-        }
-        answer.complete = Some(SessionMessage {
-            event: Event::TransferComplete,
+fn answer_with(context: &[u8], alive: &[&Kept], batch: Batch, time: i64) -> Answer {
+    let mut answer = Answer { sessions: alive.len(), ..Answer::default() };
+    let mut rest = alive;
+    loop {
+        let mut size = 0;
+        let fits = |kept: &&&Kept| {
+            size += kept.size();
+            size <= batch.bytes
+        };
+        let count = rest.iter().take(batch.sessions.max(1)).take_while(fits).count().max(1).min(rest.len());
+        let (part, others) = rest.split_at(count);
+        let states: Vec<_> = part.iter().map(|kept| as_sent(kept)).collect();
+        answer.data.push(SessionMessage {
+            event: Event::AllSessionData,
             context: Some(context.to_vec()),
-            session_id: Some(b"SESSION-STATE-TRANSFERRED".to_vec()),
-            unique_id: Some([b"SESSION-STATE-TRANSFERRED", context].concat()),
+            session_id: Some(b"SESSION-STATE".to_vec()),
+            unique_id: Some([b"SESSION-STATE-", context].concat()),
             time: Some(time),
-            payload: None,
+            payload: Some(write_sessions(states.iter())),
         });
-        answer.after = alive.iter().flat_map(|kept| what_state_leaves_out(context, kept, time)).collect();
-        answer
+        rest = others;
+        if rest.is_empty() {
+            break;
+        }
     }
+    answer.complete = Some(SessionMessage {
+        event: Event::TransferComplete,
+        context: Some(context.to_vec()),
+        session_id: Some(b"SESSION-STATE-TRANSFERRED".to_vec()),
+        unique_id: Some([b"SESSION-STATE-TRANSFERRED", context].concat()),
+        time: Some(time),
+        payload: None,
+    });
+    answer.after = alive.iter().flat_map(|kept| what_state_leaves_out(context, kept, time)).collect();
+    answer
 }
 
 /// The state of a session for a node: its times are those of the last message.
