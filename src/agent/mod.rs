@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod replica;
 pub mod settings;
+pub mod start;
 pub mod vault;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -152,6 +152,17 @@ impl Replica {
         self.reports_requests |= reports;
     }
 
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// Takes a session that was stored elsewhere, unless it is known.
+    pub fn import(&mut self, key: Key, kept: Kept, now: i64) {
+        if self.get(&key).is_none() {
+            self.insert(key, kept, now);
+        }
+    }
+
     /// What changed since the last call.
     pub fn take_changes(&mut self) -> Changes {
         std::mem::take(&mut self.changes)
