@@ -170,6 +170,10 @@ impl Exchange for Lean<'_> {
 
     fn response_header(&mut self, _: &[u8], _: &[u8]) {}
 
+    fn answered(&mut self, _: u16, _: Option<u16>) {}
+
+    fn explain(&mut self, _: u16, _: &str) {}
+
     fn error_reason(&mut self, _: u16, _: &[u8]) {}
 
     fn error_header(&mut self, _: &[u8], _: &[u8]) {}
@@ -207,10 +211,6 @@ impl Exchange for Lean<'_> {
     fn cut(&mut self) {}
 
     fn forget_response(&mut self) {}
-
-    fn answered(&mut self, _: u16, _: Option<u16>) {}
-
-    fn explain(&mut self, _: u16, _: &'static str) {}
 
     fn own_url(&self, _: &[u8], _: &mut Vec<u8>) {}
 
@@ -284,7 +284,7 @@ fn taken_by_warm_requests_to(a: &str, b: &str, parameters: &str, method: &[u8], 
         path: b"/back/some thing",
         encoding: Encoding::Canonical,
         slashes: EncodedSlashes::Decoded,
-        sections: Sections { plan, defaults: plan.site(SiteId(0)).defaults, inner: &[] },
+        sections: Sections { plan, defaults: plan.site(SiteId(0)).defaults, inner: &[], forward: false },
         timeout: stage.timeout,
         source: None,
         http: Default::default(),

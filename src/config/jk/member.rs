@@ -115,6 +115,7 @@ pub(super) fn read(worker: &mut Worker, owner: Option<Owner>) -> (Member, JkMemb
         flush: Flush::Off,
         secret: secret.unwrap_or_default().to_owned(),
         health: None,
+        check_basis: None,
         response_field_size: LEAST_PACKET,
         upgrade: String::new(),
         written: Written::default(),
