@@ -406,3 +406,15 @@ fn no_failure_while_others_are_at_work_marks_the_member() {
     stage.wait(Duration::from_secs(60));
     assert_eq!(stage.slot(0).state(), JkState::Error, "errors that last");
 }
+
+#[test]
+fn a_name_with_addresses_of_both_families_is_reached_at_either() {
+    for prefer_ipv6 in [false, true] {
+        let peer = Peer::named("x");
+        let stage = Stage::alone(&peer, |plan| {
+            plan.members[0].host = "localhost".to_owned();
+            jk(plan, 0).prefer_ipv6 = prefer_ipv6;
+        });
+        assert_eq!(stage.text_of_get("/x"), "x");
+    }
+}
