@@ -8,7 +8,7 @@ use super::answer::{Answer, SessionCookie};
 use super::head::{self, ForMember};
 use super::job::{JkExchange, JkJob};
 use super::judge::{Case, Ending, Judgement};
-use crate::backend::{BackendError, Lease, Pool, Receiver};
+use crate::backend::{BackendError, DialTarget, Lease, Pool, Receiver};
 use crate::balance::jk::{JkResult, text_in_force};
 use crate::config::jk::plan::{Activation, JkMember, Recovery};
 use crate::config::plan::{Flush, Member, MemberId};
@@ -278,7 +278,8 @@ impl<'a> Visit<'a> {
         let host = std::str::from_utf8(host.as_bytes()).unwrap_or(&self.member.host);
         let port = u16::try_from(self.slot.number(JkMemberNumber::Port)).unwrap_or(0);
         let connect = self.member.connect_timeout.unwrap_or(NO_LIMIT);
-        lease.dial_at(self.member, (host, port), (connect, each), self.jk.source)?;
+        let target = DialTarget { host, port, ipv6_first: Some(self.jk.prefer_ipv6) };
+        lease.dial_at(self.member, target, (connect, each), self.jk.source)?;
         match limit(JkMemberNumber::ConnectTimeout).or(before_request) {
             Some(limit) => ping(lease, (limit, each), receiver),
             None => Ok(()),
