@@ -2,16 +2,17 @@
 //! The connections one process keeps to one member: last in, first out, so that the warmest is used and Tomcat needs only
 //! as many threads as there are requests in flight.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::address::Addresses;
 use super::connection::{Connection, DialOptions};
 use super::error::BackendError;
 use super::transport::Wrap;
+use crate::config::forward::Remote;
 use crate::config::plan::{Member, PoolLimits};
 
 /// The pool of one member in this process.
@@ -41,6 +42,8 @@ pub struct Lease<'p> {
     pool: &'p Pool,
     connection: Option<Connection>,
     clean: bool,
+    /// Nothing was sent or received.
+    untouched: bool,
     era: u32,
 }
 
@@ -75,7 +78,7 @@ impl Pool {
             places.idle.drain(..expired);
         }
         let connection = places.idle.pop();
-        Ok(Lease { pool: self, connection, clean: false, era: self.era.load(Relaxed) })
+        Ok(Lease { pool: self, connection, clean: false, untouched: false, era: self.era.load(Relaxed) })
     }
 
     fn wait_for_place<'a>(
@@ -96,6 +99,15 @@ impl Pool {
                 Ok(places)
             }
         }
+    }
+
+    /// The addresses of the pool's member.
+    ///
+    /// # Errors
+    /// [`BackendError::Resolve`].
+    pub fn addresses_of(&self, member: &Member) -> Result<Arc<[SocketAddr]>, BackendError> {
+        let resolve = |cause| BackendError::Resolve { host: member.host.clone(), cause };
+        self.addresses.get(&member.host, member.port, member.address_ttl).map_err(resolve)
     }
 
     /// How many connections are open or about to be.
@@ -126,10 +138,11 @@ impl Pool {
     /// Have `interval` milliseconds passed since this was true last? Begins with the first question.
     pub fn is_due(&self, now: u64, interval: u64) -> bool {
         let last = self.looked_after.load(Relaxed);
-        let is_over = last > 0 && now.saturating_sub(last) >= interval;
-        (last == 0 || is_over)
-            && self.looked_after.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
-            && is_over
+        if last > 0 && now.saturating_sub(last) < interval {
+            return false;
+        }
+        let is_ours = self.looked_after.compare_exchange(last, now, Relaxed, Relaxed).is_ok();
+        is_ours && last > 0
     }
 
     /// Closes connections that have been idle for `limit`, the oldest first, as long as more than `keep` are left.
@@ -203,10 +216,12 @@ impl Lease<'_> {
         timeout: Duration,
         source: Option<IpAddr>,
     ) -> Result<&mut Connection, BackendError> {
-        self.dial_at(member, (&member.host, member.port), timeout, source)
+        let limits = (member.connect_timeout.unwrap_or(timeout), timeout);
+        self.dial_at(member, (&member.host, member.port), limits, source)
     }
 
-    /// As [`Lease::dial`], with a host and a port in place of the member's own.
+    /// As [`Lease::dial`], with a host and a port in place of the member's own, and with limits for connecting and for
+    /// each send and receive afterwards.
     ///
     /// # Errors
     /// As [`Lease::dial`].
@@ -214,16 +229,10 @@ impl Lease<'_> {
         &mut self,
         member: &Member,
         (host, port): (&str, u16),
-        timeout: Duration,
+        (connect_timeout, timeout): (Duration, Duration),
         source: Option<IpAddr>,
     ) -> Result<&mut Connection, BackendError> {
-        let options = DialOptions {
-            connect_timeout: member.connect_timeout.unwrap_or(timeout),
-            timeout,
-            tcp_keepalive: member.tcp_keepalive,
-            receive_buffer: member.receive_buffer,
-            source,
-        };
+        let options = options(member, (connect_timeout, timeout), source);
         if let Some(path) = &member.socket {
             let refused = |cause| BackendError::ConnectSocket { path: path.clone(), cause };
             let connection = Connection::dial_socket(path, &options).map_err(refused)?;
@@ -246,6 +255,25 @@ impl Lease<'_> {
         Err(failure)
     }
 
+    /// Opens a connection to another proxy, through which the member is asked. Its name is looked up each time.
+    /// `way` tells such connections apart.
+    ///
+    /// # Errors
+    /// As [`Lease::dial`].
+    pub fn dial_remote(
+        &mut self,
+        remote: &Remote,
+        way: &[u8],
+        member: &Member,
+        timeout: Duration,
+        source: Option<IpAddr>,
+    ) -> Result<&mut Connection, BackendError> {
+        let resolve = |cause| BackendError::Resolve { host: remote.host.clone(), cause };
+        let addresses = Addresses::default().get(&remote.host, remote.port, None).map_err(resolve)?;
+        let connection = Self::dial_any(&addresses, &options(member, (member.connect_timeout.unwrap_or(timeout), timeout), source))?;
+        Ok(self.connection.insert(connection.by_way(way)))
+    }
+
     /// Has the connection, just dialled, carry its bytes through what `wrap` makes.
     ///
     /// # Errors
@@ -255,10 +283,7 @@ impl Lease<'_> {
         Ok(self.connection.insert(plain.wrapped(wrap).map_err(BackendError::Secure)?))
     }
 
-    fn dial_any(
-        addresses: &[std::net::SocketAddr],
-        options: &DialOptions,
-    ) -> Result<Connection, BackendError> {
+    fn dial_any(addresses: &[SocketAddr], options: &DialOptions) -> Result<Connection, BackendError> {
         let mut last = None;
         for &address in addresses {
             match Connection::dial(address, options) {
@@ -269,9 +294,29 @@ impl Lease<'_> {
         Err(last.unwrap_or(BackendError::Closed))
     }
 
+    /// Gives the connection back as it was taken: nobody asked anything.
+    pub fn put_back(mut self) {
+        self.clean = true;
+        self.untouched = true;
+    }
+
     /// Declares the exchange complete: the connection may carry another request. The only place that says so.
     pub fn finish(mut self) {
         self.clean = true;
+    }
+}
+
+fn options(
+    member: &Member,
+    (connect_timeout, timeout): (Duration, Duration),
+    source: Option<IpAddr>,
+) -> DialOptions {
+    DialOptions {
+        connect_timeout,
+        timeout,
+        tcp_keepalive: member.tcp_keepalive,
+        receive_buffer: member.receive_buffer,
+        source,
     }
 }
 
@@ -284,7 +329,9 @@ impl Drop for Lease<'_> {
         let mut places = self.pool.lock();
         places.taken = places.taken.saturating_sub(1);
         if let Some(mut connection) = kept {
-            connection.rest();
+            if !self.untouched {
+                connection.rest();
+            }
             places.idle.push(connection);
         }
         drop(places);
