@@ -270,7 +270,10 @@ impl Lease<'_> {
     ) -> Result<&mut Connection, BackendError> {
         let resolve = |cause| BackendError::Resolve { host: remote.host.clone(), cause };
         let addresses = Addresses::default().get(&remote.host, remote.port, None).map_err(resolve)?;
-        let connection = Self::dial_any(&addresses, &options(member, (member.connect_timeout.unwrap_or(timeout), timeout), source))?;
+        let connection = Self::dial_any(
+            &addresses,
+            &options(member, (member.connect_timeout.unwrap_or(timeout), timeout), source),
+        )?;
         Ok(self.connection.insert(connection.by_way(way)))
     }
 
