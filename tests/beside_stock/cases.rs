@@ -8,6 +8,8 @@ use crate::support::source_dir;
 /// One file: lines of the main server, then sites.
 pub struct Table {
     pub main: Vec<String>,
+    /// Files that lines name as `{FILES}/name`, by that name.
+    pub files: Vec<(String, Vec<String>)>,
     pub sites: Vec<Site>,
 }
 
@@ -59,10 +61,11 @@ pub struct Difference {
 }
 
 impl Table {
-    pub fn read(name: &str) -> Table {
-        let file = source_dir().join("tests/beside_stock").join(format!("{name}.cases"));
+    /// The table of this name in a folder of `tests`.
+    pub fn read(folder: &str, name: &str) -> Table {
+        let file = source_dir().join("tests").join(folder).join(format!("{name}.cases"));
         let text = fs::read_to_string(&file).expect("a table");
-        let mut table = Table { main: Vec::new(), sites: Vec::new() };
+        let mut table = Table { main: Vec::new(), files: Vec::new(), sites: Vec::new() };
         for (number, line) in text.lines().enumerate() {
             table.line(line.trim(), number + 1);
         }
@@ -73,6 +76,9 @@ impl Table {
         if line.is_empty() || line.starts_with("# ") {
         } else if line == "=== main" {
             assert!(self.sites.is_empty(), "line {number}: the main server comes first");
+        } else if let Some(name) = line.strip_prefix("=== file ") {
+            assert!(self.sites.is_empty(), "line {number}: files come before the sites");
+            self.files.push((name.to_string(), Vec::new()));
         } else if let Some(name) = line.strip_prefix("=== ") {
             let is_host = name.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ');
             assert!(is_host, "line {number}: the name of a site becomes the name of its host");
@@ -82,9 +88,10 @@ impl Table {
             let case = Case { name: name.to_string(), line: number, steps: Vec::new(), differs: None };
             self.sites.last_mut().expect("a site").cases.push(case);
         } else {
-            match self.sites.last_mut() {
-                None => self.main.push(line.to_string()),
-                Some(site) => site.line(line, number),
+            match (self.sites.last_mut(), self.files.last_mut()) {
+                (Some(site), _) => site.line(line, number),
+                (None, Some((_, lines))) => lines.push(line.to_string()),
+                (None, None) => self.main.push(line.to_string()),
             }
         }
     }
