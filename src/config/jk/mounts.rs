@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn slashes_then_length_then_source_then_order_decide() {
-        let mounts = mounts(&["/a/*=1", "/a/*.jsp=3", "/a/b/*.jsp=4", "/*.do=8", "/t/b=1", "/t/*=2", "f/t/?=3"]);
+        let mounts =
+            mounts(&["/a/*=1", "/a/*.jsp=3", "/a/b/*.jsp=4", "/*.do=8", "/t/b=1", "/t/*=2", "f/t/?=3"]);
         for (path, line) in [
             ("/a/b/c/x.jsp", Some(3)),
             ("/a/x.do", Some(1)),
@@ -120,7 +121,8 @@ mod tests {
 
     #[test]
     fn an_exclusion_counts_for_its_worker_and_leaves_no_second_choice() {
-        let mounts = mounts(&["/a/*=1", "/a/*.jsp=3", "!/a/static/*=1", "!/a/all/*=*", "-!/a/on/*=1", "-/off=1"]);
+        let mounts =
+            mounts(&["/a/*=1", "/a/*.jsp=3", "!/a/static/*=1", "!/a/all/*=*", "-!/a/on/*=1", "-/off=1"]);
         for (path, line) in [
             ("/a/static/x", None),
             ("/a/static/x.jsp", Some(2)),
