@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mod_jk's place in the life of a request, and what of httpd only its dialect needs. */
 #include "margay.h"
+#include "apr_lib.h"
 
 static int is_ours(void)
 {

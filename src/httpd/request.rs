@@ -78,6 +78,11 @@ impl<'r> HttpdRequest<'r> {
         }
     }
 
+    /// The request as httpd knows it.
+    pub fn view(&self) -> Request<'r> {
+        self.view
+    }
+
     fn raw(&self) -> &ffi::request_rec {
         // SAFETY: see `new`.
         unsafe { &*self.raw }

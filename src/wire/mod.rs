@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ajp;
+pub mod as_sent;
 pub mod cookie;
 pub mod http1;
 pub mod token;

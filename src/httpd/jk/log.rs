@@ -15,6 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::request_log::Format;
 use super::stamp::Stamp;
+use once_cell::sync::OnceCell;
+
 use crate::config::jk::plan::{JkLog, JkLogLevel, JkPlan};
 use crate::config::plan::SiteId;
 use crate::httpd::{ffi, log};
@@ -44,6 +46,21 @@ pub(super) struct SiteLog {
     level: JkLogLevel,
     stamp: Stamp,
     pub format: Option<Format>,
+}
+
+/// Those of this child.
+static HERE: OnceCell<Arc<JkLogs>> = OnceCell::new();
+
+/// Makes the logs in force those of this child; from now on a look at them takes no lock.
+pub(in crate::httpd) fn settle() {
+    if let Some(logs) = in_force() {
+        let _ = HERE.set(logs);
+    }
+}
+
+/// The logs of this child.
+pub(super) fn of_child() -> Option<&'static JkLogs> {
+    HERE.get().map(|logs| &**logs)
 }
 
 /// The logs in force.
@@ -97,14 +114,18 @@ unsafe fn open_one(name: &str, is_default: bool, pool: *mut ffi::apr_pool_t) -> 
     // SAFETY: the caller vouches for the pool.
     let opened = match name.strip_prefix('|') {
         Some(program) => unsafe { open_program(program.trim_start(), pool) },
-        None => open_file(unsafe { &super::files::below_root(pool, name) }),
+        None => {
+            let path = unsafe { super::files::below_root(pool, name) };
+            open_file(&path)
+        }
     };
     match opened {
         Ok(file) => Some(Arc::new(file)),
         Err(error) => {
             let level = if is_default { log::NOTICE } else { log::ERROR };
             let said = if is_default { "no JkLogFile is set, and the default " } else { "JkLogFile " };
-            let text = format!("MGY4002: {said}{name} cannot be opened: {error}; its lines go to the error log");
+            let text =
+                format!("MGY4002: {said}{name} cannot be opened: {error}; its lines go to the error log");
             log::server(level, &text);
             None
         }
@@ -127,6 +148,10 @@ unsafe fn open_program(program: &str, pool: *mut ffi::apr_pool_t) -> std::io::Re
 }
 
 impl SiteLog {
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     pub fn is_enabled(&self, level: JkLogLevel) -> bool {
         level >= self.level
     }
@@ -194,12 +219,7 @@ mod tests {
     use super::*;
 
     fn to(file: &Path, level: JkLogLevel) -> SiteLog {
-        SiteLog {
-            file: Some(Arc::new(open_file(file).unwrap())),
-            level,
-            stamp: Stamp::new(""),
-            format: None,
-        }
+        SiteLog { file: Some(Arc::new(open_file(file).unwrap())), level, stamp: Stamp::new(""), format: None }
     }
 
     #[test]

@@ -74,8 +74,9 @@ impl Mounts {
 pub(in crate::httpd) fn watch(plan: &'static JkPlan, stamps: &Stamps) {
     if plan.is_used {
         let all = plan.sites.iter().chain([&plan.bare]);
-        let _ = WATCHED
-            .set(all.map(|site| site.mount_file.as_ref().and_then(|file| Watched::new(file, stamps))).collect());
+        let _ = WATCHED.set(
+            all.map(|site| site.mount_file.as_ref().and_then(|file| Watched::new(file, stamps))).collect(),
+        );
     }
 }
 
@@ -143,7 +144,8 @@ impl Watched {
     fn missing(&self, site: SiteId, state: &mut State, error: &std::io::Error) {
         if !state.is_missing {
             state.is_missing = true;
-            let text = format!("JkMountFile {} cannot be read: {error}; its rules stay as they were", self.path);
+            let text =
+                format!("JkMountFile {} cannot be read: {error}; its rules stay as they were", self.path);
             say(site, JkLogLevel::Error, "MGY4012", &text);
         }
     }
@@ -166,9 +168,8 @@ impl Watched {
 
 /// Says it in the log of the server, and what is wrong in httpd's too.
 fn say(site: SiteId, level: JkLogLevel, id: &'static str, text: &str) {
-    let logs = log::in_force();
-    let written =
-        logs.as_ref().and_then(|logs| logs.site(site)).is_some_and(|log| log.write(level, id, text, None));
+    let log = log::of_child().and_then(|logs| logs.site(site));
+    let written = log.is_some_and(|log| log.write(level, id, text, None));
     if !written || level >= JkLogLevel::Error {
         let number = if level >= JkLogLevel::Error { error_log::ERROR } else { error_log::NOTICE };
         error_log::main_server(number, &format!("{id}: {text}"));

@@ -4,6 +4,8 @@
 use std::ffi::CStr;
 use std::io::Write;
 
+use super::site::Here;
+use super::{log, state};
 use crate::httpd::{ffi, pool};
 
 /// A format, taken apart.
@@ -52,13 +54,28 @@ impl Format {
     ///
     /// # Safety
     /// `r` is a live request that no other thread touches.
-    pub unsafe fn write(&self, r: *mut ffi::request_rec, out: &mut Vec<u8>) {
+    unsafe fn write(&self, r: *mut ffi::request_rec, out: &mut Vec<u8>) {
         for piece in &self.0 {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
                 // SAFETY: the caller vouches for `r`.
                 Piece::Item(letter) => unsafe { item(r, *letter, out) },
             }
+        }
+    }
+}
+
+/// Writes the line of a request that is over, if its server wants one and a worker was found for it.
+///
+/// # Safety
+/// `r` is a live request that no other thread touches.
+pub(super) unsafe fn log(r: *mut ffi::request_rec) {
+    // SAFETY: the caller vouches for `r`.
+    unsafe {
+        let Some(here) = Here::of(r) else { return };
+        let Some(log) = log::of_child().and_then(|logs| logs.site(here.id)) else { return };
+        if let Some(format) = log.format.as_ref().filter(|_| state::worker_noted(r).is_some()) {
+            log.write_request(|line| format.write(r, line));
         }
     }
 }

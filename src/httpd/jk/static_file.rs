@@ -6,7 +6,7 @@
 pub(super) enum Alias<'a> {
     /// Nothing: it names no context.
     None,
-    /// Nobody may see it: WEB-INF and META-INF.
+    /// Nobody may see it: WEB-INF and META-INF, and what leads out of the folder.
     Hidden,
     /// A file of this context, if the directory is there; else it may be an archive.
     Context { name: &'a [u8], is_archive: bool },
@@ -18,8 +18,13 @@ pub(super) fn alias(path: &[u8]) -> Alias<'_> {
     let mut segments = rest.split(|byte| *byte == b'/');
     let name = segments.next().unwrap_or_default();
     let child = segments.next();
-    if child.is_some_and(|child| [&b"WEB-INF"[..], b"META-INF"].iter().any(|hidden| child.eq_ignore_ascii_case(hidden)))
-    {
+    // `%2F..%2F` becomes this where AllowEncodedSlashes is On.
+    if rest.split(|byte| *byte == b'/').any(|segment| segment == b"..") {
+        return Alias::Hidden;
+    }
+    if child.is_some_and(|child| {
+        [&b"WEB-INF"[..], b"META-INF"].iter().any(|hidden| child.eq_ignore_ascii_case(hidden))
+    }) {
         return Alias::Hidden;
     }
     let is_archive = name.len() > b".war".len() && name[name.len() - 4..].eq_ignore_ascii_case(b".war");
@@ -60,6 +65,7 @@ mod tests {
             ("/ctx/a/b.txt", context(b"ctx", false)),
             ("/ctx/Web-Inf/web.xml", Alias::Hidden),
             ("/ctx/META-INF", Alias::Hidden),
+            ("/ctx/../../etc/passwd", Alias::Hidden),
             ("/ctx/a/WEB-INF", context(b"ctx", false)),
             ("/shop.WAR", context(b"shop.WAR", true)),
             ("/.war", context(b".war", false)),
