@@ -4,7 +4,9 @@
 
 pub mod ajp;
 pub mod as_sent;
+pub mod cluster;
 pub mod cookie;
 pub mod http1;
+pub mod stream;
 pub mod token;
 pub mod uri;
