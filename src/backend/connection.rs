@@ -38,6 +38,8 @@ pub struct Connection {
     line: Line,
     timeout: Duration,
     last_used: Instant,
+    /// When a CPing was answered while idle, or as `last_used`.
+    last_checked: Instant,
     /// False until the connection has gone back to its pool once.
     reused: bool,
     /// Room for the arrival time that the kernel adds to received data.
@@ -123,6 +125,7 @@ impl Connection {
             line: Line::Plain(socket),
             timeout: Duration::ZERO,
             last_used: Instant::now(),
+            last_checked: Instant::now(),
             reused: false,
             ancillary: cmsg_space!(TimeSpec),
         };
@@ -181,6 +184,16 @@ impl Connection {
         now.saturating_duration_since(self.last_used)
     }
 
+    /// How long since anybody heard of the member here.
+    pub fn unchecked_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last_checked)
+    }
+
+    /// Notes that the member was heard of while the connection was idle.
+    pub(super) fn note_check(&mut self) {
+        self.last_checked = Instant::now();
+    }
+
     /// Is the connection open with nothing to read? An idle connection that is readable was closed by the member, or
     /// holds bytes that answer no request. `always` looks even at one that was in use a moment ago.
     pub fn is_quiet(&self, now: Instant, always: bool) -> bool {
@@ -202,6 +215,7 @@ impl Connection {
             transport.rest();
         }
         self.last_used = Instant::now();
+        self.last_checked = self.last_used;
         self.reused = true;
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::attempt::{Answered, Attempt, Buffers, Failure, Stage};
+use super::attempt::{Answered, Attempt, Buffers, Failure, Stage, first_bytes};
 use super::exchange::{Exchange, Level, ResponseLine};
 use super::http_body::BodyFraming;
 use super::http_head::{self, Manner, client_header};
@@ -306,7 +306,7 @@ impl Talk<'_> {
 
     fn hear(&mut self, connection: &mut Connection) -> Result<(), Failure> {
         if !self.heard {
-            self.attempt.first_bytes(connection, self.receiver, self.asked, self.reused)?;
+            first_bytes(connection, self.receiver, self.asked, self.reused)?;
             self.heard = true;
             return Ok(());
         }
