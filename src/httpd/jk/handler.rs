@@ -11,7 +11,7 @@ use super::exchange::{JkRequest, say};
 use super::site::{Here, is_kept_away, variable};
 use super::state::{self, Mapped};
 use super::translate::{self, Mapping};
-use super::{notes, status, uri, watchdog};
+use super::{notes, status, uri};
 use crate::config::jk::plan::{JkTarget, RuleExtensions};
 use crate::config::jk::{NamedWorker, read_worker};
 use crate::config::origin::Origin;
@@ -74,7 +74,6 @@ pub(super) unsafe fn handle(r: *mut ffi::request_rec) -> c_int {
         };
         notes::note(r, c"JK_WORKER_TYPE", target.type_name());
         let start = Instant::now();
-        watchdog::look_after(child, &here);
         let answer = match target {
             JkTarget::Status(id) => status::answer(r, child, &here, id),
             JkTarget::Ajp(_) | JkTarget::Balancer(_) => forward(r, child, &here, &mapped, target),
