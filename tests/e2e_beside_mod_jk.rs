@@ -13,11 +13,32 @@ mod judge;
 #[path = "beside_stock/stage.rs"]
 mod stage;
 
+use cases::Table;
+use judge::judge;
+use stage::Stage;
 use support::httpd::Front;
 
+/// Fails with every case of a table in which the fronts disagree without a reason, or agree in spite of one.
+/// `MARGAY_SHOW` in the environment prints what mod_jk did.
 #[track_caller]
 fn assert_alike(name: &str) {
-    judge::assert_alike("beside_mod_jk", name, Front::ModJk);
+    let table = Table::read_in("beside_mod_jk", name);
+    let stage = Stage::start_beside(Front::ModJk, name, &table);
+    let shows = std::env::var_os("MARGAY_SHOW").is_some();
+    let mut wrong = Vec::new();
+    for site in &table.sites {
+        for case in &site.cases {
+            let (stock, margay) = stage.play(site, case);
+            if shows {
+                eprintln!("[{} / {}]\n    {}", site.name, case.name, stock.join("\n    "));
+            }
+            if let Some(complaint) = judge(case, &stock, &margay) {
+                wrong.push(format!("[{} / {}] line {}: {complaint}", site.name, case.name, case.line));
+            }
+        }
+    }
+    stage.assert_no_crash();
+    assert!(wrong.is_empty(), "{name}.cases: {} cases are wrong\n\n{}", wrong.len(), wrong.join("\n\n"));
 }
 
 #[test]

@@ -13,11 +13,26 @@ mod judge;
 #[path = "beside_stock/stage.rs"]
 mod stage;
 
-use support::httpd::Front;
+use cases::Table;
+use judge::judge;
+use stage::Stage;
 
+/// Fails with every case of a table in which the fronts disagree without a reason, or agree in spite of one.
 #[track_caller]
 fn assert_alike(name: &str) {
-    judge::assert_alike("beside_stock", name, Front::Stock);
+    let table = Table::read(name);
+    let stage = Stage::start(name, &table);
+    let mut wrong = Vec::new();
+    for site in &table.sites {
+        for case in &site.cases {
+            let (stock, margay) = stage.play(site, case);
+            if let Some(complaint) = judge(case, &stock, &margay) {
+                wrong.push(format!("[{} / {}] line {}: {complaint}", site.name, case.name, case.line));
+            }
+        }
+    }
+    stage.assert_no_crash();
+    assert!(wrong.is_empty(), "{name}.cases: {} cases are wrong\n\n{}", wrong.len(), wrong.join("\n\n"));
 }
 
 #[test]

@@ -42,6 +42,7 @@ pub struct Connection {
     last_checked: Instant,
     /// False until the connection has gone back to its pool once.
     reused: bool,
+    source_port: Option<u16>,
     /// Room for the arrival time that the kernel adds to received data.
     ancillary: Vec<u8>,
 }
@@ -121,12 +122,16 @@ impl Connection {
     fn opened(socket: OwnedFd, options: &DialOptions) -> io::Result<Connection> {
         // Without arrival times the connection works all the same, so a refusal is no error.
         let _ = socket::setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
+        let source_port = socket::getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok().and_then(|own| {
+            own.as_sockaddr_in().map(|v4| v4.port()).or_else(|| own.as_sockaddr_in6().map(|v6| v6.port()))
+        });
         let mut connection = Connection {
             line: Line::Plain(socket),
             timeout: Duration::ZERO,
             last_used: Instant::now(),
             last_checked: Instant::now(),
             reused: false,
+            source_port,
             ancillary: cmsg_space!(TimeSpec),
         };
         connection.limit(options.timeout)?;
@@ -178,6 +183,11 @@ impl Connection {
     /// Has this connection carried a request before?
     pub fn is_reused(&self) -> bool {
         self.reused
+    }
+
+    /// The port at this end; `None` for a UNIX socket.
+    pub fn source_port(&self) -> Option<u16> {
+        self.source_port
     }
 
     pub fn idle_for(&self, now: Instant) -> Duration {

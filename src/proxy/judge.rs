@@ -8,7 +8,7 @@ use crate::balance::retry::{Body, Phase, Repeat, Verdict};
 use crate::balance::transition::Event;
 use crate::config::plan::{Balancer, Member, Scheme};
 use crate::wire::ajp::EncodeError;
-use crate::wire::http1;
+use crate::wire::http1::{self, DecodeError};
 
 /// What to do after a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,23 @@ pub(super) struct Case<'a> {
     pub idempotent: bool,
     /// All that was sent of the body can be sent again.
     pub body_at_hand: bool,
+}
+
+/// What the page of an error says about a failure, where it says more than usual.
+pub(super) fn explanation(failure: &Failure) -> Option<&'static str> {
+    let Failure::Backend { error, stage } = failure else { return None };
+    match error {
+        BackendError::NoContinue => Some("Timeout on 100-Continue"),
+        _ if matches!(stage, Stage::NotSent | Stage::StaleNotSent | Stage::Passed) => None,
+        BackendError::Closed | BackendError::Timeout => Some("Error reading from remote server"),
+        BackendError::MalformedHttp(error) => match error {
+            DecodeError::StatusLine => Some("Corrupt status line returned by remote server"),
+            DecodeError::TooManyInterim { .. } => Some("Too many (10) interim responses from origin server"),
+            DecodeError::UnwantedSwitch => Some("Unexpected Upgrade"),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 impl Case<'_> {

@@ -4,9 +4,11 @@
 
 pub mod ajp;
 pub mod as_sent;
+#[cfg(feature = "agent")]
 pub mod cluster;
 pub mod cookie;
 pub mod http1;
+#[cfg(feature = "agent")]
 pub mod stream;
 pub mod token;
 pub mod uri;

@@ -53,8 +53,12 @@ pub struct Stage {
 }
 
 impl Stage {
+    pub fn start(name: &str, table: &Table) -> Stage {
+        Stage::start_beside(Front::Stock, name, table)
+    }
+
     /// `stock` is what Margay is compared with.
-    pub fn start(name: &str, table: &Table, stock: Front) -> Stage {
+    pub fn start_beside(stock: Front, name: &str, table: &Table) -> Stage {
         let seen = Seen::default();
         let peers: Vec<Peer> = MEMBERS.iter().map(|name| member(name, seen.clone())).collect();
         let start = |front| {
@@ -135,9 +139,11 @@ impl Stage {
         match step {
             Step::Request { request, times } => {
                 let Request { method, .. } = request;
-                (vec![fill(&request.bytes(&host)); *times], vec![method])
+                let (head, body) = request.parts(&host);
+                (vec![fill(&[head, body].concat()); *times], vec![method])
             }
             Step::Raw { bytes, responses } => (vec![fill(bytes)], vec!["GET"; *responses]),
+            Step::Tunnel(bytes) => (vec![bytes.clone()], Vec::new()),
         }
     }
 

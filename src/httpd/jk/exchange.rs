@@ -41,13 +41,11 @@ fn replaced<'a>(variable: Option<&'a [u8]>, own: Option<&'a [u8]>) -> Option<&'a
     }
 }
 
-/// A value that only a variable with something in it replaces.
-fn not_empty(variable: Option<&[u8]>) -> Option<&[u8]> {
-    variable.filter(|value| !value.is_empty())
-}
-
-fn number(text: &[u8]) -> Option<u16> {
-    std::str::from_utf8(text).ok()?.trim().parse().ok()
+/// A port; what begins with no digit is 0.
+fn number(text: &[u8]) -> u16 {
+    let text = text.trim_ascii_start();
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&text[..digits]).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 impl<'r> JkRequest<'r> {
@@ -70,17 +68,13 @@ impl<'r> JkRequest<'r> {
                 view.remote_addr = pool::bytes(connection.client_ip);
                 view.remote_port = connection.client_addr.as_ref().map_or(0, |address| address.port);
             }
-            if options.forward_local_address {
-                view.remote_addr = view.local_addr;
-                view.remote_port = 0;
-            }
             view.remote_addr = replaced(of(&names.remote_addr), Some(view.remote_addr)).unwrap_or_default();
             view.remote_host = replaced(of(&names.remote_host), view.remote_host);
             view.user = replaced(of(&names.remote_user), view.user);
             view.auth_type = replaced(of(&names.auth_type), view.auth_type);
-            view.local_addr = not_empty(of(&names.local_addr)).unwrap_or(view.local_addr);
-            view.server_name = not_empty(of(&names.local_name)).unwrap_or(view.server_name);
-            view.server_port = of(&names.local_port).and_then(number).unwrap_or(view.server_port);
+            view.local_addr = of(&names.local_addr).unwrap_or(view.local_addr);
+            view.server_name = of(&names.local_name).unwrap_or(view.server_name);
+            view.server_port = of(&names.local_port).map_or(view.server_port, number);
             let remote_port = match of(&names.remote_port) {
                 Some(text) => text,
                 None => digits(raw, view.remote_port),
@@ -162,8 +156,8 @@ impl Exchange for JkRequest<'_> {
         self.inner.response_header(name, value);
     }
 
-    fn error_reason(&mut self, status: u16, reason: &[u8]) {
-        self.inner.error_reason(status, reason);
+    fn error_reason(&mut self, _status: u16, _reason: &[u8]) {
+        // The server's own page has the server's own words.
     }
 
     fn error_header(&mut self, name: &[u8], value: &[u8]) {
@@ -281,8 +275,6 @@ mod tests {
         assert_eq!(replaced(Some(b""), Some(b"own")), None);
         assert_eq!(replaced(Some(b"x"), Some(b"own")), Some(&b"x"[..]));
         assert_eq!(replaced(None, Some(b"own")), Some(&b"own"[..]));
-        assert_eq!(not_empty(Some(b"")), None);
-        assert_eq!(number(b" 8443 "), Some(8443));
-        assert_eq!(number(b"x"), None);
+        assert_eq!([number(b" 8443 "), number(b"x"), number(b""), number(b"99999")], [8443, 0, 0, 0]);
     }
 }
