@@ -78,7 +78,7 @@ mod httpd {
             .header("c-shim/bindings.h")
             .clang_args(flags)
             .allowlist_function(
-                "margay_(expression|log|out|outgoing|interim|tunnel|client|body|brigade|content|trace|is|ssl|answer|keeps)_?.*|ap_get_module_config|ap_set_module_config|\
+                "margay_(expression|log|out|outgoing|interim|tunnel|client|body|brigade|content|dialect|trace|is|ssl|answer|keeps)_?.*|ap_get_module_config|ap_set_module_config|\
                  ap_get_server_name|ap_get_server_port|ap_construct_url|ap_get_remote_host|ap_state_query|ap_mpm_query|ap_find_linked_module|\
                  ap_get_server_description|ap_get_server_built|ap_rwrite|ap_runtime_dir_relative|\
                  ap_regcomp|ap_regexec_len|ap_regfree|apr_palloc|apr_pool_cleanup_register|apr_pool_cleanup_null|apr_table_(get|set|setn|add|addn|unset|make|clear)|\
@@ -100,16 +100,19 @@ mod httpd {
         bindings.write_to_file(out_file("bindings.rs")).expect("the output folder is writable");
     }
 
-    /// The names in `directives.def`, so that a test can compare them with the catalogue.
+    /// The names and dialects in `directives.def`, by id.
     fn list_directives() {
         let text = fs::read_to_string("c-shim/directives.def").expect("c-shim/directives.def is there");
-        let names: Vec<&str> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("DIRECTIVE("))
-            .filter_map(|rest| rest.split(',').next())
-            .collect();
-        fs::write(out_file("directives.rs"), format!("pub const NAMES: &[&str] = &{names:?};\n"))
-            .expect("the output folder is writable");
+        let lines = text.lines().filter_map(|line| line.strip_prefix("DIRECTIVE("));
+        let (names, dialects): (Vec<&str>, Vec<&str>) = lines
+            .filter_map(|rest| {
+                let mut words = rest.split(',').map(str::trim);
+                Some((words.next()?, words.next()?))
+            })
+            .unzip();
+        let lists =
+            format!("pub const NAMES: &[&str] = &{names:?};\npub const DIALECTS: &[&str] = &{dialects:?};\n");
+        fs::write(out_file("directives.rs"), lists).expect("the output folder is writable");
     }
 
     fn link_arguments() {

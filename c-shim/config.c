@@ -43,8 +43,11 @@ static apr_array_header_t *sections_of(const server_rec *server, apr_pool_t *poo
     return sections;
 }
 
-static const char *directive(cmd_parms *cmd, void *dir, const char *args)
+/* The directives of a dialect belong to the record that stands in for its module; the values are ours. */
+static const char *directive(cmd_parms *cmd, void *unused, const char *args)
 {
+    void *const dir = ap_set_config_vectors(cmd->server, cmd->context, cmd->path, &margay_module, cmd->pool);
+
     return margay_on_directive(cmd, dir, (unsigned)(apr_uintptr_t)cmd->info, args);
 }
 
@@ -63,7 +66,7 @@ static const char *proxy_container(cmd_parms *cmd, void *outer, const char *args
     char *pattern;
     void *dir;
 
-    if (margay_is_loaded("mod_proxy.c")) {
+    if (margay_dialect_owner(MARGAY_DIALECT_PROXY) != MARGAY_OWNER_US) {
         /* mod_proxy walks through the section; a second walk would end in an error of its own. */
         return margay_on_proxy_section(cmd, NULL, args, is_expression);
     }
@@ -204,7 +207,8 @@ int margay_map_to_storage(request_rec *r)
 {
     ap_conf_vector_t *merged;
 
-    if (!r->proxyreq || !r->filename || strncmp(r->filename, "proxy:", 6)) {
+    if (!r->proxyreq || !r->filename || strncmp(r->filename, "proxy:", 6)
+        || !margay_dialect_is_ours(MARGAY_DIALECT_PROXY)) {
         return DECLINED;
     }
     merged = r->server->lookup_defaults;
@@ -221,16 +225,41 @@ int margay_map_to_storage(request_rec *r)
 #define SERVER RSRC_CONF
 #define ANYWHERE (RSRC_CONF | ACCESS_CONF)
 
-#define DIRECTIVE(name, where, help) id_##name,
+#define DIRECTIVE(name, dialect, where, help) id_##name,
 enum {
 #include "directives.def"
 };
 #undef DIRECTIVE
 
-#define DIRECTIVE(name, where, help) AP_INIT_RAW_ARGS(#name, directive, (void *)(apr_uintptr_t)id_##name, where, help),
-const command_rec margay_commands[] = {
+/* A table for each dialect: the lines of its own, and nothing of the others'. */
+#define DIRECTIVE(name, dialect, where, help) OF_##dialect(name, where, help)
+#define ENTRY(name, where, help) AP_INIT_RAW_ARGS(#name, directive, (void *)(apr_uintptr_t)id_##name, where, help),
+#define NOTHING(name, where, help)
+
+#define OF_own ENTRY
+#define OF_proxy NOTHING
+#define OF_jk NOTHING
+const command_rec margay_own_commands[] = {
+#include "directives.def"
+    { NULL }
+};
+
+#undef OF_own
+#undef OF_proxy
+#define OF_own NOTHING
+#define OF_proxy ENTRY
+const command_rec margay_proxy_commands[] = {
     AP_INIT_RAW_ARGS("<Proxy", proxy_container, NULL, RSRC_CONF, "url [key=value ...]: settings and access rules of a back end"),
     AP_INIT_RAW_ARGS("<ProxyMatch", proxy_container, (void *)1, RSRC_CONF, "regex: access rules of back ends whose URL matches"),
+#include "directives.def"
+    { NULL }
+};
+
+#undef OF_proxy
+#undef OF_jk
+#define OF_proxy NOTHING
+#define OF_jk ENTRY
+const command_rec margay_jk_commands[] = {
 #include "directives.def"
     { NULL }
 };

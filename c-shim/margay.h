@@ -27,8 +27,11 @@ extern module AP_MODULE_DECLARE_DATA margay_module;
 
 /* ---- Within the shim -------------------------------------------------------------------------------------------- */
 
-/* standin.c: links the records that stand in for mod_proxy and its companions; called by register_hooks. */
+/* standin.c: links the records that stand in for the modules whose dialects are ours in this pass, with the directives;
+ * called by register_hooks. */
 void margay_stand_in(apr_pool_t *pool);
+/* config.c: the directives of each dialect. */
+extern const command_rec margay_own_commands[], margay_proxy_commands[], margay_jk_commands[];
 /* outgoing.c: tells the modules that want to know of a <Proxy> section; OK, or what refuses the configuration. */
 int margay_announce_section(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *server,
                             ap_conf_vector_t *section);
@@ -167,5 +170,19 @@ int margay_expression_true(const void *expression, int status, const margay_head
 /* standin.c */
 /* True if a module of this name (mod_proxy.c) is loaded that is not ours. */
 int margay_is_loaded(const char *module_name);
+/* The languages of other modules that we speak; the names of directives.def in capitals. */
+#define MARGAY_DIALECT_PROXY 0
+#define MARGAY_DIALECT_JK 1
+#define MARGAY_DIALECTS 2
+/* Its directives are registered by us alone. */
+#define MARGAY_OWNER_US 0
+/* The real module was loaded before us: we have registered nothing and stay out of its way. */
+#define MARGAY_OWNER_THEM 1
+/* The real module was loaded after us: both would carry out each line. */
+#define MARGAY_OWNER_BOTH 2
+/* Looks through all modules. */
+int margay_dialect_owner(int dialect);
+/* 1 unless the owner is THEM. */
+int margay_dialect_is_ours(int dialect);
 
 #endif

@@ -2,7 +2,7 @@
 /* The module record and its hooks. */
 #include "margay.h"
 
-extern const command_rec margay_commands[];
+extern const command_rec margay_own_commands[];
 int margay_map_to_storage(request_rec *r);
 
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *server)
@@ -49,7 +49,7 @@ module AP_MODULE_DECLARE_DATA margay_module = {
     margay_on_merge_dir,
     margay_on_create_server,
     margay_on_merge_server,
-    margay_commands,
+    margay_own_commands,
     register_hooks,
 #if defined(AP_MODULE_FLAG_NONE)
     AP_MODULE_FLAG_NONE

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Standing in for mod_proxy and its companions where other parts of a configuration ask for them by name: <IfModule>,
- * LogLevel, Mutex, and mod_rewrite's [P].
+/* Standing in for the modules whose dialects we speak, where other parts of a configuration ask for them by name:
+ * <IfModule>, LogLevel, Mutex, and mod_rewrite's [P].
  *
- * Empty records with their names are linked behind ours, and mod_so's look-up of symbols is wrapped, so that proxy_module
- * is found too. A symbol of that name must never be exported: it would take the place of mod_proxy's own.
+ * A dialect whose real module was loaded before us is that module's: neither its directives nor its names are
+ * registered. Which modules are loaded, and in which order, may change at each reading of the configuration, so it is
+ * decided anew each time.
+ *
+ * Records with their names are linked behind ours, empty but for the directives of the dialect in the first, and mod_so's
+ * look-up of symbols is wrapped, so that proxy_module is found too. A symbol of that name must never be exported: it would
+ * take the place of mod_proxy's own.
  */
 #include "margay.h"
 #include "apr_optional.h"
@@ -26,6 +31,7 @@ static module records[] = {
     STAND_IN("mod_lbmethod_byrequests.c"),
     STAND_IN("mod_lbmethod_bytraffic.c"),
     STAND_IN("mod_lbmethod_bybusyness.c"),
+    STAND_IN("mod_jk.c"),
 };
 
 static const char *const symbols[] = {
@@ -37,9 +43,23 @@ static const char *const symbols[] = {
     "lbmethod_byrequests_module",
     "lbmethod_bytraffic_module",
     "lbmethod_bybusyness_module",
+    "jk_module",
 };
 
 #define COUNT ((int)(sizeof(records) / sizeof(records[0])))
+
+/* By MARGAY_DIALECT_…. The first record of each has the directives; its name is that of the real module. */
+static struct {
+    const char *real;
+    /* The first record has it where names are switched off. */
+    const char *plain;
+    const command_rec *commands;
+    int first, end;
+    int is_ours;
+} dialects[] = {
+    { "mod_proxy.c", "mod_margay_proxy.c", margay_proxy_commands, PROXY, COUNT - 1, 0 },
+    { "mod_jk.c", "mod_margay_jk.c", margay_jk_commands, COUNT - 1, COUNT, 0 },
+};
 
 /* mod_so's own look-up; set anew in each pass, because httpd forgets optional functions between passes. */
 static APR_OPTIONAL_FN_TYPE(ap_find_loaded_module_symbol) *look_up_before;
@@ -85,29 +105,66 @@ static int register_mutexes(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *pte
     return OK;
 }
 
-void margay_stand_in(apr_pool_t *pool)
+/* False if httpd has no room for more modules; the names that are missing are as if we had not come. */
+static int link_record(int i, apr_pool_t *pool)
 {
+    return !ap_add_module(&records[i], pool, symbols[i]);
+}
+
+/* Links what stands for a dialect: with_names all its records, else only the directives, under a name nobody asks for. */
+static void link_dialect(int dialect, int with_names, apr_pool_t *pool)
+{
+    const int first = dialects[dialect].first;
     int i;
 
-    /* A real one that is there already is told about as soon as a line of ours is read. */
-    for (i = 0; i < COUNT; ++i) {
-        if (ap_find_linked_module(records[i].name)) {
+    records[first].name = with_names ? dialects[dialect].real : dialects[dialect].plain;
+    records[first].cmds = dialects[dialect].commands;
+    if (!link_record(first, pool) || !with_names) {
+        return;
+    }
+    for (i = first + 1; i < dialects[dialect].end; ++i) {
+        if (!ap_find_linked_module(records[i].name) && !link_record(i, pool)) {
             return;
         }
     }
-    apr_pool_cleanup_register(pool, NULL, unlink_records, apr_pool_cleanup_null);
-    if (ap_exists_config_define("MARGAY_NO_COMPAT")) {
-        return;
+}
+
+void margay_stand_in(apr_pool_t *pool)
+{
+    const int with_names = !ap_exists_config_define("MARGAY_NO_COMPAT");
+    int i;
+
+    for (i = 0; i < MARGAY_DIALECTS; ++i) {
+        dialects[i].is_ours = !ap_find_linked_module(dialects[i].real);
     }
-    for (i = 0; i < COUNT; ++i) {
-        if (ap_add_module(&records[i], pool, symbols[i])) {
-            /* httpd has no room for more modules; the names that are missing are as if we had not come. */
-            break;
+    apr_pool_cleanup_register(pool, NULL, unlink_records, apr_pool_cleanup_null);
+    for (i = 0; i < MARGAY_DIALECTS; ++i) {
+        /* A dialect without a directive is not spoken. */
+        if (dialects[i].is_ours && dialects[i].commands->name) {
+            link_dialect(i, with_names, pool);
         }
+    }
+    if (!with_names) {
+        return;
     }
     look_up_before = APR_RETRIEVE_OPTIONAL_FN(ap_find_loaded_module_symbol);
     apr_dynamic_fn_register("ap_find_loaded_module_symbol", (apr_opt_fn_t *)look_up);
-    ap_hook_pre_config(register_mutexes, NULL, NULL, APR_HOOK_MIDDLE);
+    if (dialects[MARGAY_DIALECT_PROXY].is_ours) {
+        ap_hook_pre_config(register_mutexes, NULL, NULL, APR_HOOK_MIDDLE);
+    }
+}
+
+int margay_dialect_is_ours(int dialect)
+{
+    return dialects[dialect].is_ours;
+}
+
+int margay_dialect_owner(int dialect)
+{
+    if (!dialects[dialect].is_ours) {
+        return MARGAY_OWNER_THEM;
+    }
+    return margay_is_loaded(dialects[dialect].real) ? MARGAY_OWNER_BOTH : MARGAY_OWNER_US;
 }
 
 int margay_is_loaded(const char *module_name)

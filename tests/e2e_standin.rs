@@ -165,14 +165,3 @@ fn modules_that_list_others_can_look_at_the_names() {
     }
     httpd.assert_no_crash();
 }
-
-#[test]
-fn the_real_module_is_refused_before_and_after_ours() {
-    let rule = "ProxyPass /a/ ajp://127.0.0.1:1/";
-    let before = margay("real-before").module("proxy").line(rule).check();
-    let after = margay("real-after").line(load_line("proxy")).line(rule).check();
-    let no_rule = margay("real-alone").line(load_line("proxy")).check();
-    for verdict in [before, after, no_rule] {
-        assert!(!verdict.ok && verdict.text.contains("MGY0901"), "{}", verdict.text);
-    }
-}

@@ -30,6 +30,12 @@ pub struct Facts {
     pub handlers: Vec<HandlerPlace>,
     /// Sites that have `SSLProxyEngine On` in them; `None`: nobody looked.
     pub tls_engines: Option<Vec<SiteId>>,
+    /// What is in the files of [`Draft::wanted_files`], or why it could not be read.
+    pub files: HashMap<String, Result<String, String>>,
+    /// `ServerRoot`, without a slash at its end.
+    pub server_root: String,
+    /// Variables of the process, for `$(name)` in workers.properties.
+    pub environment: HashMap<String, String>,
 }
 
 /// What httpd knows about a server.

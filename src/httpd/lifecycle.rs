@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
-use super::pass::{self, BESIDE_STOCK, Names, Pass, ServerConf, is_first_pass};
+use super::pass::{Names, Pass, ServerConf, is_first_pass};
 use super::pattern::Pattern;
 use super::runtime::{Child, Runtime};
-use super::{checks, ffi, keep, log, pool, tree};
+use super::{checks, dialect, ffi, keep, log, pool, tree};
 use crate::base::clock::{Clock, SystemClock};
 use crate::config::{Facts, Finding, SiteFacts};
 use crate::shared::Region;
@@ -52,15 +52,18 @@ pub(super) fn in_force_with_region() -> Option<(Arc<Runtime>, &'static Region)> 
 pub(super) unsafe fn check_config(main: *mut ffi::server_rec) -> c_int {
     // SAFETY: the pass is ours alone while the parent's only thread checks it.
     let pass = unsafe { ServerConf::of(main).pass() };
-    if pass::beside_stock() {
+    // SAFETY: as above. This also names the servers, by which the last good plan finds them.
+    let facts = unsafe { facts(main, pass) };
+    if let Some(dialect) = dialect::contested() {
         if pass.errors.is_empty() {
-            log::server(log::ERROR, &format!("MGY0901: {BESIDE_STOCK}"));
+            log::server(log::ERROR, &format!("MGY0901: {}", dialect.contested()));
         }
         report(&pass.errors);
         return refuse_or_keep(pass);
     }
-    // SAFETY: as above.
-    let facts = unsafe { facts(main, pass) };
+    if is_test() {
+        dialect::report();
+    }
     let outcome = pass.draft.compile(&facts);
     let expressions = outcome.plan.iter().flat_map(|plan| &plan.expressions);
     for compiled in expressions.map(Pattern::compile) {
@@ -73,6 +76,12 @@ pub(super) unsafe fn check_config(main: *mut ffi::server_rec) -> c_int {
     report(&outcome.findings);
     pass.plan = outcome.plan.filter(|_| pass.errors.is_empty());
     if pass.plan.is_none() { refuse_or_keep(pass) } else { ACCEPTED }
+}
+
+/// True for `-t`, which ends after the check.
+fn is_test() -> bool {
+    // SAFETY: a plain question.
+    unsafe { ffi::ap_state_query(ffi::AP_SQ_RUN_MODE as c_int) == ffi::AP_SQ_RM_CONFIG_TEST as c_int }
 }
 
 fn report(findings: &[Finding]) {
@@ -136,6 +145,7 @@ pub(super) unsafe fn post_config(main: *mut ffi::server_rec) -> c_int {
         return ACCEPTED;
     }
     super::guard::install_hook();
+    dialect::report();
     // SAFETY: as in `check_config`.
     let pass = unsafe { ServerConf::of(main).pass() };
     // SAFETY: as above.

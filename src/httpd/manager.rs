@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{IoSlice, Read};
 use std::time::Duration;
 
+use super::dialect::Dialect;
 use super::lifecycle::child;
 use super::pass::ServerConf;
 use super::request::HttpdRequest;
@@ -36,6 +37,9 @@ pub(super) unsafe fn handle(r: *mut ffi::request_rec) -> c_int {
     // SAFETY: the caller vouches for `r` throughout.
     unsafe {
         if (*r).handler.is_null() || pool::bytes((*r).handler) != b"balancer-manager" {
+            return DECLINED;
+        }
+        if !Dialect::Proxy.is_ours() {
             return DECLINED;
         }
         let method = (*r).method_number;

@@ -5,6 +5,7 @@ use std::ffi::{CStr, c_int};
 
 use once_cell::sync::OnceCell;
 
+use super::dialect::Dialect;
 use super::lifecycle::child;
 use super::pass::ServerConf;
 use super::runtime::Child;
@@ -78,6 +79,9 @@ impl Own {
 pub(super) unsafe fn route(
     r: *mut ffi::request_rec,
 ) -> Result<(&'static Child, Route, Option<Stranger>), c_int> {
+    if !Dialect::Proxy.is_ours() {
+        return Err(DECLINED);
+    }
     // SAFETY: the caller vouches for `r`; text of a request lives as long as it does.
     unsafe {
         let child = child().ok_or(INTERNAL_ERROR)?;
@@ -122,6 +126,9 @@ unsafe fn unreachable_url(r: *mut ffi::request_rec, why: &Unreachable) -> c_int 
 /// # Safety
 /// `r` is the live request of this thread.
 pub(super) unsafe fn adopt(r: *mut ffi::request_rec) -> Option<Adopted> {
+    if !Dialect::Proxy.is_ours() {
+        return None;
+    }
     // SAFETY: the caller vouches for `r`.
     unsafe {
         if (*r).proxyreq != ffi::PROXYREQ_NONE as c_int || (*r).filename.is_null() {

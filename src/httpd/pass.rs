@@ -12,6 +12,7 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use super::dialect::{Dialect, Owner};
 use super::pattern::Pattern;
 use super::{checks, ffi, pool};
 use crate::config::plan::{SectionId, SiteId};
@@ -191,8 +192,8 @@ pub(super) unsafe fn directive(
         let Some(directive) = ffi::NAMES.get(id as usize).and_then(|name| Directive::from_name(name)) else {
             return Ok(());
         };
-        if beside_stock() {
-            return pass.refuse(id::BESIDE_STOCK, &origin, BESIDE_STOCK);
+        if let Some(dialect) = Dialect::of_line(id).filter(|dialect| dialect.owner() != Owner::Us) {
+            return pass.refuse(id::CONTESTED, &origin, dialect.contested());
         }
         let section = pass.section_of(cmd, dir, conf.site, &origin);
         let args = pool::string(args);
@@ -220,8 +221,8 @@ pub(super) unsafe fn proxy_section(
         let conf = ServerConf::of((*cmd).server);
         let pass = conf.pass();
         let origin = pass.origin((*cmd).directive);
-        if beside_stock() {
-            return pass.refuse(id::BESIDE_STOCK, &origin, BESIDE_STOCK);
+        if Dialect::Proxy.owner() != Owner::Us {
+            return pass.refuse(id::CONTESTED, &origin, Dialect::Proxy.contested());
         }
         let args = pool::string(args);
         let (made, kind) = if is_expression {
@@ -252,20 +253,10 @@ pub(super) unsafe fn bad_section(cmd: *mut ffi::cmd_parms, text: *const c_char) 
 
 /// Ids of the findings made here.
 mod id {
-    pub const BESIDE_STOCK: &str = "MGY0901";
+    pub const CONTESTED: &str = "MGY0901";
     pub const BAD_SECTION: &str = "MGY0908";
     pub const BAD_CONDITION: &str = "MGY0909";
 }
-
-/// Both would carry out every line. The lines are read after all modules are loaded, so their order is no matter.
-pub(super) fn beside_stock() -> bool {
-    // SAFETY: a C string literal and a plain look-up.
-    unsafe { ffi::margay_is_loaded(c"mod_proxy.c".as_ptr()) != 0 }
-}
-
-pub(super) const BESIDE_STOCK: &str = "mod_proxy and Margay are both loaded, and both would carry out ProxyPass and its companions. Margay does what mod_proxy, \
-     mod_proxy_balancer, mod_proxy_ajp and the mod_lbmethod_* modules do: remove their LoadModule lines (Debian: a2dismod \
-     proxy_ajp proxy_balancer proxy), or remove the one of margay_module";
 
 impl Pass {
     fn site(&mut self, is_virtual: bool, origin: Option<Origin>) -> SiteId {

@@ -7,6 +7,7 @@ mod administered;
 mod balancer;
 mod directory;
 mod health;
+mod jk;
 mod lane;
 mod layout;
 mod member;
@@ -17,6 +18,9 @@ pub use administered::{Administrator, BalancerChanges, BalancerValue, MemberChan
 pub use balancer::BalancerSlot;
 pub use directory::{Bound, Full, Place};
 pub use health::{CheckerSlot, HealthSlot};
+pub use jk::{
+    JkBalancerNumber, JkBalancerSlot, JkCounter, JkMemberNumber, JkMemberSlot, JkMemberText, JkState,
+};
 pub use lane::{Busy, Lane, Owner, Repaired};
 pub use layout::{BALANCERS, BalancerSlotId, LANES, MEMBERS, MemberSlotId};
 pub use member::{Change, MemberSlot, Reason, State};

@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub mod ajp;
+pub mod cluster;
 pub mod cookie;
 pub mod http1;
+pub mod stream;
 pub mod token;
 pub mod uri;
