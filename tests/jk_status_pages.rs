@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use margay::config::jk::plan::{Activation, JkMethod, JkStatus};
 use margay::config::origin::Origin;
+use margay::shared::JkState;
 use margay::status::jk::answer::{State, answer};
 use margay::status::jk::figures::Stamp;
 use margay::status::jk::model::{
-    AjpSettings, AjpView, BalancerSettings, BalancerView, MapView, MemberSettings, MemberState, MemberView, ServerView, View,
+    AjpSettings, AjpView, BalancerSettings, BalancerView, MapView, MemberSettings, MemberView, ServerView,
+    View,
 };
 use margay::status::jk::{Action, Evidence, Page, Query, Refusal, Visit};
 
@@ -57,7 +59,7 @@ fn ajp(name: &str, port: u16) -> AjpView {
         },
         address: format!("127.0.0.1:{port}"),
         source: "undefined".into(),
-        state: "OK/IDLE",
+        state: JkState::Idle,
         reset_at: NOW - 1,
         ..AjpView::default()
     }
@@ -152,10 +154,8 @@ fn idle() -> View {
 /// With the workers that only the idle server has.
 fn idle_with_more() -> View {
     let mut view = idle();
-    let members = vec![
-        member("node3", 18943, Activation::Disabled),
-        member("node4", 18944, Activation::Stopped),
-    ];
+    let members =
+        vec![member("node3", 18943, Activation::Disabled), member("node4", 18944, Activation::Stopped)];
     let everybody = map(HOST, "/vh/static/*", "Unmount Wildchar");
     let mut two = balancer("two", members, vec![map(MAIN, "/two", "Exact"), everybody.clone()]);
     two.settings.method = JkMethod::Busyness;
@@ -180,25 +180,25 @@ fn properties_of(text: &str) -> Vec<(String, String)> {
 }
 
 /// After some requests: node1 did them, node2 failed.
-fn used(lbfactor: u32, state: MemberState) -> View {
+fn used(lbfactor: u32, state: JkState) -> View {
     let mut view = idle();
     let balancer = &mut view.balancers[0];
     balancer.max_busy = 1;
     let node1 = &mut balancer.members[0];
-    node1.state = MemberState::Ok;
+    node1.state = JkState::Ok;
     node1.settings.lbfactor = lbfactor;
     (node1.lb_value, node1.elected, node1.sessions) = (7, 7, 6);
     (node1.ajp.transferred, node1.ajp.read, node1.ajp.max_busy) = (1507, 406, 1);
     (node1.ajp.connected, node1.ajp.max_connected) = (1, 1);
     let node2 = &mut balancer.members[1];
     node2.state = state;
-    let is_error = state == MemberState::Error;
+    let is_error = state == JkState::Error;
     (node2.lb_mult, node2.lb_value) = (u64::from(lbfactor), if is_error { 2 } else { 7 });
     (node2.elected, node2.sessions, node2.ajp.errors, node2.ajp.max_busy) = (1, 1, 1, 1);
     node2.recover = if is_error { (60, 120) } else { (0, 0) };
     node2.ajp.error_at = Some(Stamp { unix: NOW, offset: 0 });
     let solo = &mut view.ajp[0];
-    solo.state = "OK";
+    solo.state = JkState::Ok;
     solo.connected = 1;
     if is_error {
         (solo.used, solo.transferred, solo.read, solo.max_busy, solo.max_connected) = (1, 204, 58, 1, 1);
@@ -263,7 +263,7 @@ fn pages_are_those_of_the_captures() {
         Some(text) => text.clone(),
         None => fs::read_to_string(folder().join("captures").join(name)).unwrap(),
     };
-    let (rec, err) = (MemberState::Recovering, MemberState::Error);
+    let (rec, err) = (JkState::Recover, JkState::Error);
     for (name, target, lbfactor, state) in [
         ("list.html", "/jkmanager?cmd=list&mime=html", 2, err),
         ("list.xml", "/jkmanager?cmd=list&mime=xml", 3, rec),
@@ -351,7 +351,8 @@ fn pages_for_all_kinds_of_parameters_are_those_of_mod_jk() {
     let after = "Timestamp of the last error</td></tr>\n";
     for (target, stock) in recorded() {
         let path = target.split('?').next().unwrap();
-        let (good, bad): (&[&str], &[&str]) = if path == "/jkwatch" { (&["a.o"], &["d"]) } else { (&GOOD, &BAD) };
+        let (good, bad): (&[&str], &[&str]) =
+            if path == "/jkwatch" { (&["a.o"], &["d"]) } else { (&GOOD, &BAD) };
         let mut known = Known { view: idle_with_more(), actions: vec![] };
         let page = visit(&mut known, &style(path, good, bad), &target);
         assert_eq!(page.content_type, stock.r#type, "{target}");

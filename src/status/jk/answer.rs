@@ -12,6 +12,7 @@ use super::rating::{self, Rating};
 use super::setting::{self, AJP, BALANCING, Setting, WorkerChange};
 use super::{html, machine};
 use crate::config::jk::plan::JkStatus;
+use crate::shared::JkState;
 
 /// How a status worker is set up.
 pub type Style = JkStatus;
@@ -103,17 +104,37 @@ impl fmt::Display for Refusal {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action<'a> {
     /// All settings of a balancer.
-    SetBalancer { balancer: &'a str, settings: super::model::BalancerSettings },
+    SetBalancer {
+        balancer: &'a str,
+        settings: super::model::BalancerSettings,
+    },
     /// Some settings of a member.
-    SetMember { balancer: &'a str, member: &'a str, change: WorkerChange },
+    SetMember {
+        balancer: &'a str,
+        member: &'a str,
+        change: WorkerChange,
+    },
     /// Some settings of an AJP worker.
-    SetAjp { worker: &'a str, change: WorkerChange },
+    SetAjp {
+        worker: &'a str,
+        change: WorkerChange,
+    },
     /// Counters and states of a balancer and all its members.
-    ResetBalancer { balancer: &'a str },
-    ResetMember { balancer: &'a str, member: &'a str },
-    ResetAjp { worker: &'a str },
+    ResetBalancer {
+        balancer: &'a str,
+    },
+    ResetMember {
+        balancer: &'a str,
+        member: &'a str,
+    },
+    ResetAjp {
+        worker: &'a str,
+    },
     /// A member in the error state may be tried again at once.
-    Recover { balancer: &'a str, member: &'a str },
+    Recover {
+        balancer: &'a str,
+        member: &'a str,
+    },
 }
 
 /// What the pages are about.
@@ -131,8 +152,14 @@ pub trait State {
 /// What a page shows.
 pub(super) enum Content<'a> {
     List,
-    Show { worker: Chosen<'a>, member: Option<&'a MemberView> },
-    Edit { worker: Chosen<'a>, member: Option<&'a MemberView> },
+    Show {
+        worker: Chosen<'a>,
+        member: Option<&'a MemberView>,
+    },
+    Edit {
+        worker: Chosen<'a>,
+        member: Option<&'a MemberView>,
+    },
     Version,
     Dump,
     /// A change was made.
@@ -375,7 +402,9 @@ fn reset(worker: Chosen<'_>, member: Option<&MemberView>, state: &mut dyn State)
 
 fn recover(worker: Chosen<'_>, member: Option<&MemberView>, state: &mut dyn State) -> Result<(), Refusal> {
     match (worker, member) {
-        (Chosen::Balancer(balancer), Some(member)) if !balancer.is_foreign && member.state.is_error() => {
+        (Chosen::Balancer(balancer), Some(member))
+            if !balancer.is_foreign && member.state == JkState::Error =>
+        {
             state.act(&Action::Recover { balancer: &balancer.name, member: &member.ajp.name })
         }
         _ => Err(Refusal::RecoverFailed),

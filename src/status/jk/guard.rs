@@ -32,7 +32,10 @@ impl Evidence<'_> {
 
     fn is_this_host(&self, authority: &str) -> bool {
         let forwarded = self.forwarded_host.into_iter().flat_map(|hosts| hosts.split(','));
-        self.host.into_iter().chain(forwarded).any(|host| bare(host.trim()).eq_ignore_ascii_case(bare(authority)))
+        self.host
+            .into_iter()
+            .chain(forwarded)
+            .any(|host| bare(host.trim()).eq_ignore_ascii_case(bare(authority)))
     }
 
     /// Tools give one of these names, too, but no languages.
@@ -77,9 +80,15 @@ mod tests {
 
     #[test]
     fn what_a_browser_says_about_the_origin_counts() {
-        for (site, allowed) in [("same-origin", true), ("none", true), ("same-site", false), ("cross-site", false), ("", false)] {
+        for (site, allowed) in
+            [("same-origin", true), ("none", true), ("same-site", false), ("cross-site", false), ("", false)]
+        {
             let referer = Some("http://www.example:8080/jk");
-            assert_eq!(Evidence { fetch_site: Some(site), referer, ..HOST }.is_from_here(), allowed, "{site}");
+            assert_eq!(
+                Evidence { fetch_site: Some(site), referer, ..HOST }.is_from_here(),
+                allowed,
+                "{site}"
+            );
         }
     }
 
@@ -100,7 +109,10 @@ mod tests {
             assert_eq!(Evidence { origin: Some(url), ..HOST }.is_from_here(), allowed, "origin {url}");
         }
         assert!(Evidence { origin: Some("https://a"), host: Some("a:443"), ..HOST }.is_from_here());
-        assert!(Evidence { origin: Some("http://front"), forwarded_host: Some("front, mid"), ..HOST }.is_from_here());
+        assert!(
+            Evidence { origin: Some("http://front"), forwarded_host: Some("front, mid"), ..HOST }
+                .is_from_here()
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) fn page(sheet: &Sheet<'_>) -> String {
     let mut html = Html { sheet, out: String::with_capacity(16 * 1024) };
     html.out.push_str(BEGIN);
     match &sheet.content {
-        Content::Refused(refusal) => html.refused(refusal),
+        Content::Refused(refusal) => html.result(&refusal.to_string()),
         Content::Done => html.done(),
         _ => html.full(),
     }
@@ -107,7 +107,9 @@ impl Html<'_> {
         let here = Some(self.sheet.command);
         match from {
             Some(Command::List) => Link { command: from, sw: Carry::Drop, ..Link::default() },
-            Some(Command::Show) => Link { command: from, sw: Carry::Drop, psw: Carry::Turn, ..Link::default() },
+            Some(Command::Show) => {
+                Link { command: from, sw: Carry::Drop, psw: Carry::Turn, ..Link::default() }
+            }
             Some(Command::Edit | Command::Reset | Command::Recover) => {
                 Link { command: from, from: here, sw: Carry::Turn, ..Link::default() }
             }
@@ -153,7 +155,10 @@ impl Html<'_> {
             self.fmt(format_args!("\n<meta http-equiv=\"Refresh\" content=\"{seconds};url={address}\">"));
         }
         if let Some(css) = &self.sheet.style.css {
-            self.fmt(format_args!("\n<link rel=\"stylesheet\" type=\"text/css\" href=\"{}\" />\n", markup(css)));
+            self.fmt(format_args!(
+                "\n<link rel=\"stylesheet\" type=\"text/css\" href=\"{}\" />\n",
+                markup(css)
+            ));
         }
         let server = &self.sheet.view.server;
         let read_only = if self.sheet.is_read_only() { " (read only)" } else { "" };
@@ -265,12 +270,8 @@ impl Html<'_> {
                 Link { command: Some(Command::Show), sw: Carry::Drop, psw: Carry::Turn, ..Link::default() };
             self.anchor(link, "Back to worker view");
         } else {
-            let link = Link {
-                command: Some(Command::List),
-                drops_worker: true,
-                sw: Carry::Drop,
-                ..Link::default()
-            };
+            let link =
+                Link { command: Some(Command::List), drops_worker: true, sw: Carry::Drop, ..Link::default() };
             self.anchor(link, "Back to worker list");
         }
         self.put("]&nbsp;&nbsp;</td>\n");

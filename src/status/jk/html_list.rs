@@ -10,6 +10,7 @@ use super::model::{
 };
 use super::query::{Command, Options};
 use super::setting::{AJP, BALANCING};
+use crate::shared::JkState;
 use crate::status::escape::markup;
 
 const AJP_COLUMNS: &str = "<th>Type</th><th>Hostname</th><th>Address:Port</th><th>Source</th>\
@@ -94,7 +95,13 @@ fn section(html: &mut Html<'_>, kind: &str, number: usize, option: u32) {
 
 /// The letters in front of a worker: what can be done with it.
 fn commands(html: &mut Html<'_>, worker: &str, member: Option<&str>, is_shown: bool, more: Commands) {
-    let link = |command, from| Link { command: Some(command), from, worker: Some(worker), member, ..Link::default() };
+    let link = |command, from| Link {
+        command: Some(command),
+        from,
+        worker: Some(worker),
+        member,
+        ..Link::default()
+    };
     let change = |command| Link { sw: Carry::Turn, ..link(command, Some(html.sheet.command)) };
     let (edit, reset, recover) = (change(Command::Edit), change(Command::Reset), change(Command::Recover));
     html.put("[");
@@ -209,15 +216,7 @@ fn summary(html: &mut Html<'_>, worker: &BalancerView) {
     let age = html.sheet.age(worker.reset_at);
     cells(
         html,
-        &[
-            &rating.good,
-            &rating.degraded,
-            &rating.bad,
-            &worker.busy,
-            &worker.max_busy,
-            &maintenance,
-            &age,
-        ],
+        &[&rating.good, &rating.degraded, &rating.bad, &worker.busy, &worker.max_busy, &maintenance, &age],
     );
     html.put("<td></td></tr>\n</table>\n\n");
 }
@@ -296,7 +295,7 @@ fn member_row(html: &mut Html<'_>, balancer: &BalancerView, member: &MemberView,
     let ajp = &member.ajp;
     let age = html.sheet.age(ajp.reset_at);
     html.put("<tr>\n<td>");
-    let more = Commands { can_change: !balancer.is_foreign, can_recover: member.state.is_error() };
+    let more = Commands { can_change: !balancer.is_foreign, can_recover: member.state == JkState::Error };
     commands(html, &balancer.name, Some(&ajp.name), is_shown, more);
     html.put("</td>");
     let settings = &member.settings;
@@ -305,7 +304,7 @@ fn member_row(html: &mut Html<'_>, balancer: &BalancerView, member: &MemberView,
         &[
             &markup(&ajp.name),
             &activation_text(settings.activation),
-            &member.state.text(),
+            &member.state.name(),
             &settings.distance,
             &settings.lbfactor,
             &member.lb_mult,
@@ -389,7 +388,7 @@ fn ajp(html: &mut Html<'_>, worker: &AjpView) {
          <th>Busy</th><th>MaxBusy</th><th>Con</th><th>MaxCon</th><th>LR</th><th>LE</th></tr>\n<tr>",
     );
     let age = html.sheet.age(worker.reset_at);
-    cells(html, &[&worker.state, &count(worker.used, age)]);
+    cells(html, &[&worker.state.name(), &count(worker.used, age)]);
     counters(html, worker, age);
     cells(html, &[&age, &last_error(worker)]);
     html.put("</tr>\n</table>\n");

@@ -319,7 +319,7 @@ impl Out<'_> {
         put_quoted(&mut fields, "redirect", &settings.redirect);
         put_quoted(&mut fields, "domain", &settings.domain);
         put(&mut fields, "distance", settings.distance);
-        put(&mut fields, "state", member.state.text());
+        put(&mut fields, "state", member.state.name());
         put(&mut fields, "lbmult", member.lb_mult);
         put(&mut fields, "lbvalue", member.lb_value);
         put(&mut fields, "elected", member.elected);

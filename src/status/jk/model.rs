@@ -3,6 +3,7 @@
 
 use super::figures::Stamp;
 use crate::config::jk::plan::{Activation, JkLock, JkMethod};
+use crate::shared::JkState;
 
 /// Everything a page can show.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +77,7 @@ pub struct AjpView {
     /// Local address, or `undefined`.
     pub source: String,
     /// State of a worker on its own.
-    pub state: &'static str,
+    pub state: JkState,
     pub used: u64,
     pub errors: u64,
     pub client_errors: u64,
@@ -122,7 +123,7 @@ pub struct AjpSettings {
 pub struct MemberView {
     pub ajp: AjpView,
     pub settings: MemberSettings,
-    pub state: MemberState,
+    pub state: JkState,
     pub lb_mult: u64,
     pub lb_value: u64,
     pub elected: u64,
@@ -140,38 +141,6 @@ pub struct MemberSettings {
     pub redirect: String,
     pub domain: String,
     pub distance: u32,
-}
-
-/// State of a member, as all processes see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum MemberState {
-    #[default]
-    Idle,
-    Ok,
-    Recovering,
-    Forced,
-    Busy,
-    Error,
-    Probing,
-}
-
-impl MemberState {
-    /// Is it waiting for its recovery?
-    pub fn is_error(self) -> bool {
-        self == Self::Error
-    }
-
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Idle => "OK/IDLE",
-            Self::Ok => "OK",
-            Self::Recovering => "ERR/REC",
-            Self::Forced => "ERR/FRC",
-            Self::Busy => "OK/BUSY",
-            Self::Error => "ERR",
-            Self::Probing => "ERR/PRB",
-        }
-    }
 }
 
 /// A rule that leads to a worker.
@@ -208,7 +177,9 @@ impl View {
     pub fn find(&self, name: &str) -> Option<Chosen<'_>> {
         let balancer = self.balancers.iter().find(|balancer| balancer.name == name).map(Chosen::Balancer);
         let ajp = || self.ajp.iter().find(|worker| worker.name == name).map(Chosen::Ajp);
-        balancer.or_else(ajp).or_else(|| self.status.iter().any(|known| known == name).then_some(Chosen::Status))
+        balancer
+            .or_else(ajp)
+            .or_else(|| self.status.iter().any(|known| known == name).then_some(Chosen::Status))
     }
 }
 

@@ -216,7 +216,10 @@ mod tests {
     #[test]
     fn only_a_positive_number_makes_a_page_load_itself() {
         assert_eq!(query("re=9x").refresh(), Some(9));
-        assert_eq!((query("re=0").refresh(), query("re=-5").refresh(), query("re=").refresh()), (None, None, None));
+        assert_eq!(
+            (query("re=0").refresh(), query("re=-5").refresh(), query("re=").refresh()),
+            (None, None, None)
+        );
         assert_eq!(query("x=1&re=3&y=2").raw_without_refresh(), "x=1&y=2");
     }
 }

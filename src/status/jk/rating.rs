@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which members count as good, degraded and bad: the attributes `good` and `bad` of a status worker.
 
-use super::model::{MemberState, MemberView};
+use super::model::MemberView;
 use crate::config::jk::plan::Activation;
+use crate::shared::JkState;
 
 /// How many members of a balancer are good, degraded and bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,13 +41,13 @@ fn fits(letter: char, member: &MemberView) -> bool {
         'a' => member.settings.activation == Activation::Active,
         'd' => member.settings.activation == Activation::Disabled,
         's' => member.settings.activation == Activation::Stopped,
-        'o' => member.state == MemberState::Ok,
-        'n' | 'i' => member.state == MemberState::Idle,
-        'b' => member.state == MemberState::Busy,
+        'o' => member.state == JkState::Ok,
+        'n' | 'i' => member.state == JkState::Idle,
+        'b' => member.state == JkState::Busy,
         'r' => {
-            matches!(member.state, MemberState::Recovering | MemberState::Forced | MemberState::Probing)
+            matches!(member.state, JkState::Recover | JkState::Force | JkState::Probe)
         }
-        'e' => member.state == MemberState::Error,
+        'e' => member.state == JkState::Error,
         _ => false,
     }
 }
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
     use crate::status::jk::model::MemberSettings;
 
-    fn member(activation: Activation, state: MemberState) -> MemberView {
+    fn member(activation: Activation, state: JkState) -> MemberView {
         MemberView {
             settings: MemberSettings { activation, ..MemberSettings::default() },
             state,
@@ -71,15 +72,18 @@ mod tests {
     #[test]
     fn bad_is_looked_at_before_good() {
         let members = [
-            member(Activation::Active, MemberState::Ok),
-            member(Activation::Stopped, MemberState::Ok),
-            member(Activation::Disabled, MemberState::Idle),
-            member(Activation::Active, MemberState::Error),
-            member(Activation::Active, MemberState::Probing),
+            member(Activation::Active, JkState::Ok),
+            member(Activation::Stopped, JkState::Ok),
+            member(Activation::Disabled, JkState::Idle),
+            member(Activation::Active, JkState::Error),
+            member(Activation::Active, JkState::Probe),
         ];
         let (good, bad) = (words(&["a.o", "a.n", "a.b", "a.r"]), words(&["e", "s"]));
         assert_eq!(rate(&members, &good, &bad), Rating { good: 2, degraded: 1, bad: 2 });
         assert_eq!(rate(&members, &words(&["o"]), &[]), Rating { good: 2, degraded: 3, bad: 0 });
-        assert_eq!(rate(&members, &words(&["", "."]), &words(&["x", "a."])), Rating { good: 0, degraded: 5, bad: 0 });
+        assert_eq!(
+            rate(&members, &words(&["", "."]), &words(&["x", "a."])),
+            Rating { good: 0, degraded: 5, bad: 0 }
+        );
     }
 }

@@ -39,7 +39,8 @@ pub enum Setting {
 use Setting as S;
 
 /// Those that only members of a balancer have, in the order of the form.
-pub const BALANCING: [Setting; 6] = [S::Activation, S::LbFactor, S::Route, S::Redirect, S::Domain, S::Distance];
+pub const BALANCING: [Setting; 6] =
+    [S::Activation, S::LbFactor, S::Route, S::Redirect, S::Domain, S::Distance];
 
 /// Those of every AJP worker, in the order of the form. The first two cannot be changed for all members at once.
 pub const AJP: [Setting; 13] = [
@@ -198,18 +199,20 @@ pub fn worker_change<'q>(
     settings: &[Setting],
     value: impl Fn(Setting) -> Option<&'q str>,
 ) -> (WorkerChange, Option<String>) {
-    let mut change =
-        WorkerChange { ajp: old.0.clone(), member: old.1.clone(), changed: Vec::new() };
+    let mut change = WorkerChange { ajp: old.0.clone(), member: old.1.clone(), changed: Vec::new() };
     let mut complaint = None;
     for &setting in settings {
         let Some(text) = value(setting) else { continue };
         if setting.is_text() && text.len() > LONGEST_TEXT {
             let noun = setting.noun();
-            complaint
-                .get_or_insert_with(|| format!("new {noun} '{text}' too long for sub worker '{name}', see log file for details."));
+            complaint.get_or_insert_with(|| {
+                format!("new {noun} '{text}' too long for sub worker '{name}', see log file for details.")
+            });
             continue;
         }
-        if put(&mut change, setting, text) && setting.shown(&change.ajp, &change.member) != setting.shown(old.0, old.1) {
+        if put(&mut change, setting, text)
+            && setting.shown(&change.ajp, &change.member) != setting.shown(old.0, old.1)
+        {
             change.changed.push(setting);
         }
     }
@@ -235,7 +238,9 @@ fn put(change: &mut WorkerChange, setting: Setting, text: &str) -> bool {
             return true;
         }
         S::Port => {
-            let Some(port) = number(setting, text).and_then(|port| u16::try_from(port).ok()) else { return false };
+            let Some(port) = number(setting, text).and_then(|port| u16::try_from(port).ok()) else {
+                return false;
+            };
             ajp.port = port;
             return true;
         }
@@ -352,7 +357,13 @@ mod tests {
     use super::*;
 
     fn old() -> (AjpSettings, MemberSettings) {
-        let ajp = AjpSettings { host: "h".into(), port: 8009, retries: 2, packet_size: 8192, ..AjpSettings::default() };
+        let ajp = AjpSettings {
+            host: "h".into(),
+            port: 8009,
+            retries: 2,
+            packet_size: 8192,
+            ..AjpSettings::default()
+        };
         (ajp, MemberSettings { lbfactor: 1, route: "r".into(), ..MemberSettings::default() })
     }
 
@@ -366,8 +377,25 @@ mod tests {
     #[test]
     fn what_is_out_of_range_changes_nothing() {
         for query in [
-            "vwf=0", "vwf=abc", "vwd=-1", "var=0", "vari=0", "vacpi=0", "vamps=1", "vamps=70000", "vaprt=-1", "vaprt=70000",
-            "vart=-3", "vabl=99999999999", "vwa=A", "vwa=nonsense", "vwn=r", "vahst=h", "vaprt=8009", "vwf=1", "",
+            "vwf=0",
+            "vwf=abc",
+            "vwd=-1",
+            "var=0",
+            "vari=0",
+            "vacpi=0",
+            "vamps=1",
+            "vamps=70000",
+            "vaprt=-1",
+            "vaprt=70000",
+            "vart=-3",
+            "vabl=99999999999",
+            "vwa=A",
+            "vwa=nonsense",
+            "vwn=r",
+            "vahst=h",
+            "vaprt=8009",
+            "vwf=1",
+            "",
         ] {
             let (change, complaint) = change(query);
             assert_eq!((change.changed, complaint), (vec![], None), "{query}");
@@ -387,17 +415,26 @@ mod tests {
         let (change, complaint) = change(&format!("vwn={}&vwf=7&vahst={}", "y".repeat(61), "z".repeat(60)));
         assert_eq!(change.changed, [S::LbFactor, S::Host]);
         let text = complaint.unwrap();
-        assert!(text.starts_with("new route 'yyy") && text.ends_with("too long for sub worker 'n', see log file for details."));
+        assert!(
+            text.starts_with("new route 'yyy")
+                && text.ends_with("too long for sub worker 'n', see log file for details.")
+        );
     }
 
     #[test]
     fn settings_of_a_balancer_are_letters_numbers_and_words() {
-        let old = BalancerSettings { sticky: true, retries: 2, recover_time: 60, ..BalancerSettings::default() };
+        let old =
+            BalancerSettings { sticky: true, retries: 2, recover_time: 60, ..BalancerSettings::default() };
         let new = |query: &str| balancer_change(old, &Query::parse(query.as_bytes()));
         assert_eq!(new("vlr=0&vlt=0&vlx=-1&vlr=x&vlri="), old);
-        assert_eq!((new("vlm=t").method, new("vlm=4").method, new("vlm=?").method), (JkMethod::Traffic, JkMethod::Next, JkMethod::Request));
+        assert_eq!(
+            (new("vlm=t").method, new("vlm=4").method, new("vlm=?").method),
+            (JkMethod::Traffic, JkMethod::Next, JkMethod::Request)
+        );
         assert_eq!(new("vll=P").lock, JkLock::Pessimistic);
-        for (text, on) in [("on", true), ("1", true), ("T", true), ("yes", true), ("0", false), ("off", false), ("", false)] {
+        for (text, on) in
+            [("on", true), ("1", true), ("T", true), ("yes", true), ("0", false), ("off", false), ("", false)]
+        {
             assert_eq!(new(&format!("vls={text}")).sticky, on, "{text}");
         }
     }
@@ -413,8 +450,17 @@ mod tests {
     #[test]
     fn stars_stand_for_anything() {
         for (pattern, name, fits) in [
-            ("*", "", true), ("*", "node1", true), ("n*1", "node1", true), ("n*1", "node12", false), ("n?de1", "node1", true),
-            ("*2", "node2", true), ("*o*e*", "node2", true), ("node1", "node1", true), ("", "", true), ("", "a", false), ("a", "", false),
+            ("*", "", true),
+            ("*", "node1", true),
+            ("n*1", "node1", true),
+            ("n*1", "node12", false),
+            ("n?de1", "node1", true),
+            ("*2", "node2", true),
+            ("*o*e*", "node2", true),
+            ("node1", "node1", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a", "", false),
             ("*a*b", "xaxbxb", true),
         ] {
             assert_eq!(is_meant(pattern.as_bytes(), name.as_bytes()), fits, "{pattern} {name}");
