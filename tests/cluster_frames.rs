@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use margay::wire::cluster::encrypt::{Cipher, Form, Mode};
+use margay::wire::cluster::fragment::{Fragments, split_number, uncompress};
 use margay::wire::cluster::frame::{self, Body};
 use margay::wire::cluster::{
     Change, ChannelData, Delta, Event, Member, MemberVersion, Options, Rpc, SessionMessage, SessionState,
@@ -206,4 +208,41 @@ fn static_members_are_read_and_written() {
     let stop = StaticMessage::read_payload(&message("tcp-static-service-stop.bin").payload).unwrap().unwrap();
     assert!(stop.word == StaticWord::Stop && stop.member.is_leaving());
     assert_eq!(StaticMessage::read_payload(&stop.to_bytes()), Ok(Some(stop)));
+}
+
+#[test]
+fn encrypted_messages_are_opened() {
+    for (name, mode, length) in [
+        ("tcp-encrypted-gcm-created.bin", Mode::Gcm, 16),
+        ("tcp-encrypted-gcm-delta.bin", Mode::Gcm, 16),
+        ("tcp-encrypted-cbc-created.bin", Mode::Cbc, 32),
+    ] {
+        let cipher = Cipher::new(mode, Form::Timestamped, (0..length).collect()).unwrap();
+        let message = message(name);
+        let (time, payload) = cipher.decrypt(&message.payload).unwrap();
+        assert_eq!(time, Some(message.timestamp), "{name}");
+        assert!(SessionMessage::read(&payload).unwrap().is_some(), "{name}");
+        let vector = &message.payload[..mode.vector_length()];
+        assert_eq!(cipher.encrypt(vector, message.timestamp, &payload).unwrap(), message.payload, "{name}");
+    }
+}
+
+#[test]
+fn compressed_numbered_and_cut_messages_are_read() {
+    let packed = message("tcp-gzip-created.bin");
+    assert!(packed.options.has(Options::GZIP));
+    let payload = uncompress(&packed.payload, LIMIT).unwrap();
+    assert_eq!(SessionMessage::read(&payload).unwrap().unwrap().event, Event::Created);
+    let (number, payload) = split_number(message("tcp-order-created.bin").payload).unwrap();
+    assert_eq!((number, SessionMessage::read(&payload).unwrap().unwrap().event), (3, Event::Created));
+    let mut fragments = Fragments::default();
+    let mut take = |name: &str| {
+        let message = message(name);
+        fragments.take(message.unique_id, message.payload, 0, LIMIT).unwrap()
+    };
+    let whole = take("tcp-fragmentation-whole-created.bin").unwrap();
+    assert_eq!(SessionMessage::read(&whole).unwrap().unwrap().event, Event::Created);
+    assert_eq!(take("tcp-fragment-delta-1-of-2.bin"), None);
+    let whole = take("tcp-fragment-delta-0-of-2.bin").unwrap();
+    assert_eq!(SessionMessage::read(&whole).unwrap().unwrap().event, Event::Delta);
 }

@@ -9,6 +9,7 @@ use super::draft::{DirectoryDraft, Draft, ReverseDraft, index};
 use super::finding::{Finding, Severity, id};
 use super::health::{self, CheckMethod, HealthCheck};
 use super::inherit::{self, View};
+use super::jk;
 use super::lint;
 use super::mounts::MountTable;
 use super::origin::Origin;
@@ -78,8 +79,9 @@ impl Draft {
     /// Makes the plan.
     pub fn compile(&self, facts: &Facts) -> Outcome {
         let mut findings = self.findings.clone();
-        let (plan, more) = Compiler::new(self, facts).run();
+        let (mut plan, more) = Compiler::new(self, facts).run();
         findings.extend(more);
+        findings.extend(jk::compile(&self.jk, self.sites.len(), facts, &mut plan));
         // What lacks a refused line would be warned about for the wrong reason.
         if !self.has_errors() {
             findings.extend(lint::all(self, &plan, facts));

@@ -9,13 +9,14 @@ use std::slice;
 use std::time::Duration;
 
 use super::runtime::Child;
-use super::{ffi, log, outgoing, pool};
+use super::{ffi, handler, log, outgoing, pool};
 use crate::backend::{NotSecure, Transport};
 use crate::proxy::Exchange;
 use crate::proxy::exchange::{
     BodyError, BodyRead, Chosen, ClientGone, Level, MAX_PIECES, Push, Request, ResponseLine, Tls, TunnelRead,
 };
 use crate::wire::ajp::BodyLength;
+use crate::wire::http1::decimal;
 
 /// httpd's number of HTTP/1.1.
 const HTTP_1_1: c_int = 1001;
@@ -152,7 +153,7 @@ unsafe fn body_length(r: &ffi::request_rec) -> Result<BodyLength, c_int> {
 }
 
 /// The three digits of a status (200 to 999).
-fn digits(status: u16) -> [u8; 3] {
+pub(super) fn digits(status: u16) -> [u8; 3] {
     let digit = |divisor: u16| b'0' + u8::try_from(status / divisor % 10).unwrap_or(0);
     [digit(100), digit(10), digit(1)]
 }
@@ -362,6 +363,18 @@ impl Exchange for HttpdRequest<'_> {
                 ffi::apr_table_addn(self.raw().headers_out, name, value);
             }
         }
+    }
+
+    fn answered(&mut self, status: u16, source_port: Option<u16>) {
+        self.note(c"proxy-status", self.text(&digits(status)));
+        if let Some(port) = source_port {
+            self.note(c"proxy-source-port", self.text(decimal(port.into(), &mut [0; 20])));
+        }
+    }
+
+    fn explain(&mut self, status: u16, cause: &'static str) {
+        // SAFETY: the live request.
+        unsafe { handler::explain(self.raw, status, cause) }
     }
 
     fn error_reason(&mut self, status: u16, reason: &[u8]) {

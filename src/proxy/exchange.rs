@@ -176,6 +176,12 @@ pub trait Exchange {
     /// Takes one header of the response.
     fn response_header(&mut self, name: &[u8], value: &[u8]);
 
+    /// An HTTP member answered with this status on a connection from this port: for logs.
+    fn answered(&mut self, status: u16, source_port: Option<u16>);
+
+    /// The error page is to name this cause ("Proxy Error").
+    fn explain(&mut self, status: u16, cause: &'static str);
+
     /// Takes the reason phrase for the error page that the server makes in place of the response.
     fn error_reason(&mut self, status: u16, reason: &[u8]);
 

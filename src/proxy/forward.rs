@@ -117,6 +117,8 @@ struct Forward<'a> {
     tried: Tried,
     body: RequestBody,
     idempotent: bool,
+    /// What the error page says of the last failure.
+    explanation: Option<&'static str>,
     /// A kept connection ended under the request: the next one must be new.
     fresh: bool,
 }
@@ -145,6 +147,7 @@ impl<'a> Forward<'a> {
             tried: Tried::default(),
             body: RequestBody::new(request.body),
             idempotent: retry::is_idempotent(request.method),
+            explanation: None,
             fresh: false,
         }
     }
@@ -155,7 +158,11 @@ impl<'a> Forward<'a> {
         loop {
             let member = match self.choose(exchange, otherwise.is_some()) {
                 Ok(member) => member,
-                Err(status) => return Outcome::Answer(otherwise.unwrap_or(status)),
+                Err(status) => {
+                    let status = otherwise.unwrap_or(status);
+                    self.explain(status, exchange);
+                    return Outcome::Answer(status);
+                }
             };
             // Not before a member is found: the first read makes the server send "100 Continue".
             if let Err(BodyError(status)) = self.read_first(member, exchange) {
@@ -252,6 +259,7 @@ impl<'a> Forward<'a> {
             if !failure.is_after_passing() {
                 exchange.forget_response();
             }
+            self.explanation = judge::explanation(&failure).filter(|_| member.scheme != Scheme::Ajp);
             let case = judge::Case {
                 member,
                 balancer: self.balancer,
@@ -311,9 +319,16 @@ impl<'a> Forward<'a> {
         }
     }
 
-    fn answer<E: Exchange>(&self, member: MemberId, status: u16, exchange: &E) -> Outcome {
+    fn answer<E: Exchange>(&self, member: MemberId, status: u16, exchange: &mut E) -> Outcome {
         self.fail_on_status(member, status, exchange);
+        self.explain(status, exchange);
         Outcome::Answer(status)
+    }
+
+    fn explain<E: Exchange>(&self, status: u16, exchange: &mut E) {
+        if let Some(cause) = self.explanation {
+            exchange.explain(status, cause);
+        }
     }
 
     fn fail_on_status<E: Exchange>(&self, id: MemberId, status: u16, exchange: &E) {

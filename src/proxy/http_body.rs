@@ -106,7 +106,6 @@ impl RequestBody {
     ) -> Result<(), BackendError> {
         let size = self.kept;
         self.handed_over = size;
-        self.sent += size as u64;
         let (chunked, last) = (framing == BodyFraming::Chunked, self.ended && !self.is_closed);
         let mut room = [0; 18];
         let before = if chunked && size > 0 { chunk_header(size, &mut room) } else { &[] };
@@ -117,6 +116,8 @@ impl RequestBody {
             (false, false) => b"",
         };
         self.is_closed |= last;
+        // Stock counts all that goes to an HTTP member, not only bodies as with AJP; bytraffic goes by it.
+        self.sent += (head.len() + before.len() + size + after.len()) as u64;
         let mut body = [IoSlice::new(&[]); MAX_PIECES];
         let count = exchange.body_pieces(size, &mut body);
         let mut many = Vec::new();

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 
 use super::exchange::{BodyError, Exchange, MAX_PIECES};
 use crate::backend::{BackendError, Connection};
-use crate::wire::ajp::{BodyLength, EMPTY_BODY_PACKET, body_packet_header};
+use crate::wire::ajp::{BodyLength, Dialect, EMPTY_BODY_PACKET, EMPTY_PACKET, body_packet_header};
 
 /// Where the body stands.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub struct RequestBody {
     pub(super) whole: bool,
     /// Bytes sent to members, over all tries.
     pub sent: u64,
+    dialect: Dialect,
 }
 
 /// Why the next packet did not go out.
@@ -38,13 +39,28 @@ pub enum BodyFailure {
 
 impl RequestBody {
     pub fn new(length: BodyLength) -> Self {
+        Self::new_in(Dialect::ModProxy, length)
+    }
+
+    /// mod_jk fills the packets of a body of unknown length, too, and ends it with a packet that is quite empty.
+    pub fn new_in(dialect: Dialect, length: BodyLength) -> Self {
         let (unread, ended) = match length {
             BodyLength::None => (None, false),
             BodyLength::Known(n) => (Some(n), n == 0),
             BodyLength::Chunked => (None, false),
         };
         let has_any = length != BodyLength::None;
-        Self { unread, has_any, is_closed: false, ended, kept: 0, handed_over: 0, whole: true, sent: 0 }
+        Self {
+            unread,
+            has_any,
+            is_closed: false,
+            ended,
+            kept: 0,
+            handed_over: 0,
+            whole: true,
+            sent: 0,
+            dialect,
+        }
     }
 
     /// Can everything that was sent be sent again, with nothing left to come?
@@ -109,13 +125,17 @@ impl RequestBody {
         }
         while self.kept < limit && !self.ended {
             // A body of unknown length may be a conversation: what is there goes out.
-            if self.kept > 0 && self.unread.is_none() {
+            if self.kept > 0 && self.unread.is_none() && self.dialect == Dialect::ModProxy {
                 break;
             }
             self.read(exchange, limit - self.kept).map_err(BodyFailure::Client)?;
         }
         if self.kept == 0 {
-            let mut empty = [IoSlice::new(&EMPTY_BODY_PACKET)];
+            let packet: &[u8] = match self.dialect {
+                Dialect::ModProxy => &EMPTY_BODY_PACKET,
+                Dialect::ModJk => &EMPTY_PACKET,
+            };
+            let mut empty = [IoSlice::new(packet)];
             return connection
                 .send(&mut empty, &mut 0)
                 .map_err(|e| BodyFailure::Backend(BackendError::of_io(e)));

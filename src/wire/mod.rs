@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 pub mod ajp;
+#[cfg(feature = "agent")]
 pub mod cluster;
 pub mod cookie;
 pub mod http1;
+#[cfg(feature = "agent")]
 pub mod stream;
 pub mod token;
 pub mod uri;

@@ -3,8 +3,8 @@
 
 use crate::balance::Bindings;
 use crate::config::Plan;
-use crate::config::jk::plan::{Activation, JkBalancer, JkBalancerId, JkMember, JkMethod};
-use crate::config::plan::{Member, MemberId};
+use crate::config::jk::plan::{Activation, JkBalancer, JkBalancerId, JkMethod};
+use crate::config::plan::MemberId;
 use crate::shared::{
     JkBalancerNumber, JkBalancerSlot, JkMemberNumber, JkMemberSlot, JkMemberText, MemberSlot, Region,
     ShortText,
@@ -128,11 +128,6 @@ impl<'a> JkCluster<'a> {
 /// The text of a member in force.
 pub fn text_in_force<'a>(slot: &JkMemberSlot, which: JkMemberText, file: &'a str) -> InForceText<'a> {
     slot.text(which).map_or(InForceText::File(file), InForceText::Changed)
-}
-
-/// What mod_jk's lines say of a member, and what every member has.
-pub fn both<'a>(plan: &'a Plan, id: MemberId) -> Option<(&'a JkMember, &'a Member)> {
-    Some((plan.jk.member(id)?, plan.member(id)))
 }
 
 /// The activation of this number.

@@ -117,21 +117,25 @@ fn give_trial(cluster: &JkCluster<'_>, slot: &JkMemberSlot) -> bool {
 fn force_if_nobody_is_left(cluster: &JkCluster<'_>) {
     let failed = |id: &MemberId| cluster.member_slot(*id).state() == JkState::Error;
     if cluster.ids().iter().all(failed) {
-        force(cluster);
+        force(cluster, &mut []);
     }
 }
 
-/// All members in the error state may be tried again; returns how many there were.
-pub(super) fn force(cluster: &JkCluster<'_>) -> usize {
-    let force = |id: &&MemberId| {
-        let slot = cluster.member_slot(**id);
-        let moved = slot.move_state(JkState::Error, JkState::Force);
-        if moved {
+/// All members in the error state may be tried again, also by the request whose copy of the states is given; returns how
+/// many there were.
+pub fn force(cluster: &JkCluster<'_>, copy: &mut [JkState]) -> usize {
+    let mut forced = 0;
+    for (place, id) in cluster.ids().iter().enumerate() {
+        let slot = cluster.member_slot(*id);
+        if slot.move_state(JkState::Error, JkState::Force) {
             slot.set_count(JkCounter::ReplyTimeouts, 0);
+            if let Some(state) = copy.get_mut(place) {
+                *state = JkState::Force;
+            }
+            forced += 1;
         }
-        moved
-    };
-    cluster.ids().iter().filter(force).count()
+    }
+    forced
 }
 
 /// `cmd=recover`: a member in the error state gets its trial now; false if it is in another state.

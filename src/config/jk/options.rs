@@ -34,6 +34,8 @@ const SWITCHES: [(&str, fn(&mut JkOptions) -> &mut bool); 9] = [
     ("RejectUnsafeURI", |options| &mut options.reject_unsafe_uri),
 ];
 
+const REJECT_UNSAFE: usize = SWITCHES.len() - 1;
+
 const OBSOLETE: [&str; 3] = ["CollapseSlashesAll", "CollapseSlashesNone", "CollapseSlashesUnmount"];
 
 impl OptionsDraft {
@@ -65,6 +67,22 @@ impl OptionsDraft {
             return Err(unknown(reader, name));
         }
         Ok(())
+    }
+
+    /// What a virtual host has: its own words over those of the main server.
+    pub fn over(self, main: Self) -> Self {
+        let mut merged = main;
+        merged.uri = self.uri.or(main.uri);
+        for (place, own) in merged.switches.iter_mut().zip(self.switches) {
+            *place = own.or(*place);
+        }
+        merged
+    }
+
+    /// The same with the main server's `RejectUnsafeURI`.
+    pub fn with_reject_unsafe_of(mut self, main: Self) -> Self {
+        self.switches[REJECT_UNSAFE] = main.switches[REJECT_UNSAFE];
+        self
     }
 
     /// Puts what is said into `options`.

@@ -2,7 +2,9 @@
 //! Tomcat's cluster on the wire: members, frames, messages about sessions. No sockets, no clock.
 
 mod delta;
+pub mod encrypt;
 mod error;
+pub mod fragment;
 pub mod frame;
 mod member;
 mod message;
