@@ -7,7 +7,8 @@ use margay::wire::cluster::encrypt::{Cipher, Form, Mode};
 use margay::wire::cluster::fragment::{Fragments, split_number, uncompress};
 use margay::wire::cluster::frame::{self, Body};
 use margay::wire::cluster::{
-    ChannelData, Delta, Member, Rpc, SessionMessage, StaticMessage, read_all_stored, read_sessions, read_stored,
+    ChannelData, Delta, Member, Rpc, SessionMessage, StaticMessage, read_all_stored, read_sessions,
+    read_stored,
 };
 use margay::wire::stream::Verdicts;
 use proptest::prelude::*;
@@ -45,7 +46,10 @@ fn read_all(bytes: &[u8]) {
         if let Body::Message(body) = body
             && let Ok(message) = ChannelData::read(body)
         {
-            assert_eq!(ChannelData::read(&message.to_frame()[11..message.to_frame().len() - 7]), Ok(message.clone()));
+            assert_eq!(
+                ChannelData::read(&message.to_frame()[11..message.to_frame().len() - 7]),
+                Ok(message.clone())
+            );
             read_payload(&message);
         }
         rest = &rest[used..];

@@ -8,7 +8,7 @@ use super::html_edit;
 use super::html_list;
 use super::link::{Carry, Link, target};
 use super::query::{Command, Options};
-use crate::status::escape::markup;
+use crate::status::escape::text as markup;
 
 const BEGIN: &str = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n\
 <!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Transitional//EN\" \
@@ -249,11 +249,12 @@ impl Html<'_> {
             self.anchor(Link { command: Some(Command::Dump), ..Link::default() }, "Dump");
             self.put("]&nbsp;&nbsp;\n</td>\n");
         }
-        if self.shows_workers() && (self.sheet.style.read_only || !self.sheet.is_read_only()) {
-            let show = match self.sheet.content {
-                Content::List => "<b>S</b>=Show only this worker, ",
-                _ => "",
-            };
+        let show = match self.sheet.content {
+            Content::List => Some("<b>S</b>=Show only this worker, "),
+            Content::Show { .. } if !self.sheet.is_read_only() => Some(""),
+            _ => None,
+        };
+        if let Some(show) = show {
             self.fmt(format_args!(
                 "<td>\n[{show}<b>E</b>=Edit worker, <b>R</b>=Reset worker state, <b>T</b>=Try worker recovery]<br/>\n</td>\n"
             ));

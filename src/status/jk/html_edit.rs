@@ -6,7 +6,7 @@ use super::model::{AjpView, BalancerView, Chosen, MemberSettings, MemberView};
 use super::query::Command;
 use super::setting::{AJP, BALANCING, Setting};
 use crate::config::jk::plan::Activation;
-use crate::status::escape::markup;
+use crate::status::escape::text as markup;
 
 const ACTIVATIONS: [(&str, Activation); 3] =
     [("Active", Activation::Active), ("Disabled", Activation::Disabled), ("Stopped", Activation::Stopped)];

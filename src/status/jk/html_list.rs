@@ -11,7 +11,7 @@ use super::model::{
 use super::query::{Command, Options};
 use super::setting::{AJP, BALANCING};
 use crate::shared::JkState;
-use crate::status::escape::markup;
+use crate::status::escape::text as markup;
 
 const AJP_COLUMNS: &str = "<th>Type</th><th>Hostname</th><th>Address:Port</th><th>Source</th>\
 <th>Connection<br/>Pool Timeout</th><th>Connect<br/>Timeout</th><th>Prepost<br/>Timeout</th>\

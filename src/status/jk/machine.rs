@@ -10,7 +10,7 @@ use super::model::{
     AjpView, BalancerView, Chosen, MapView, MemberView, activation_text, lock_text, method_text, true_false,
 };
 use super::query::{Format, Options};
-use crate::status::escape::markup;
+use crate::status::escape::text as markup;
 
 /// One value of a worker, member or map.
 struct Field {
