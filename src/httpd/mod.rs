@@ -12,6 +12,7 @@ mod entry;
 mod ffi;
 mod guard;
 mod handler;
+mod jk;
 mod keep;
 mod lifecycle;
 mod log;

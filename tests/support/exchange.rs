@@ -14,6 +14,7 @@ use margay::proxy::Exchange;
 use margay::proxy::exchange::{
     BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls, TunnelRead,
 };
+use margay::proxy::jk::{JkExchange, JkTried};
 use margay::wire::ajp::BodyLength;
 
 /// What happened to the response, in order.
@@ -56,6 +57,16 @@ pub enum BodyEnd {
     Fails(i32),
 }
 
+/// See [`Tls`].
+#[derive(Debug, Clone, Default)]
+pub struct TlsText {
+    pub certificate: Option<Vec<u8>>,
+    pub cipher: Option<Vec<u8>>,
+    pub session: Option<Vec<u8>>,
+    pub key_size: Option<u16>,
+    pub protocol: Option<Vec<u8>>,
+}
+
 /// Does the web server still take data? Called before each write with the number of writes so far.
 pub type OnWrite = Box<dyn FnMut(usize, Push) -> Result<(), ClientGone> + Send>;
 
@@ -79,6 +90,13 @@ pub struct FakeExchange {
     pub calls: Vec<Call>,
     pub env: Vec<Env>,
     log: RefCell<Vec<(Level, &'static str, String)>>,
+    /// The members that were tried, by name, and their states afterwards.
+    pub tried: Vec<(String, &'static str)>,
+    /// The routes that were told, in order.
+    pub routes: Vec<String>,
+    /// What containers are told of the client's TLS connection.
+    pub tls: Option<TlsText>,
+    pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl FakeExchange {
@@ -100,6 +118,10 @@ impl FakeExchange {
             calls: Vec::new(),
             env: Vec::new(),
             log: RefCell::default(),
+            tried: Vec::new(),
+            routes: Vec::new(),
+            tls: None,
+            attributes: Vec::new(),
         }
     }
 
@@ -289,7 +311,7 @@ impl Exchange for FakeExchange {
             own_name: b"www.example.test",
             own_port: 80,
             server_port: 80,
-            is_tls: false,
+            is_tls: self.tls.is_some(),
             user: self.user.as_deref(),
             auth_type: None,
             body: self.length,
@@ -303,11 +325,18 @@ impl Exchange for FakeExchange {
     }
 
     fn tls(&self) -> Tls<'_> {
-        panic!("asked for TLS on a plain connection")
+        let tls = self.tls.as_ref().expect("asked for TLS on a plain connection");
+        Tls {
+            certificate: tls.certificate.as_deref(),
+            cipher: tls.cipher.as_deref(),
+            session: tls.session.as_deref(),
+            key_size: tls.key_size,
+            protocol: tls.protocol.as_deref(),
+        }
     }
 
     fn attributes(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        std::iter::empty()
+        self.attributes.iter().map(|(name, value)| (&name[..], &value[..]))
     }
 
     fn variable(&self, name: &'static CStr) -> Option<&[u8]> {
@@ -457,5 +486,19 @@ impl Exchange for FakeExchange {
 
     fn log(&self, level: Level, id: &'static str, text: fmt::Arguments<'_>) {
         self.log.borrow_mut().push((level, id, text.to_string()));
+    }
+}
+
+impl JkExchange for FakeExchange {
+    fn remote_port(&self) -> &[u8] {
+        b"40000"
+    }
+
+    fn tried(&mut self, tried: &JkTried<'_>) {
+        self.tried.push((tried.name.to_owned(), tried.state.name()));
+    }
+
+    fn route(&mut self, route: &[u8]) {
+        self.routes.push(lossy(route));
     }
 }

@@ -10,7 +10,7 @@ use super::id;
 use super::properties::{Properties, Property, words};
 use crate::base::text::{leading_integer, nearest, quoted};
 use crate::config::compile::Facts;
-use crate::config::finding::Finding;
+use crate::config::finding::{self, Finding};
 use crate::config::origin::Origin;
 use crate::config::url::shown;
 
@@ -101,7 +101,7 @@ impl<'f> Definitions<'f> {
                 }
                 Standing::NoEffect if warned.insert(name) => {
                     let text = format!("The attribute '{shown_name}' has no effect");
-                    self.findings.push(Finding::notice(id::NO_EFFECT, &property.origin, text));
+                    self.findings.push(Finding::notice(finding::id::NO_EFFECT, &property.origin, text));
                 }
                 Standing::Deprecated(_) | Standing::NoEffect => {}
             }
@@ -110,48 +110,52 @@ impl<'f> Definitions<'f> {
 
     /// `worker.a.reference=worker.t`: what `worker.t` has and `worker.a` has not.
     fn work_in_references(&mut self) {
-        let mut by_prefix: HashMap<&str, Vec<(&str, &Property)>> = HashMap::new();
+        let mut by_prefix = ByPrefix::new();
         for property in self.properties.iter() {
             if let Some((prefix, attribute)) = property.name.rsplit_once('.') {
                 by_prefix.entry(prefix).or_default().push((attribute, property));
             }
         }
+        let references = self.properties.iter().filter_map(|property| {
+            let worker = property.name.strip_suffix(".reference")?;
+            worker.starts_with("worker.").then_some((worker, property))
+        });
         let mut copies = Vec::new();
-        for (prefix, own) in &by_prefix {
-            let Some((_, reference)) = own.iter().find(|(attribute, _)| *attribute == "reference") else {
-                continue;
-            };
-            if !prefix.starts_with("worker.") {
-                continue;
-            }
-            let mut target = reference;
-            for step in 0.. {
-                if step == LONGEST_CHAIN {
-                    self.findings.push(endless(reference));
-                    break;
-                }
-                let name = target.value.trim_end_matches('.');
-                let Some(properties) = by_prefix.get(name) else {
-                    self.findings.push(lost_reference(target, by_prefix.keys().copied()));
-                    break;
-                };
-                // Copies come in the order of the file, whatever the order of the table.
-                copies.extend(properties.iter().filter(|(attribute, _)| *attribute != "reference").map(
-                    |(attribute, property)| {
-                        (reference.origin.clone(), step, format!("{prefix}.{attribute}"), (*property).clone())
-                    },
-                ));
-                match properties.iter().find(|(attribute, _)| *attribute == "reference") {
-                    Some((_, next)) => target = next,
-                    None => break,
-                }
+        for (worker, reference) in references {
+            match chain(&by_prefix, reference) {
+                Ok(found) => copies.extend(found.into_iter().map(|(attribute, property)| {
+                    (format!("{worker}.{attribute}"), property.value.clone(), property.origin.clone())
+                })),
+                Err(finding) => self.findings.push(*finding),
             }
         }
-        copies.sort_by(|a, b| (a.0.line, a.1, a.3.origin.line).cmp(&(b.0.line, b.1, b.3.origin.line)));
-        for (_, _, name, property) in copies {
-            self.properties.add_if_missing(&name, &property.value, &property.origin);
+        for (name, value, origin) in copies {
+            self.properties.add_if_missing(&name, &value, &origin);
         }
     }
+}
+
+/// Properties by what stands in front of their last dot.
+type ByPrefix<'p> = HashMap<&'p str, Vec<(&'p str, &'p Property)>>;
+
+/// What a reference brings, the nearest first.
+fn chain<'p>(
+    by_prefix: &ByPrefix<'p>,
+    reference: &'p Property,
+) -> Result<Vec<(&'p str, &'p Property)>, Box<Finding>> {
+    let mut found = Vec::new();
+    let mut target = reference;
+    for _ in 0..LONGEST_CHAIN {
+        let Some(properties) = by_prefix.get(target.value.as_str()) else {
+            return Err(Box::new(lost_reference(target, by_prefix.keys().copied())));
+        };
+        found.extend(properties.iter().filter(|(attribute, _)| *attribute != "reference"));
+        match properties.iter().find(|(attribute, _)| *attribute == "reference") {
+            Some((_, next)) => target = next,
+            None => return Ok(found),
+        }
+    }
+    Err(Box::new(endless(reference)))
 }
 
 /// The text of a file the adapter was asked to read.

@@ -8,7 +8,7 @@ use super::options::OptionsDraft;
 use super::plan::JkLogLevel;
 use crate::base::text::{leading_integer, nearest, quoted};
 use crate::config::directive::Directive;
-use crate::config::finding::Finding;
+use crate::config::finding::{self, Finding};
 use crate::config::origin::Origin;
 use crate::config::plan::SiteId;
 use crate::config::proxy::Reader;
@@ -49,6 +49,8 @@ pub(super) struct JkSiteDraft {
     pub extract_ssl: Option<bool>,
     pub options: OptionsDraft,
     pub env_vars: Vec<(String, Option<String>)>,
+    /// Was there any line of mod_jk?
+    pub has_lines: bool,
 }
 
 /// `JkMount`, `JkUnMount`.
@@ -127,6 +129,7 @@ impl JkDraft {
         if self.sites.len() <= at {
             self.sites.resize_with(at + 1, JkSiteDraft::default);
         }
+        self.sites[at].has_lines = true;
         &mut self.sites[at]
     }
 
@@ -169,12 +172,12 @@ impl JkDraft {
             "off" => self.of_site(site).copy = Some(false),
             _ => {
                 let text = format!("JkMountCopy must be All, On or Off: not {}", quoted(&word));
-                return Err(reader.error(id::BAD_VALUE, text));
+                return Err(reader.error(finding::id::BAD_VALUE, text));
             }
         }
         if site.0 == 0 && word.eq_ignore_ascii_case("on") {
             let text = "JkMountCopy On has no effect in the main server";
-            reader.warn(id::NO_EFFECT, text, "Write JkMountCopy All here, or On into the virtual hosts.");
+            reader.warn(id::ODD_VALUE, text, "Write JkMountCopy All here, or On into the virtual hosts.");
         }
         Ok(())
     }
@@ -188,7 +191,7 @@ impl JkDraft {
             (None, Some(section)) => section.argument.to_owned(),
             (Some(_), Some(section)) => {
                 let text = format!("{name} can not have a path when defined in a location");
-                return Err(reader.error(id::ARGUMENTS, text).cured_by(format!(
+                return Err(reader.error(finding::id::ARGUMENTS, text).cured_by(format!(
                     "Write \"{name} {}\" into {} {}, or the line as it is outside of it.",
                     shown(&worker),
                     section.kind.keyword(),
@@ -198,7 +201,7 @@ impl JkDraft {
             (None, None) => {
                 let text = format!("{name} needs a path when not defined in a location");
                 return Err(reader
-                    .error(id::ARGUMENTS, text)
+                    .error(finding::id::ARGUMENTS, text)
                     .cured_by(format!("Write {name} /path/* {}.", shown(&worker))));
             }
         };
@@ -237,7 +240,7 @@ fn main_only(reader: &Reader, site: SiteId) -> Result<(), Finding> {
     }
     let text = format!("{} cannot occur within <VirtualHost> section", reader.name());
     Err(reader
-        .error(crate::config::finding::id::PLACE, text)
+        .error(finding::id::PLACE, text)
         .cured_by("Move the line out of the virtual host: it is for the whole server."))
 }
 
@@ -306,7 +309,7 @@ fn strip_session(reader: &Reader, word: &str, mark: Option<String>) -> Result<Op
         "off" => Ok(None),
         _ => {
             let text = format!("JkStripSession must be On or Off: not {}", quoted(word));
-            Err(reader.error(id::BAD_VALUE, text))
+            Err(reader.error(finding::id::BAD_VALUE, text))
         }
     }
 }

@@ -60,7 +60,15 @@ impl OptionsDraft {
             }
             self.uri = Some(*form);
         } else if let Some(at) = SWITCHES.iter().position(|(known, _)| is(known)) {
-            self.switches[at] = Some(on);
+            let known = &mut self.switches[at];
+            if *known == Some(!on) {
+                let text = format!(
+                    "JkOptions {} stands with + and with -: it is off, whatever comes last",
+                    SWITCHES[at].0
+                );
+                reader.warn(id::ODD_VALUE, text, "Remove one of the two.");
+            }
+            *known = Some(on && *known != Some(false));
         } else if OBSOLETE.iter().any(|known| is(known)) {
             reader.note(format!("JkOptions {} has no effect: slashes are always collapsed", shown(word)));
         } else {

@@ -81,16 +81,22 @@ impl<'e> Properties<'e> {
             return;
         };
         let known = &mut self.list[known];
-        match self.repetition.map_or(Repetition::Replaces, |of| of(name)) {
+        let repetition = self.repetition.map_or(Repetition::Replaces, |of| of(name));
+        let counts = match repetition {
+            Repetition::Replaces => "this line counts",
+            Repetition::Joins('*') => "both values are joined, with * between",
+            Repetition::Joins(_) => "",
+        };
+        if !counts.is_empty() {
+            let text = format!("{} was said at {} already; {counts}", shown(name), known.origin);
+            let cure = "Remove one of the two lines.";
+            self.findings.push(Finding::warning(id::OVERWRITTEN, origin, text).cured_by(cure));
+        }
+        match repetition {
+            Repetition::Replaces => known.value = value,
             Repetition::Joins(between) => {
                 known.value.push(between);
                 known.value.push_str(&value);
-            }
-            Repetition::Replaces => {
-                let text = format!("{} was said at {} already; this line counts", shown(name), known.origin);
-                let cure = "Remove one of the two lines.";
-                self.findings.push(Finding::warning(id::OVERWRITTEN, origin, text).cured_by(cure));
-                known.value = value;
             }
         }
         known.origin = origin.clone();

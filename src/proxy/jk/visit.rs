@@ -232,6 +232,8 @@ impl<'a> Visit<'a> {
         let talk = Talk {
             name: &self.jk.name,
             packet_size: size,
+            // mod_jk does not count the packet header here, and containers may rely on it.
+            receive_size: size + 4,
             careful: !load.idempotent,
             flush: if self.job.options.flush_packets { Flush::On } else { Flush::Off },
             keeps: !self.job.options.disable_reuse,
