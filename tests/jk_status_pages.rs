@@ -238,10 +238,7 @@ const BAD: [&str; 2] = ["e", "s"];
 
 /// With the last line of HTML pages, which says who made them, as in the vectors.
 fn without_maker(page: &str) -> String {
-    page.replace("<small>mod_jk/1.2.48</small>", "<small>FOOTER</small>")
-        .replace("<small>Margay</small>", "<small>FOOTER</small>")
-        .replace("class=\"footer\">mod_jk/1.2.48<", "class=\"footer\">FOOTER<")
-        .replace("class=\"footer\">Margay<", "class=\"footer\">FOOTER<")
+    page.replace(concat!("Margay/", env!("CARGO_PKG_VERSION")), "FOOTER")
 }
 
 #[track_caller]

@@ -2,8 +2,8 @@
 //! The thread of each process that looks after workers every `JkWatchdogInterval`; without one, requests do it.
 
 use std::ffi::c_void;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::httpd::guard::guard;

@@ -15,6 +15,9 @@ const BEGIN: &str = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n\
 \"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd\">\n\
 <html xmlns=\"http://www.w3.org/1999/xhtml\" xml:lang=\"en\" lang=\"en\"><head><title>JK Status Manager</title>";
 
+/// The last line of every page.
+const MAKER: &str = concat!("Margay/", env!("CARGO_PKG_VERSION"));
+
 /// Seconds until the answer to a change gives way to the page before it.
 const REDIRECT: u32 = 3;
 
@@ -305,11 +308,9 @@ impl Html<'_> {
     }
 
     fn end(&mut self) {
-        let version = markup(&self.sheet.view.server.version);
-        let made_by = if version.is_empty() { "Margay" } else { &version };
         match self.sheet.style.css {
-            Some(_) => self.fmt(format_args!("<hr/><div class=\"footer\">{made_by}</div>\n")),
-            None => self.fmt(format_args!("<hr/><p align=\"center\"><small>{made_by}</small></p>\n")),
+            Some(_) => self.fmt(format_args!("<hr/><div class=\"footer\">{MAKER}</div>\n")),
+            None => self.fmt(format_args!("<hr/><p align=\"center\"><small>{MAKER}</small></p>\n")),
         }
         self.put("</body>\n</html>\n");
     }
