@@ -208,6 +208,14 @@ impl Exchange for JkRequest<'_> {
         self.inner.own_url(path, out);
     }
 
+    fn answered(&mut self, _status: u16, _source_port: Option<u16>) {
+        // Variables that mod_jk does not know.
+    }
+
+    fn explain(&mut self, _status: u16, _cause: &'static str) {
+        // mod_jk's pages give no reasons.
+    }
+
     fn log(&self, level: Level, id: &'static str, text: fmt::Arguments<'_>) {
         // SAFETY: the live request.
         unsafe { say(self.raw, &self.here, level, id, text) }

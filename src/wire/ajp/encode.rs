@@ -5,7 +5,6 @@ use super::code::{self, Dialect, attribute};
 use super::error::EncodeError;
 use super::frame::{self, PACKET_HEADER, REQUEST_MAGIC};
 use crate::wire::token;
-use crate::wire::uri;
 
 /// The longest string that can be expressed: one more is the mark of the null string.
 const LONGEST_STRING: usize = 65534;
@@ -120,7 +119,7 @@ impl<'a> ForwardRequest<'a> {
     }
 
     fn line(&mut self, line: &RequestLine<'a>) {
-        if let Some(error) = fault_of_line(dialect, line) {
+        if let Some(error) = fault_of_line(self.dialect, line) {
             self.fail(error);
         }
         let method = code::method_code(self.dialect, line.method);
