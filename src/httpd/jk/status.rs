@@ -35,7 +35,7 @@ pub(super) unsafe fn answer(r: *mut ffi::request_rec, child: &Child, here: &Here
             Err(status) => return status,
         };
         // The body means nothing, and the connection may be used again.
-        let discarded = ffi::ap_discard_request_body(r);
+        let discarded = ffi::margay_discard_body(r);
         if discarded != OK {
             return discarded;
         }
