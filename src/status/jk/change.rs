@@ -10,7 +10,9 @@ use super::setting::{Setting, WorkerChange};
 use crate::balance::jk::{JkCluster, recover, reset_balancer};
 use crate::config::jk::plan::{JkBalancerId, JkTarget};
 use crate::config::plan::MemberId;
-use crate::shared::{Administrator, JkBalancerNumber, JkMemberNumber, JkMemberSlot, JkMemberText, ShortText};
+use crate::shared::{
+    Administrator, JkBalancerNumber, JkCounter, JkMemberNumber, JkMemberSlot, JkMemberText, ShortText,
+};
 
 /// How long a change waits for one that another process is making.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -229,6 +231,8 @@ impl State for Desk<'_> {
             Action::ResetAjp { worker } => {
                 let id = self.worker(worker).ok_or(Refusal::ResetFailed)?;
                 self.slot(id).reset_counters(now);
+                // As in mod_jk, where only members of a balancer begin with the connections that are open.
+                self.slot(id).set_count(JkCounter::MaxConnected, 0);
                 self.notes.push(format!("worker {worker} counts anew"));
             }
             Action::Recover { balancer, member } => {

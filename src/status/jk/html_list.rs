@@ -318,7 +318,7 @@ fn member_row(html: &mut Html<'_>, balancer: &BalancerView, member: &MemberView,
     cells(
         html,
         &[
-            &or_blank(&settings.route),
+            &markup(&settings.route),
             &or_blank(&settings.redirect),
             &or_blank(&settings.domain),
             &recover,

@@ -2,7 +2,6 @@
 //! The view of a running server: from the plan, shared memory, and what the adapter knows of the request.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use super::figures::Stamp;
 use super::foreign;
@@ -141,8 +140,10 @@ impl Live<'_> {
         let state = slot.state();
         let recover = match state {
             JkState::Error => {
-                let rest = Duration::from_millis(cluster.number(JkBalancerNumber::RecoverTime));
-                let left = rest.saturating_sub(self.now.since(slot.last_error())).as_secs();
+                let rest = cluster.number(JkBalancerNumber::RecoverTime) / 1000;
+                // In whole seconds, like the error's age beside it.
+                let age = seconds_of(self.now).saturating_sub(seconds_of(slot.last_error()));
+                let left = rest.saturating_sub(age);
                 let most = left + self.plan.jk.maintain.as_secs();
                 (left.max(maintenance.0).min(most), most)
             }
