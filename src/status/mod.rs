@@ -7,6 +7,7 @@
 pub mod action;
 pub mod escape;
 pub mod html;
+pub mod jk;
 pub mod params;
 pub mod section;
 pub mod snapshot;
