@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::time::Duration;
 
 use support::ajp_peer::{After, Peer};
 use support::ajp_text;
