@@ -495,6 +495,16 @@ fn balancers_of_both_dialects_are_on_both_pages() {
             stage.text(&format!("/manager?cmd={command}&mime={format}"));
         }
     }
+    let page = stage.text("/bm");
+    let stock_part = page.split("<h2>Balancers of workers.properties</h2>").next().unwrap();
+    assert!(stock_part.contains("balancer://plain") && !stock_part.contains("node1"), "{page}");
+    assert!(
+        page.contains("<h3>Worker <a href=\"/manager?cmd=show&amp;w=balancer&amp;opt=32\">balancer</a></h3>"),
+        "{page}"
+    );
+    assert!(page.contains("<tr><td>node1</td><td>127.0.0.1:"), "{page}");
+    let request = stage.with("/bm?xml=1", &[("Referer", &format!("http://{}/bm", stage.httpd.address()))]);
+    assert!(request.contains("balancer://plain") && !request.contains("node1"), "{request}");
     drop(peers);
     stage.httpd.assert_no_crash();
 }
