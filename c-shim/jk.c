@@ -62,6 +62,13 @@ int margay_is_directory(apr_pool_t *pool, const char *path)
     return apr_stat(&found, path, APR_FINFO_TYPE, pool) == APR_SUCCESS && found.filetype == APR_DIR;
 }
 
+int margay_is_file(apr_pool_t *pool, const char *path)
+{
+    apr_finfo_t found;
+
+    return apr_stat(&found, path, APR_FINFO_TYPE, pool) == APR_SUCCESS && found.filetype == APR_REG;
+}
+
 const char *margay_escape_path(apr_pool_t *pool, const char *path)
 {
     return ap_os_escape_path(pool, path, 1);

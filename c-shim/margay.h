@@ -188,6 +188,7 @@ int margay_expression_true(const void *expression, int status, const margay_head
 /* What mod_dir wants to know of a sub-request it made for an index file; OK, or DECLINED where httpd has to look. */
 int margay_jk_name_file(request_rec *r);
 int margay_is_directory(apr_pool_t *pool, const char *path);
+int margay_is_file(apr_pool_t *pool, const char *path);
 /* A path as httpd encodes it for URLs. */
 const char *margay_escape_path(apr_pool_t *pool, const char *path);
 /* Where to write for a program that reads a log; -1 if it cannot be started. */

@@ -67,6 +67,11 @@ fn virtual_hosts_inherit_alike() {
 }
 
 #[test]
+fn virtual_hosts_inherit_alike_if_all_of_them_do() {
+    assert_alike("inherit_all");
+}
+
+#[test]
 fn members_are_chosen_alike() {
     assert_alike("balancing");
 }

@@ -74,6 +74,10 @@ impl Stage {
                 let lines: Vec<String> = lines.iter().map(fill).collect();
                 std::fs::create_dir_all(files.join(name).parent().expect("a folder")).expect("a folder");
                 std::fs::write(files.join(name), lines.join("\n") + "\n").expect("a file of the table");
+                // Both servers are to see the same file.
+                let file = std::fs::File::options().append(true).open(files.join(name)).expect("the file");
+                let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+                file.set_modified(long_ago).expect("a file of ours");
             }
             builder = builder.mpm_lines(ONE_PROCESS).line("LimitRequestFieldSize 65536\nLogLevel crit");
             builder = builder.line("ServerName main.test");

@@ -150,7 +150,7 @@ unsafe fn forward(
     path.clear();
     // SAFETY: the caller vouches for `r`.
     let answer = unsafe {
-        uri::write(r, here, mapped.original(), &mut path);
+        uri::write(r, here, mapped.original(r), &mut path);
         let job = JkJob {
             target,
             extensions: mapped.extensions(),

@@ -19,7 +19,7 @@ pub(super) struct Mapped {
     /// `None`: nobody of `worker.list`.
     pub target: Option<JkTarget>,
     extensions: *const RuleExtensions,
-    /// The decoded path before it was normalised: what is sent is made of it.
+    /// The decoded path before it was normalised: what is sent is made of it. Null: that of the request when it is handled.
     original: *const c_char,
 }
 
@@ -31,11 +31,13 @@ impl Mapped {
         unsafe { &*self.extensions }
     }
 
+    /// The path to be sent.
+    ///
     /// # Safety
-    /// As [`Mapped::extensions`].
-    pub unsafe fn original<'a>(&self) -> &'a [u8] {
+    /// `r` is the live request the value was made for.
+    pub unsafe fn original<'a>(&self, r: *const ffi::request_rec) -> &'a [u8] {
         // SAFETY: text in the request's pool that nobody changes.
-        unsafe { pool::bytes(self.original) }
+        unsafe { pool::bytes(if self.original.is_null() { (*r).uri } else { self.original }) }
     }
 
     /// What was kept of a request.
@@ -101,21 +103,22 @@ pub(super) unsafe fn mark(
     }
 }
 
-/// A request that others ask for a part of theirs, like mod_dir for an index file: they are for the worker, too.
+/// A request that others ask for a part of theirs, like mod_dir for an index file: they are for the worker, too. With
+/// `and_handler` it is to answer them unless somebody else does.
 ///
 /// # Safety
 /// `r` is the live request of this thread, just marked.
-pub(super) unsafe fn tell_main_request(r: *mut ffi::request_rec) {
+pub(super) unsafe fn tell_main_request(r: *mut ffi::request_rec, and_handler: bool) {
     // SAFETY: the caller vouches for `r`; the request it is a part of lives longer, and its pool is the same thread's.
     unsafe {
         let main = (*r).main;
         let Some(kept) = Mapped::of(r).filter(|_| !main.is_null()) else { return };
-        (*main).handler = HANDLER.as_ptr();
+        if and_handler {
+            (*main).handler = HANDLER.as_ptr();
+        }
         let name = pool::bytes(ffi::apr_table_get((*r).notes, NAME.as_ptr()));
         ffi::apr_table_setn((*main).notes, NAME.as_ptr(), pool::text((*main).pool, &[name]));
-        let original = pool::text((*main).pool, &[kept.original()]);
-        (*main).uri = pool::text((*main).pool, &[pool::bytes((*r).uri)]);
-        let kept = pool::value((*main).pool, Mapped { original, ..kept });
+        let kept = pool::value((*main).pool, Mapped { original: std::ptr::null(), ..kept });
         ffi::margay_jk_set_state(main, kept.cast());
     }
 }

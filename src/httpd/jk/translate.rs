@@ -6,6 +6,7 @@ use std::ffi::c_int;
 use super::site::{Here, is_kept_away};
 use super::static_file::{self, Alias};
 use super::{mounts, state};
+use crate::config::jk::path::normalised;
 use crate::config::jk::plan::JkFound;
 use crate::httpd::{ffi, log, pool};
 
@@ -14,6 +15,7 @@ const OK: c_int = ffi::OK as c_int;
 const BAD_REQUEST: c_int = 400;
 const FORBIDDEN: c_int = 403;
 const NOT_FOUND: c_int = 404;
+const DIRECTORY: &[u8] = b"httpd/unix-directory";
 
 /// Finds the rule for a decoded path.
 ///
@@ -23,11 +25,14 @@ pub(super) unsafe fn translate(r: *mut ffi::request_rec) -> c_int {
     // SAFETY: the caller vouches for `r`.
     unsafe {
         let Some(here) = Here::of(r) else { return DECLINED };
-        if (*r).proxyreq != 0 || is_kept_away(r) {
+        if (*r).proxyreq != 0 || is_kept_away(r) || lacks_index(r, &here) {
             return DECLINED;
         }
         match map(r, &here) {
-            Mapping::Worker => OK,
+            Mapping::Worker => {
+                state::tell_main_request(r, true);
+                OK
+            }
             Mapping::Refused(status) => status,
             Mapping::Nobody if here.site.auto_alias.is_some() => alias(r, &here),
             Mapping::Nobody => {
@@ -52,7 +57,7 @@ pub(super) unsafe fn map_to_storage(r: *mut ffi::request_rec) -> c_int {
                 return DECLINED;
             }
             match map(r, &here) {
-                Mapping::Worker => {}
+                Mapping::Worker => state::tell_main_request(r, false),
                 Mapping::Refused(status) => return status,
                 Mapping::Nobody => strip_session(r, &here),
             }
@@ -95,10 +100,24 @@ pub(super) unsafe fn map(r: *mut ffi::request_rec, here: &Here) -> Mapping {
                 if path.as_ptr() != original.cast() {
                     (*r).uri = pool::text((*r).pool, &[path]);
                 }
-                state::tell_main_request(r);
                 Mapping::Worker
             }
         }
+    }
+}
+
+/// mod_dir asks for an index file that a folder of a web application does not have: then the folder may be listed.
+unsafe fn lacks_index(r: *const ffi::request_rec, here: &Here) -> bool {
+    let Some(folder) = &here.site.auto_alias else { return false };
+    // SAFETY: the caller vouches for `r` and the request it is a part of; its pool is used by this thread only.
+    unsafe {
+        let main = (*r).main;
+        if main.is_null() || pool::bytes((*main).handler) != DIRECTORY {
+            return false;
+        }
+        let path = static_file::single_slashes(pool::bytes((*r).uri));
+        let file = pool::text((*r).pool, &[folder.as_bytes(), &path]);
+        path.len() <= 1 || ffi::margay_is_file((*r).pool, file) == 0
     }
 }
 
@@ -107,8 +126,9 @@ unsafe fn alias(r: *mut ffi::request_rec, here: &Here) -> c_int {
     let Some(folder) = &here.site.auto_alias else { return DECLINED };
     // SAFETY: the caller vouches for `r`; its pool is used by this thread only.
     unsafe {
-        let path = static_file::single_slashes(pool::bytes((*r).uri));
-        let (name, is_archive) = match static_file::alias(&path) {
+        let mut room = Vec::new();
+        let Ok(path) = normalised(pool::bytes((*r).uri), &mut room) else { return BAD_REQUEST };
+        let (name, is_archive) = match static_file::alias(path) {
             Alias::None => return DECLINED,
             Alias::Hidden => return NOT_FOUND,
             Alias::Context { name, is_archive } => (name, is_archive),
@@ -117,7 +137,7 @@ unsafe fn alias(r: *mut ffi::request_rec, here: &Here) -> c_int {
         if ffi::margay_is_directory((*r).pool, context) == 0 {
             return if is_archive { FORBIDDEN } else { DECLINED };
         }
-        (*r).filename = pool::text((*r).pool, &[folder.as_bytes(), &path]);
+        (*r).filename = pool::text((*r).pool, &[folder.as_bytes(), path]);
         OK
     }
 }

@@ -125,8 +125,9 @@ impl<'a> Visit<'a> {
             return Visited { result: JkResult::Client, ending, again: false, bytes: 0 };
         }
         let sent_before = load.body.sent;
-        let mut received = 0;
-        let visited = self.attempts(lease, load, exchange, scratch, &mut received);
+        let received_before = scratch.receiver.total();
+        let visited = self.attempts(lease, load, exchange, scratch);
+        let received = scratch.receiver.total() - received_before;
         let sent = load.body.sent - sent_before;
         self.slot.add(JkCounter::Read, received);
         self.slot.add(JkCounter::Transferred, sent);
@@ -139,7 +140,6 @@ impl<'a> Visit<'a> {
         load: &mut Load,
         exchange: &mut E,
         scratch: &mut Scratch,
-        received: &mut u64,
     ) -> Visited {
         let mut left = self.slot.number(JkMemberNumber::Retries).max(1);
         let mut lease = Some(lease);
@@ -147,7 +147,6 @@ impl<'a> Visit<'a> {
         loop {
             let judged = match self.attempt(lease.take(), fresh, load, exchange, scratch) {
                 Ok(answered) => {
-                    *received += answered.received;
                     let ending =
                         if answered.replaced { Ending::Answer(answered.status) } else { Ending::Done };
                     return Visited { result: JkResult::Success, ending, again: false, bytes: 0 };
@@ -212,6 +211,7 @@ impl<'a> Visit<'a> {
             activation: self.activation,
         };
         head::write(exchange, self.job, to, packet).map_err(|error| early(Failure::Encode(error)))?;
+        load.body.sent += packet.len() as u64;
         let not_sent = |error| early(Failure::Backend { error, stage: Stage::NotSent });
         let mut lease = match lease {
             Some(lease) => lease,
