@@ -263,8 +263,17 @@ fn pages_are_those_of_mod_jk_for_the_same_configuration() {
             }
         }
     }
-    for target in ["/manager", "/manager?mime=", "/manager?mime=HTML", "/watch?re=5", "/manager?opt=-1&re=0"]
-    {
+    for target in [
+        "/manager",
+        "/manager?mime=",
+        "/manager?mime=HTML",
+        "/watch?re=5",
+        "/manager?opt=-1&re=0",
+        "/manager?x=%zz&mime=txt",
+        "/manager?mime=txt&w=a%00b",
+        "/bobs?x=%4",
+        "/manager?mime=txt&cmd=show&w=%c3%a4",
+    ] {
         both.compare(target, "the start");
     }
 }
