@@ -13,6 +13,11 @@ static int translate(request_rec *r)
     return is_ours() ? margay_on_jk_translate(r) : DECLINED;
 }
 
+static int strip_session(request_rec *r)
+{
+    return is_ours() ? margay_on_jk_strip(r) : DECLINED;
+}
+
 static int map_to_storage(request_rec *r)
 {
     return is_ours() ? margay_on_jk_map_to_storage(r) : DECLINED;
@@ -33,6 +38,11 @@ static int log_transaction(request_rec *r)
 
 void margay_register_jk(void)
 {
+    static const char *const after_rewrite[] = { "mod_rewrite.c", NULL };
+    static const char *const before_aliases[] = { "mod_alias.c", NULL };
+
+    /* An Alias has to see the path without its session, whichever module was loaded first. */
+    ap_hook_translate_name(strip_session, after_rewrite, before_aliases, APR_HOOK_MIDDLE);
     /* Where mod_jk stands: mod_proxy's rules come before, and mod_alias by the order of the LoadModule lines. */
     ap_hook_translate_name(translate, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_MIDDLE);

@@ -74,6 +74,8 @@ int margay_on_status_section(request_rec *r, int lines);
 
 /* Finds the rule of mod_jk for a decoded path. */
 int margay_on_jk_translate(request_rec *r);
+/* Takes the session out of a path that no rule maps; DECLINED. */
+int margay_on_jk_strip(request_rec *r);
 /* The same for requests whose path others have translated; a request with a worker has no file. */
 int margay_on_jk_map_to_storage(request_rec *r);
 /* Forwards a request whose handler is mod_jk's or a directory's, or DECLINED. */

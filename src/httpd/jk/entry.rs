@@ -18,6 +18,13 @@ unsafe extern "C" fn margay_on_jk_translate(r: *mut ffi::request_rec) -> c_int {
     guard(INTERNAL_ERROR, || unsafe { translate::translate(r) })
 }
 
+/// A request came, and nobody has looked for a file yet.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn margay_on_jk_strip(r: *mut ffi::request_rec) -> c_int {
+    // SAFETY: see the top of the file.
+    guard(INTERNAL_ERROR, || unsafe { translate::strip(r) })
+}
+
 /// A request needs a place in the file system, or none.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn margay_on_jk_map_to_storage(r: *mut ffi::request_rec) -> c_int {

@@ -43,6 +43,32 @@ pub(super) unsafe fn translate(r: *mut ffi::request_rec) -> c_int {
     }
 }
 
+/// `JkStripSession`, for a path that no rule maps; never an answer.
+///
+/// # Safety
+/// As [`translate`].
+pub(super) unsafe fn strip(r: *mut ffi::request_rec) -> c_int {
+    // SAFETY: the caller vouches for `r`.
+    unsafe {
+        let Some(here) = Here::of(r) else { return DECLINED };
+        let Some(mark) = here.site.strip_session.as_ref().filter(|_| here.site.auto_alias.is_none()) else {
+            return DECLINED;
+        };
+        let path = pool::bytes((*r).uri);
+        if (*r).proxyreq == 0
+            && static_file::without_session(path, mark.as_bytes()).is_some()
+            && !is_kept_away(r)
+        {
+            let mut room = Vec::new();
+            let rules = mounts::of(&here, (*r).request_time);
+            if matches!(here.site.find(rules.get(), path, &mut room), Ok(None)) {
+                strip_session(r, &here);
+            }
+        }
+        DECLINED
+    }
+}
+
 /// Finds the rule where somebody else has translated the path. A request for a worker has no file, so httpd need not walk
 /// through folders.
 ///
