@@ -368,6 +368,9 @@ fn a_member_that_failed_is_shown_and_recovered_as_in_mod_jk() {
         assert!(page.contains("error_time_datetime"), "{page}");
         both.compare(&format!("/manager?cmd=show&w=balancer&sw=node2&mime={format}&opt=2"), "a failure");
     }
+    both.compare("/manager?mime=prop&opt=2", "requests");
+    both.compare("/manager?mime=xml", "requests");
+    both.compare("/manager", "requests");
     assert!(both.margay.text("/manager").contains(">T</a>]"));
     for target in
         ["/manager?cmd=recover&w=balancer&sw=node2", "/manager?cmd=recover&w=balancer&sw=node2&mime=txt"]

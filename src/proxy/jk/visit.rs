@@ -211,7 +211,6 @@ impl<'a> Visit<'a> {
             activation: self.activation,
         };
         head::write(exchange, self.job, to, packet).map_err(|error| early(Failure::Encode(error)))?;
-        load.body.sent += packet.len() as u64;
         let not_sent = |error| early(Failure::Backend { error, stage: Stage::NotSent });
         let mut lease = match lease {
             Some(lease) => lease,
@@ -223,6 +222,7 @@ impl<'a> Visit<'a> {
             self.pool.clear();
         }
         self.connect(&mut lease, limits.each, load.idempotent, receiver).map_err(not_sent)?;
+        load.body.sent += packet.len() as u64;
         let answer = Answer {
             job: self.job,
             fail_on_status: self.job.extensions.fail_on_status.as_ref().unwrap_or(&self.jk.fail_on_status),
