@@ -187,7 +187,8 @@ static int covers(const proxy_section *section, request_rec *r, const char *url)
     return !strncmp(section->pattern, url, strlen(section->pattern));
 }
 
-static ap_conf_vector_t *merge_sections(request_rec *r, const server_rec *server, ap_conf_vector_t *merged)
+static ap_conf_vector_t *merge_sections(request_rec *r, const server_rec *server, const char *plain,
+                                        ap_conf_vector_t *merged)
 {
     const apr_array_header_t *sections = sections_of(server, NULL);
     int i;
@@ -195,7 +196,7 @@ static ap_conf_vector_t *merge_sections(request_rec *r, const server_rec *server
     for (i = 0; sections && i < sections->nelts; ++i) {
         const proxy_section *section = &APR_ARRAY_IDX(sections, i, proxy_section);
 
-        if (covers(section, r, r->filename + 6)) {
+        if (covers(section, r, r->filename + 6) || (plain && covers(section, r, plain))) {
             merged = ap_merge_per_dir_configs(r->pool, merged, section->config);
         }
     }
@@ -213,10 +214,12 @@ int margay_map_to_storage(request_rec *r)
     }
     merged = r->server->lookup_defaults;
     if (sections_by_server) {
+        const char *const plain = r->proxyreq == PROXYREQ_PROXY ? margay_forward_plain_url(r) : NULL;
+
         if (r->server != ap_server_conf) {
-            merged = merge_sections(r, ap_server_conf, merged);
+            merged = merge_sections(r, ap_server_conf, plain, merged);
         }
-        merged = merge_sections(r, r->server, merged);
+        merged = merge_sections(r, r->server, plain, merged);
     }
     r->per_dir_config = merged;
     return OK;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One line of the configuration, understood but not yet connected to the others.
 
+use super::forward::ForwardLine;
 use super::health::Expression;
 use super::plan::{Encoding, ErrorOverride};
 use super::setting::{BalancerSettings, MemberSettings, SiteSettings};
@@ -75,7 +76,9 @@ pub(crate) enum Statement {
     HealthExpression(Expression),
     /// `ProxyHCTPsize`.
     CheckThreads(u32),
-    /// A line that changes nothing (`ProxyRequests Off`).
+    /// Other proxies, and hosts that are not asked.
+    Forward(ForwardLine),
+    /// A line that changes nothing.
     Nothing,
 }
 

@@ -14,6 +14,8 @@ pub struct Sections<'a> {
     /// Server-level values of the site.
     pub defaults: SectionId,
     pub inner: &'a [SectionId],
+    /// The request is one of a forward proxy: the client asked the member by its own name, so nothing is turned back.
+    pub forward: bool,
 }
 
 impl<'a> Sections<'a> {
@@ -58,7 +60,9 @@ pub fn give_header<E: Exchange>(
     sections: Sections<'_>,
     scratch: &mut Vec<u8>,
 ) {
-    if rewrite::names_a_url(name) {
+    if sections.forward {
+        exchange.response_header(name, value);
+    } else if rewrite::names_a_url(name) {
         match rewrite::url(sections.plan, sections.iter(), value, scratch) {
             None => exchange.response_header(name, value),
             Some(false) => exchange.response_header(name, scratch),

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::administered::{BalancerChanges, MemberChanges};
 use super::balancer::BalancerSlot;
+use super::checks::CheckChanges;
 use super::directory::Entry;
 use super::health::{CheckerSlot, HealthSlot};
 use super::jk::{JkBalancerSlot, JkMemberSlot};
 use super::lane::LaneSlot;
 use super::member::MemberSlot;
+use super::place::MemberPlace;
 
 /// How many members (and plain workers) the region has room for.
 pub const MEMBERS: usize = 8192;
@@ -46,7 +48,7 @@ impl BalancerSlotId {
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"MARGAY\0\0");
 
 /// Changes with every change of the structs of this room.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// Bytes of the mapping. Untouched pages cost nothing.
 pub(super) const SIZE: usize = 64 << 20;
@@ -76,6 +78,8 @@ pub(super) struct Layout {
     pub balancer_changes: [BalancerChanges; BALANCERS],
     pub checker: CheckerSlot,
     pub health: [HealthSlot; MEMBERS],
+    pub check_changes: [CheckChanges; MEMBERS],
+    pub places: [MemberPlace; MEMBERS],
     pub jk_members: [JkMemberSlot; MEMBERS],
     pub jk_balancers: [JkBalancerSlot; BALANCERS],
 }
@@ -90,6 +94,8 @@ const _: () = {
     assert!(size_of::<BalancerChanges>() == 704);
     assert!(size_of::<CheckerSlot>() == 64);
     assert!(size_of::<HealthSlot>() == 32);
+    assert!(size_of::<CheckChanges>() == 512);
+    assert!(size_of::<MemberPlace>() == 320);
     assert!(size_of::<JkMemberSlot>() == 1280);
     assert!(size_of::<JkBalancerSlot>() == 320);
     assert!(size_of::<Layout>() <= SIZE);

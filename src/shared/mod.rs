@@ -5,17 +5,20 @@
 
 mod administered;
 mod balancer;
+mod checks;
 mod directory;
 mod health;
 mod jk;
 mod lane;
 mod layout;
 mod member;
+mod place;
 mod region;
 mod text;
 
 pub use administered::{Administrator, BalancerChanges, BalancerValue, MemberChanges, MemberValue};
 pub use balancer::BalancerSlot;
+pub use checks::{CheckChanges, CheckValue};
 pub use directory::{Bound, Full, Place};
 pub use health::{CheckerSlot, HealthSlot};
 pub use jk::{
@@ -24,5 +27,6 @@ pub use jk::{
 pub use lane::{Busy, Lane, Owner, Repaired};
 pub use layout::{BALANCERS, BalancerSlotId, LANES, MEMBERS, MemberSlotId};
 pub use member::{Change, MemberSlot, Reason, State};
+pub use place::{LONGEST_URL, MemberPlace};
 pub use region::{Region, RegionError};
 pub use text::{LONGEST, SharedText, ShortText};

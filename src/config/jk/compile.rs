@@ -2,6 +2,7 @@
 //! From the lines of mod_jk to [`JkPlan`]: which workers there are, and what each server has of them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::definitions::{Definitions, Worker, read_file, too_long, unreadable};
@@ -211,21 +212,26 @@ impl Compiler<'_> {
 
     fn sites(&mut self, count: usize, of_workers: &[JkRule]) {
         let main = self.draft.site(0);
+        let table = Arc::new(self.mounts(&main, of_workers));
         for site in 0..count {
-            let (own, has_main_table) = match site {
-                0 => (main.clone(), true),
-                _ => inherited(&main, self.draft.site(site), self.draft.copy_all),
+            let compiled = match site {
+                0 => self.site(&main, table.clone()),
+                _ => self.virtual_host(&main, self.draft.site(site), &table),
             };
-            let compiled = self.site(&own, if has_main_table { of_workers } else { &[] });
             self.plan.jk.sites.push(compiled);
         }
-        let (bare, has_main_table) = inherited(&main, JkSiteDraft::default(), self.draft.copy_all);
-        self.plan.jk.bare = self.site(&bare, if has_main_table { of_workers } else { &[] });
+        self.plan.jk.bare = self.virtual_host(&main, JkSiteDraft::default(), &table);
     }
 
-    fn site(&mut self, own: &JkSiteDraft, of_workers: &[JkRule]) -> JkSite {
+    fn virtual_host(&mut self, main: &JkSiteDraft, own: JkSiteDraft, table: &Arc<JkMounts>) -> JkSite {
+        let (site, has_main_table) = inherited(main, own, self.draft.copy_all);
+        let mounts = if has_main_table { table.clone() } else { Arc::new(self.mounts(&site, &[])) };
+        self.site(&site, mounts)
+    }
+
+    fn mounts(&mut self, own: &JkSiteDraft, of_workers: &[JkRule]) -> JkMounts {
         let mut rules = Vec::new();
-        let mount_file = own.mount_file.as_ref().map(|(file, origin)| {
+        if let Some((file, origin)) = &own.mount_file {
             let path = absolute(file, &self.facts.server_root);
             match read_file(self.facts, &path) {
                 Ok(text) => {
@@ -235,8 +241,7 @@ impl Compiler<'_> {
                 }
                 Err(why) => self.findings.push(unreadable("JkMountFile", "mount", &path, why, origin)),
             }
-            JkMountFile { path, reload: own.reload.unwrap_or(Some(DEFAULT_RELOAD)) }
-        });
+        }
         for RuleDraft { key, worker, origin } in &own.rules {
             let line = RuleLine { key, worker, origin, source: RuleSource::Directive };
             match line.rules(&self.plan.jk, &mut self.findings) {
@@ -245,11 +250,19 @@ impl Compiler<'_> {
             }
         }
         rules.extend(of_workers.iter().cloned());
+        JkMounts::new(rules)
+    }
+
+    fn site(&self, own: &JkSiteDraft, mounts: Arc<JkMounts>) -> JkSite {
+        let mount_file = own.mount_file.as_ref().map(|(file, _)| JkMountFile {
+            path: absolute(file, &self.facts.server_root),
+            reload: own.reload.unwrap_or(Some(DEFAULT_RELOAD)),
+        });
         let mut options = JkOptions::default();
         own.options.apply(&mut options);
         let log = JkLog::default();
         JkSite {
-            mounts: JkMounts::new(rules),
+            mounts,
             mount_file,
             auto_alias: own.auto_alias.as_deref().map(|folder| absolute(folder, &self.facts.server_root)),
             strip_session: own.strip_session.clone().flatten(),
@@ -274,13 +287,7 @@ fn inherited(main: &JkSiteDraft, own: JkSiteDraft, copy_all: bool) -> (JkSiteDra
     let copies = site.copy.unwrap_or(copy_all);
     let has_rules = !site.rules.is_empty() || site.mount_file.is_some();
     if copies {
-        let missing: Vec<RuleDraft> = main
-            .rules
-            .iter()
-            .filter(|rule| !site.rules.iter().any(|own| own.key == rule.key))
-            .cloned()
-            .collect();
-        site.rules.extend(missing);
+        site.copy_rules(main);
         site.mount_file = site.mount_file.or_else(|| main.mount_file.clone());
         site.auto_alias = site.auto_alias.or_else(|| main.auto_alias.clone());
     }

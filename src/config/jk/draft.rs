@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The `Jk…` lines as they are being read: what each server has said so far.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use super::definitions::unknown;
 use super::id;
 use super::options::OptionsDraft;
 use super::plan::JkLogLevel;
@@ -33,6 +35,7 @@ pub(in crate::config) struct JkDraft {
 #[derive(Debug, Clone, Default)]
 pub(super) struct JkSiteDraft {
     pub rules: Vec<RuleDraft>,
+    by_key: HashMap<String, usize>,
     /// `JkMountCopy`
     pub copy: Option<bool>,
     pub mount_file: Option<(String, Origin)>,
@@ -64,13 +67,21 @@ pub(super) struct RuleDraft {
 }
 
 impl JkSiteDraft {
+    /// Adds the main server's rules whose paths are not there.
+    pub fn copy_rules(&mut self, main: &Self) {
+        let missing = main.rules.iter().filter(|rule| !self.by_key.contains_key(&rule.key));
+        self.rules.extend(missing.cloned());
+    }
+
     /// A path that was there already keeps its place and gets the new worker.
     fn rule(&mut self, key: String, worker: String, origin: &Origin) -> Option<Finding> {
         let rule = RuleDraft { key, worker, origin: origin.clone() };
-        let Some(known) = self.rules.iter_mut().find(|known| known.key == rule.key) else {
+        let Some(&known) = self.by_key.get(&rule.key) else {
+            self.by_key.insert(rule.key.clone(), self.rules.len());
             self.rules.push(rule);
             return None;
         };
+        let known = &mut self.rules[known];
         let path = shown(rule.key.trim_start_matches('!'));
         let finding = (known.worker != rule.worker).then(|| {
             let text = format!(
@@ -136,6 +147,12 @@ impl JkDraft {
     fn global(&mut self, reader: &mut Reader, args: &str) -> Result<(), Finding> {
         use Directive as D;
         if reader.directive == D::JkWorkerProperty {
+            let name = args.split('=').next().unwrap_or_default().trim();
+            if args.contains('=')
+                && let Some(finding) = unknown("Invalid JkWorkerProperty: ", name, reader.origin)
+            {
+                return Err(finding);
+            }
             self.properties.push((args.to_owned(), reader.origin.clone()));
             return Ok(());
         }

@@ -91,13 +91,7 @@ fn taken_by_proxy_pass(site: &Site, rule: &JkRule) -> Option<Finding> {
 
 /// A pattern that matches another one's text matches whatever that one does, as a `*` fits a `*` only.
 fn covered(site: &JkSite, rule: &JkRule, jk: &JkPlan) -> Option<Finding> {
-    let path = rule.pattern.as_bytes();
-    let winner = site
-        .mounts
-        .rules()
-        .iter()
-        .filter(|other| !other.is_disabled && !other.is_exclusion)
-        .find(|other| pattern::matches(other.pattern.as_bytes(), path))?;
+    let winner = site.mounts.leading(rule.pattern.as_bytes())?;
     if std::ptr::eq(winner, rule) || winner.pattern.contains('?') || same_result(winner, rule) {
         return None;
     }
@@ -122,16 +116,8 @@ fn useless_exclusion(site: &JkSite, exclusion: &JkRule, jk: &JkPlan) -> Option<F
     if exclusion.worker == RuleWorker::Any || exclusion.pattern.contains('?') {
         return None;
     }
-    let path = exclusion.pattern.as_bytes();
-    let concerns = |rule: &&JkRule| !rule.is_disabled && !rule.is_exclusion;
-    let rules = || site.mounts.rules().iter().filter(concerns);
-    let winner = rules().find(|rule| pattern::matches(rule.pattern.as_bytes(), path))?;
-    // Rules for only a part of the excluded paths may be meant.
-    let other_part = rules().any(|rule| {
-        rule.worker == exclusion.worker
-            && pattern::matches(exclusion.pattern.as_bytes(), rule.pattern.as_bytes())
-    });
-    if winner.worker == exclusion.worker || other_part {
+    let winner = site.mounts.leading(exclusion.pattern.as_bytes())?;
+    if winner.worker == exclusion.worker || has_part(site, exclusion) {
         return None;
     }
     let text = format!(
@@ -144,6 +130,14 @@ fn useless_exclusion(site: &JkSite, exclusion: &JkRule, jk: &JkPlan) -> Option<F
     );
     let cure = format!("Write {} or * as its worker.", name(&winner.worker, jk));
     Some(Finding::warning(id::NEVER_REACHED, &exclusion.origin, text).cured_by(cure))
+}
+
+/// Does a rule for the exclusion's worker have a part of the excluded paths?
+fn has_part(site: &JkSite, exclusion: &JkRule) -> bool {
+    let covers = |rule: &JkRule| pattern::matches(exclusion.pattern.as_bytes(), rule.pattern.as_bytes());
+    let of_worker =
+        |rule: &JkRule| !rule.is_disabled && !rule.is_exclusion && rule.worker == exclusion.worker;
+    site.mounts.rules().iter().any(|rule| of_worker(rule) && covers(rule))
 }
 
 fn name(worker: &RuleWorker, jk: &JkPlan) -> String {

@@ -22,7 +22,10 @@ const URI_FORMS: [(&str, UriForm); 4] = [
     ("ForwardURIEscaped", UriForm::Escaped),
 ];
 
-const SWITCHES: [(&str, fn(&mut JkOptions) -> &mut bool); 9] = [
+/// Where an option is kept.
+type Switch = fn(&mut JkOptions) -> &mut bool;
+
+const SWITCHES: [(&str, Switch); 9] = [
     ("ForwardDirectories", |options| &mut options.forward_directories),
     ("ForwardLocalAddress", |options| &mut options.forward_local_address),
     ("ForwardPhysicalAddress", |options| &mut options.forward_physical_address),

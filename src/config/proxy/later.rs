@@ -12,8 +12,6 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
     use Directive as D;
     match reader.directive {
         D::BalancerGrowth => growth(reader, args)?,
-        D::NoProxy => reader.note("NoProxy has no effect: members are asked directly anyway"),
-        D::ProxyDomain => reader.note("ProxyDomain has no effect: it is for forward proxies"),
         _ => return Err(not_available(reader, args)),
     }
     Ok(Statement::Nothing)
@@ -26,26 +24,13 @@ fn growth(reader: &mut Reader, args: &str) -> Result<(), Finding> {
         let text = format!("BalancerGrowth must be between 0 and 1000: {} is not", quoted(&word));
         return Err(reader.error(id::BAD_VALUE, text));
     }
-    reader.note("BalancerGrowth has no effect: no member is added while the server runs");
+    reader.note("BalancerGrowth has no effect: nothing adds balancers while the server runs, and places for members are growth= of their balancer");
     Ok(())
 }
 
 fn not_available(reader: &Reader, args: &str) -> Finding {
-    use Directive as D;
-    let (why, cure) = match reader.directive {
-        D::ProxyRemote | D::ProxyRemoteMatch => (
-            "this version asks every member directly, not through another proxy",
-            "Remove the line if the members can be reached directly; a later version will have it.",
-        ),
-        D::ProxyBlock => (
-            "this version does not refuse back ends by words of their names, and a line that guards must not be skipped",
-            "Write <Proxy url> or <ProxyMatch regex> with Require all denied; a later version will have it.",
-        ),
-        _ => (
-            "this version does not balance by heartbeats",
-            "Write lbmethod=byrequests, bytraffic or bybusyness, and remove the line.",
-        ),
-    };
+    let why = "this version does not balance by heartbeats";
+    let cure = "Write lbmethod=byrequests, bytraffic or bybusyness, and remove the line.";
     let word = Words::new(args).next().map(|word| format!(" {}", quoted(&word))).unwrap_or_default();
     reader.error(id::LATER_VERSION, format!("{}{word} is not available: {why}", reader.name())).cured_by(cure)
 }

@@ -212,7 +212,7 @@ impl Exchange for JkRequest<'_> {
         // Variables that mod_jk does not know.
     }
 
-    fn explain(&mut self, _status: u16, _cause: &'static str) {
+    fn explain(&mut self, _status: u16, _cause: &str) {
         // mod_jk's pages give no reasons.
     }
 
