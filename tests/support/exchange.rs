@@ -57,6 +57,32 @@ pub enum BodyEnd {
     Fails(i32),
 }
 
+/// Who talks to whom.
+#[derive(Debug, Clone)]
+pub struct Ends {
+    pub remote_addr: Vec<u8>,
+    pub remote_host: Option<Vec<u8>>,
+    pub remote_port: Vec<u8>,
+    pub local_addr: Vec<u8>,
+    pub server_name: Vec<u8>,
+    pub server_port: u16,
+    pub auth_type: Option<Vec<u8>>,
+}
+
+impl Default for Ends {
+    fn default() -> Ends {
+        Ends {
+            remote_addr: b"192.0.2.7".to_vec(),
+            remote_host: None,
+            remote_port: b"40000".to_vec(),
+            local_addr: b"192.0.2.1".to_vec(),
+            server_name: b"www.example.test".to_vec(),
+            server_port: 80,
+            auth_type: None,
+        }
+    }
+}
+
 /// See [`Tls`].
 #[derive(Debug, Clone, Default)]
 pub struct TlsText {
@@ -84,6 +110,8 @@ pub struct FakeExchange {
     /// The client's end of a tunnel.
     pub socket: Option<std::os::unix::net::UnixStream>,
     pub on_write: OnWrite,
+    /// What is to follow the body.
+    pub trailers: Vec<(Vec<u8>, Vec<u8>)>,
     kept: VecDeque<Vec<u8>>,
     /// How often the client's body was read.
     pub reads: usize,
@@ -97,6 +125,7 @@ pub struct FakeExchange {
     /// What containers are told of the client's TLS connection.
     pub tls: Option<TlsText>,
     pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    pub ends: Ends,
 }
 
 impl FakeExchange {
@@ -113,6 +142,7 @@ impl FakeExchange {
             variables: Vec::new(),
             socket: None,
             on_write: Box::new(|_, _| Ok(())),
+            trailers: Vec::new(),
             kept: VecDeque::new(),
             reads: 0,
             calls: Vec::new(),
@@ -122,6 +152,7 @@ impl FakeExchange {
             routes: Vec::new(),
             tls: None,
             attributes: Vec::new(),
+            ends: Ends::default(),
         }
     }
 
@@ -303,17 +334,17 @@ impl Exchange for FakeExchange {
             method: &self.method,
             protocol: &self.protocol,
             query: self.query.as_deref(),
-            remote_addr: b"192.0.2.7",
-            remote_host: None,
+            remote_addr: &self.ends.remote_addr,
+            remote_host: self.ends.remote_host.as_deref(),
             remote_port: 40000,
-            local_addr: b"192.0.2.1",
-            server_name: b"www.example.test",
+            local_addr: &self.ends.local_addr,
+            server_name: &self.ends.server_name,
             own_name: b"www.example.test",
             own_port: 80,
-            server_port: 80,
+            server_port: self.ends.server_port,
             is_tls: self.tls.is_some(),
             user: self.user.as_deref(),
-            auth_type: None,
+            auth_type: self.ends.auth_type.as_deref(),
             body: self.length,
             is_subrequest: false,
             can_upgrade: self.socket.is_some(),
@@ -413,6 +444,10 @@ impl Exchange for FakeExchange {
         self.calls.push(Call::Header(lossy(name), lossy(value)));
     }
 
+    fn response_trailer(&mut self, name: &[u8], value: &[u8]) {
+        self.trailers.push((name.to_vec(), value.to_vec()));
+    }
+
     fn answered(&mut self, _status: u16, _source_port: Option<u16>) {}
 
     fn explain(&mut self, _status: u16, _cause: &str) {}
@@ -491,7 +526,7 @@ impl Exchange for FakeExchange {
 
 impl JkExchange for FakeExchange {
     fn remote_port(&self) -> &[u8] {
-        b"40000"
+        &self.ends.remote_port
     }
 
     fn tried(&mut self, tried: &JkTried<'_>) {

@@ -156,6 +156,10 @@ impl Exchange for JkRequest<'_> {
         self.inner.response_header(name, value);
     }
 
+    fn response_trailer(&mut self, name: &[u8], value: &[u8]) {
+        self.inner.response_trailer(name, value);
+    }
+
     fn error_reason(&mut self, _status: u16, _reason: &[u8]) {
         // The server's own page has the server's own words.
     }
