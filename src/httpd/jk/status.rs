@@ -9,6 +9,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use super::exchange::{JkRequest, say};
 use super::mounts::{self, Mounts};
 use super::site::Here;
+use super::state::Mapped;
 use crate::base::clock::{Clock, SystemClock};
 use crate::config::jk::plan::JkStatusId;
 use crate::httpd::pass::ServerConf;
@@ -68,8 +69,11 @@ unsafe fn page(
 ) -> (Page, Vec<String>) {
     let view = request.request();
     // SAFETY: the caller vouches for `r`; httpd's text about itself is static.
-    let (path, software) =
-        unsafe { (pool::string((*r).uri), pool::string(ffi::ap_get_server_description())) };
+    let (path, software) = unsafe {
+        let path = Mapped::of(r).map_or_else(|| pool::bytes((*r).uri), |mapped| mapped.original(r));
+        let path = String::from_utf8_lossy(path).into_owned();
+        (path, pool::string(ffi::ap_get_server_description()))
+    };
     let server = ServerView {
         name: String::from_utf8_lossy(view.server_name).into_owned(),
         port: view.server_port,
