@@ -88,6 +88,7 @@ impl Table {
     }
 
     /// The table of this name in a folder of `tests`.
+    #[allow(dead_code)] // not every program that has this file asks
     pub fn read_in(folder: &str, name: &str) -> Table {
         Table::parse(&file(folder, name))
     }

@@ -18,7 +18,7 @@ use crate::proxy::attempt::{Answered, Failure, Scratch, Stage};
 use crate::proxy::exchange::BodyError;
 use crate::proxy::request_body::RequestBody;
 use crate::shared::{JkCounter, JkMemberNumber, JkMemberSlot, JkMemberText, MemberSlot};
-use crate::wire::ajp::{MAX_PACKET_SIZE, MIN_PACKET_SIZE, max_body};
+use crate::wire::ajp::{CPING, MAX_PACKET_SIZE, MIN_PACKET_SIZE, max_body};
 use crate::wire::uri;
 
 /// So long is as good as for ever, and the system still takes it.
@@ -231,6 +231,7 @@ impl<'a> Visit<'a> {
             self.pool.clear();
         }
         self.connect(&mut lease, limits.each, load.idempotent, receiver).map_err(not_sent)?;
+        load.body.sent += packet.len() as u64;
         let answer = Answer {
             job: self.job,
             fail_on_status: self.job.extensions.fail_on_status.as_ref().unwrap_or(&self.jk.fail_on_status),
@@ -266,7 +267,7 @@ impl<'a> Visit<'a> {
         while let Some(kept) = lease.connection() {
             let answers = kept.is_quiet(now, !idempotent)
                 && match before_request {
-                    Some(limit) => ping(lease, (limit, each), receiver).is_ok(),
+                    Some(limit) => self.ping(lease, (limit, each), receiver).is_ok(),
                     None => kept.limit(each).is_ok(),
                 };
             if answers {
@@ -281,9 +282,20 @@ impl<'a> Visit<'a> {
         let target = DialTarget { host, port, ipv6_first: Some(self.jk.prefer_ipv6) };
         lease.dial_at(self.member, target, (connect, each), self.jk.source)?;
         match limit(JkMemberNumber::ConnectTimeout).or(before_request) {
-            Some(limit) => ping(lease, (limit, each), receiver),
+            Some(limit) => self.ping(lease, (limit, each), receiver),
             None => Ok(()),
         }
+    }
+
+    /// Asks the worker whether it is there; the question counts as bytes sent, as in mod_jk.
+    fn ping(
+        &self,
+        lease: &mut Lease<'_>,
+        limits: (Duration, Duration),
+        receiver: &mut Receiver,
+    ) -> Result<(), BackendError> {
+        self.slot.add(JkCounter::Transferred, CPING.len() as u64);
+        ping(lease, limits, receiver)
     }
 
     fn limits(&self) -> Limits {
