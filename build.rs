@@ -15,7 +15,7 @@ mod httpd {
     use std::path::PathBuf;
     use std::process::Command;
 
-    const SHIM: [&str; 8] = [
+    const SHIM: [&str; 9] = [
         "mod_margay.c",
         "config.c",
         "standin.c",
@@ -24,6 +24,7 @@ mod httpd {
         "outgoing.c",
         "log.c",
         "expression.c",
+        "heartbeat.c",
     ];
 
     pub fn build() {
@@ -78,7 +79,7 @@ mod httpd {
             .header("c-shim/bindings.h")
             .clang_args(flags)
             .allowlist_function(
-                "margay_(expression|log|out|outgoing|interim|tunnel|client|body|brigade|content|dialect|trace|is|ssl|answer|keeps)_?.*|ap_get_module_config|ap_set_module_config|\
+                "margay_(expression|log|out|outgoing|interim|tunnel|client|body|brigade|content|dialect|heartbeat|trace|is|ssl|answer|keeps)_?.*|ap_get_module_config|ap_set_module_config|\
                  ap_get_server_name|ap_get_server_port|ap_construct_url|ap_get_remote_host|ap_state_query|ap_mpm_query|ap_find_linked_module|\
                  ap_get_server_description|ap_get_server_built|ap_rwrite|ap_runtime_dir_relative|\
                  ap_regcomp|ap_regexec_len|ap_regfree|apr_palloc|apr_pool_cleanup_register|apr_pool_cleanup_null|apr_table_(get|set|setn|add|addn|unset|make|clear)|\

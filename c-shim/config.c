@@ -239,6 +239,7 @@ enum {
 #define OF_own ENTRY
 #define OF_proxy NOTHING
 #define OF_jk NOTHING
+#define OF_heartmonitor NOTHING
 const command_rec margay_own_commands[] = {
 #include "directives.def"
     { NULL }
@@ -260,6 +261,15 @@ const command_rec margay_proxy_commands[] = {
 #define OF_proxy NOTHING
 #define OF_jk ENTRY
 const command_rec margay_jk_commands[] = {
+#include "directives.def"
+    { NULL }
+};
+
+#undef OF_jk
+#undef OF_heartmonitor
+#define OF_jk NOTHING
+#define OF_heartmonitor ENTRY
+const command_rec margay_heartmonitor_commands[] = {
 #include "directives.def"
     { NULL }
 };

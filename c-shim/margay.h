@@ -31,7 +31,8 @@ extern module AP_MODULE_DECLARE_DATA margay_module;
  * called by register_hooks. */
 void margay_stand_in(apr_pool_t *pool);
 /* config.c: the directives of each dialect. */
-extern const command_rec margay_own_commands[], margay_proxy_commands[], margay_jk_commands[];
+extern const command_rec margay_own_commands[], margay_proxy_commands[], margay_jk_commands[],
+    margay_heartmonitor_commands[];
 /* outgoing.c: tells the modules that want to know of a <Proxy> section; OK, or what refuses the configuration. */
 int margay_announce_section(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *server,
                             ap_conf_vector_t *section);
@@ -167,13 +168,24 @@ const void *margay_expression_parse(apr_pool_t *pool, const char *text, const ch
 int margay_expression_true(const void *expression, int status, const margay_header *headers, apr_size_t count,
                            const char *body, apr_size_t n, char *why, apr_size_t room);
 
+/* heartbeat.c: what mod_heartmonitor keeps in shared memory. */
+/* Looks for that memory; called in post_config, after mod_heartmonitor's. */
+void margay_heartbeat_attach(apr_pool_t *pconf);
+/* True if it was found. */
+int margay_heartbeat_is_attached(void);
+/* Describes each back end to `each`; `ip` is valid during the call, `seen` is in microseconds. */
+typedef void margay_heartbeat_each(void *baton, const char *ip, int ready, int busy, apr_time_t seen);
+int margay_heartbeat_read(apr_pool_t *pool, margay_heartbeat_each *each, void *baton);
+
 /* standin.c */
 /* True if a module of this name (mod_proxy.c) is loaded that is not ours. */
 int margay_is_loaded(const char *module_name);
 /* The languages of other modules that we speak; the names of directives.def in capitals. */
 #define MARGAY_DIALECT_PROXY 0
 #define MARGAY_DIALECT_JK 1
-#define MARGAY_DIALECTS 2
+/* Directives for what mod_heartmonitor does; without names, and not refused beside it. */
+#define MARGAY_DIALECT_HEARTMONITOR 2
+#define MARGAY_DIALECTS 3
 /* Its directives are registered by us alone. */
 #define MARGAY_OWNER_US 0
 /* The real module was loaded before us: we have registered nothing and stay out of its way. */

@@ -123,6 +123,7 @@ impl<'a> Compiler<'a> {
             let view = inherit::balancers(&mut self, site);
             self.views.push(view);
         }
+        self.plan.heartbeat.clone_from(&self.draft.heartbeat);
         self.plan.check_threads = self.draft.check_threads.unwrap_or(health::DEFAULT_THREADS);
         self.sections();
         for site in 0..self.draft.sites.len() {

@@ -6,6 +6,7 @@ use super::directive::Directive;
 use super::expression::{Expression, ExpressionId, names_groups};
 use super::finding::{Finding, Severity, id};
 use super::health::Expression as Condition;
+use super::heartbeat::Heartbeat;
 use super::origin::Origin;
 use super::plan::{ErrorOverride, Matching, SectionId, SiteId};
 use super::proxy::{self, Reader, Surroundings};
@@ -24,6 +25,7 @@ pub struct Draft {
     pub(crate) findings: Vec<Finding>,
     /// `ProxyHCTPsize`.
     pub(crate) check_threads: Option<u32>,
+    pub(crate) heartbeat: Heartbeat,
 }
 
 /// Where a line stands: in a section, or (`None`) at server level.
@@ -101,6 +103,7 @@ impl Draft {
             expressions: Vec::new(),
             findings: Vec::new(),
             check_threads: None,
+            heartbeat: Heartbeat::default(),
         }
     }
 
@@ -278,6 +281,19 @@ impl Draft {
                     .cured_by("Move the line out of the virtual host: all members share the threads."));
             }
             Statement::CheckThreads(count) => self.check_threads = Some(count),
+            Statement::Heartbeat(_) if site > 0 => {
+                let text = format!("{} cannot occur within <VirtualHost> section", directive.name());
+                return Err(Finding::error(id::PLACE, origin, text)
+                    .cured_by("Move the line out of the virtual host: all balancers share the heartbeats."));
+            }
+            Statement::Heartbeat(line) => {
+                if !self.heartbeat.apply(line) {
+                    let text = format!("{}: May only be specified once.", directive.name());
+                    return Err(
+                        Finding::error(id::ARGUMENTS, origin, text).cured_by("Remove one of the lines.")
+                    );
+                }
+            }
             Statement::AddHeaders(on) => self.says(place).add_headers = Some(on),
             Statement::PassContinue(on) => self.says(place).pass_continue = Some(on),
             Statement::ErrorOverride(codes) => self.says(place).override_errors(codes),

@@ -11,6 +11,7 @@ pub mod draft;
 pub mod expression;
 pub mod finding;
 pub mod health;
+pub mod heartbeat;
 mod inherit;
 pub mod interpolation;
 pub mod jk;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::expression::{Expression, ExpressionId};
 use super::health::HealthCheck;
+use super::heartbeat::Heartbeat;
 use super::jk::JkPlan;
 use super::mounts::{self, MountTable};
 use super::origin::Origin;
@@ -45,6 +46,8 @@ pub struct Plan {
     pub expressions: Vec<Expression>,
     /// `ProxyHCTPsize`: threads for health checks; 0 = one check after the other.
     pub check_threads: u32,
+    /// Where the messages of `lbmethod=heartbeat` come from.
+    pub heartbeat: Heartbeat,
     /// What lines of mod_jk say.
     pub jk: JkPlan,
 }
@@ -271,6 +274,7 @@ pub enum Method {
     ByRequests,
     ByTraffic,
     ByBusyness,
+    Heartbeat,
 }
 
 /// One balancer as one server sees it. A virtual host that inherited it and names it with settings of its own has a

@@ -2,6 +2,7 @@
 //! One line of the configuration, understood but not yet connected to the others.
 
 use super::health::Expression;
+use super::heartbeat::HeartbeatLine;
 use super::plan::{Encoding, ErrorOverride};
 use super::setting::{BalancerSettings, MemberSettings, SiteSettings};
 use super::url::{BalancerUrl, MemberUrl, shown};
@@ -75,6 +76,8 @@ pub(crate) enum Statement {
     HealthExpression(Expression),
     /// `ProxyHCTPsize`.
     CheckThreads(u32),
+    /// `HeartbeatListen`, `HeartbeatStorage`, `HeartbeatMaxServers`.
+    Heartbeat(HeartbeatLine),
     /// A line that changes nothing (`ProxyRequests Off`).
     Nothing,
 }

@@ -105,7 +105,7 @@ impl Checker {
 }
 
 /// The server's signals are for its own threads; those of ours inherit the mask of the one that starts them.
-fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+pub(super) fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
     let started = start();
     if let Ok(before) = before {
@@ -114,7 +114,7 @@ fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     started
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
     let handle = thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(work)?;
     Ok(handle.thread().clone())
 }

@@ -18,10 +18,17 @@ use super::{ffi, log, pool};
 use crate::backend::probe::HttpAnswer;
 use crate::config::Plan;
 use crate::config::health::Expression;
-use crate::health::{Checker, Checks, Host, Report, Weight};
+use crate::health::{Checker, Checks, Host, Listener, Report, Weight};
 
 /// The checks of this child.
-static CHECKER: OnceCell<(Checker, Arc<Gate>)> = OnceCell::new();
+static CHECKER: OnceCell<Running> = OnceCell::new();
+
+/// What runs beside the requests, and the gate to httpd.
+struct Running {
+    checker: Option<Checker>,
+    listener: Option<Listener>,
+    gate: Arc<Gate>,
+}
 
 /// Lets threads call httpd until it is closed.
 #[derive(Debug, Default)]
@@ -71,13 +78,7 @@ struct Httpd {
 
 impl Host for Httpd {
     fn report(&self, report: &Report) {
-        let level = match report.weight() {
-            Weight::Warning => ffi::APLOG_WARNING,
-            Weight::Notice => ffi::APLOG_NOTICE,
-            Weight::Info => ffi::APLOG_INFO,
-        };
-        let text = report.to_string();
-        self.gate.pass(|| log::main_server(level, &text));
+        say(&self.gate, report);
     }
 
     fn is_true(&self, expression: &Expression, answer: &HttpAnswer) -> Result<bool, String> {
@@ -88,6 +89,16 @@ impl Host for Httpd {
         let result = self.gate.pass(|| unsafe { evaluate(*condition, answer) });
         result.unwrap_or_else(|| Err("the process ends".to_owned()))
     }
+}
+
+fn say(gate: &Gate, report: &Report) {
+    let level = match report.weight() {
+        Weight::Warning => ffi::APLOG_WARNING,
+        Weight::Notice => ffi::APLOG_NOTICE,
+        Weight::Info => ffi::APLOG_INFO,
+    };
+    let text = report.to_string();
+    gate.pass(|| log::main_server(level, &text));
 }
 
 /// # Safety
@@ -162,19 +173,23 @@ pub(super) unsafe fn start(pool: *mut ffi::apr_pool_t, checks: Checks) {
     let gate = Arc::new(Gate::default());
     // SAFETY: the caller vouches for the pool.
     let host = Httpd { gate: Arc::clone(&gate), conditions: unsafe { conditions(pool, &checks.plan) } };
-    match Checker::start(checks, host) {
-        Ok(None) => {}
-        Ok(Some(checker)) => {
-            if CHECKER.set((checker, gate)).is_ok() {
-                // SAFETY: the function ignores its argument.
-                unsafe { pool::at_end(pool, ptr::null_mut(), stop) };
-            }
-        }
-        Err(error) => log::server(
-            log::ERROR,
-            &format!("MGY3306: no thread for health checks; this process leaves them to others: {error}"),
-        ),
+    let (plan, region, me) = (Arc::clone(&checks.plan), checks.region, checks.me);
+    let speaker = Arc::clone(&gate);
+    let listener = started(Listener::start(&plan.heartbeat, region, me, move |report| say(&speaker, report)));
+    let checker = started(Checker::start(checks, host));
+    let is_needed = checker.is_some() || listener.is_some();
+    if is_needed && CHECKER.set(Running { checker, listener, gate }).is_ok() {
+        // SAFETY: the function ignores its argument.
+        unsafe { pool::at_end(pool, ptr::null_mut(), stop) };
     }
+}
+
+fn started<T>(result: std::io::Result<Option<T>>) -> Option<T> {
+    result.unwrap_or_else(|error| {
+        let text = "MGY3306: no thread for health checks or heartbeats; this process leaves them to others";
+        log::server(log::ERROR, &format!("{text}: {error}"));
+        None
+    })
 }
 
 unsafe fn conditions(pool: *mut ffi::apr_pool_t, plan: &Plan) -> HashMap<String, Parsed> {
@@ -191,10 +206,10 @@ unsafe fn conditions(pool: *mut ffi::apr_pool_t, plan: &Plan) -> HashMap<String,
 
 unsafe extern "C" fn stop(_: *mut c_void) -> ffi::apr_status_t {
     super::guard::guard((), || {
-        if let Some((checker, gate)) = CHECKER.get() {
-            gate.close();
-            checker.stop();
-        }
+        let Some(Running { checker, listener, gate }) = CHECKER.get() else { return };
+        gate.close();
+        checker.iter().for_each(Checker::stop);
+        listener.iter().for_each(Listener::stop);
     });
     0
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
+use super::heartbeats::Source;
 use super::pass::{Names, Pass, ServerConf, is_first_pass};
 use super::pattern::Pattern;
 use super::runtime::{Child, Runtime};
@@ -217,9 +218,12 @@ pub(super) unsafe fn child_init(pool: *mut ffi::apr_pool_t) {
             "MGY0906: more child processes than Margay keeps count of; if this one is killed, its requests stay counted as busy",
         );
     }
-    let _ = CHILD.set(child);
     // SAFETY: the pool is the child's, which no other thread uses yet.
-    unsafe { checks::start(pool, checks) };
+    unsafe {
+        child.hear(Source::of(&checks.plan.heartbeat, pool));
+        let _ = CHILD.set(child);
+        checks::start(pool, checks);
+    }
 }
 
 /// Takes back what an ended child had counted as busy.

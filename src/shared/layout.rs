@@ -9,6 +9,7 @@ use super::administered::{BalancerChanges, MemberChanges};
 use super::balancer::BalancerSlot;
 use super::directory::Entry;
 use super::health::{CheckerSlot, HealthSlot};
+use super::heartbeat::{HEARTBEATS, Heartbeats};
 use super::lane::LaneSlot;
 use super::member::MemberSlot;
 
@@ -45,7 +46,7 @@ impl BalancerSlotId {
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"MARGAY\0\0");
 
 /// Changes with every change of the structs of this room.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// Bytes of the mapping. Untouched pages cost nothing.
 pub(super) const SIZE: usize = 32 << 20;
@@ -75,6 +76,7 @@ pub(super) struct Layout {
     pub balancer_changes: [BalancerChanges; BALANCERS],
     pub checker: CheckerSlot,
     pub health: [HealthSlot; MEMBERS],
+    pub heartbeats: Heartbeats,
 }
 
 const _: () = {
@@ -87,6 +89,7 @@ const _: () = {
     assert!(size_of::<BalancerChanges>() == 704);
     assert!(size_of::<CheckerSlot>() == 64);
     assert!(size_of::<HealthSlot>() == 32);
+    assert!(size_of::<Heartbeats>() == 128 + 64 * HEARTBEATS);
     assert!(size_of::<Layout>() <= SIZE);
     assert!(align_of::<Layout>() == 64);
     assert!(MEMBERS <= 1 << 16 && BALANCERS <= 1 << 16);

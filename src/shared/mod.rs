@@ -7,6 +7,7 @@ mod administered;
 mod balancer;
 mod directory;
 mod health;
+mod heartbeat;
 mod lane;
 mod layout;
 mod member;
@@ -17,6 +18,7 @@ pub use administered::{Administrator, BalancerChanges, BalancerValue, MemberChan
 pub use balancer::BalancerSlot;
 pub use directory::{Bound, Full, Place};
 pub use health::{CheckerSlot, HealthSlot};
+pub use heartbeat::{Beat, HEARTBEATS, Heartbeats, key_of_host};
 pub use lane::{Busy, Lane, Owner, Repaired};
 pub use layout::{BALANCERS, BalancerSlotId, LANES, MEMBERS, MemberSlotId};
 pub use member::{Change, MemberSlot, Reason, State};

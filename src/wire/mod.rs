@@ -4,6 +4,7 @@
 
 pub mod ajp;
 pub mod cookie;
+pub mod heartbeat;
 pub mod http1;
 pub mod token;
 pub mod uri;

@@ -37,13 +37,9 @@ fn not_available(reader: &Reader, args: &str) -> Finding {
             "this version asks every member directly, not through another proxy",
             "Remove the line if the members can be reached directly; a later version will have it.",
         ),
-        D::ProxyBlock => (
+        _ => (
             "this version does not refuse back ends by words of their names, and a line that guards must not be skipped",
             "Write <Proxy url> or <ProxyMatch regex> with Require all denied; a later version will have it.",
-        ),
-        _ => (
-            "this version does not balance by heartbeats",
-            "Write lbmethod=byrequests, bytraffic or bybusyness, and remove the line.",
         ),
     };
     let word = Words::new(args).next().map(|word| format!(" {}", quoted(&word))).unwrap_or_default();

@@ -5,6 +5,7 @@
 
 mod assign;
 mod health;
+mod heartbeat;
 mod later;
 mod member;
 mod override_errors;
@@ -42,8 +43,8 @@ pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         | D::ProxyRemoteMatch
         | D::NoProxy
         | D::ProxyBlock
-        | D::ProxyDomain
-        | D::HeartbeatStorage => later::read(reader, args),
+        | D::ProxyDomain => later::read(reader, args),
+        D::HeartbeatStorage | D::HeartbeatListen | D::HeartbeatMaxServers => heartbeat::read(reader, args),
         D::ProxyAddHeaders => reader.flag(args).map(Statement::AddHeaders),
         D::Proxy100Continue => reader.flag(args).map(Statement::PassContinue),
         D::ProxyErrorOverride => override_errors::read(reader, args),
