@@ -128,9 +128,12 @@ typedef struct margay_outgoing margay_outgoing;
 #define MARGAY_OUTGOING_FAILED 5
 #define MARGAY_OUTGOING_NOTHING 6
 #define MARGAY_OUTGOING_END 7
-/* Makes the handshake over a connected socket, as the configuration of the request says. `name` is asked for and checked.
- * The descriptor is taken over whatever the answer is. */
-int margay_outgoing_open(request_rec *r, int fd, const char *name, apr_interval_time_t limit, margay_outgoing **opened);
+/* Makes the handshake over a connected socket, as the settings (of a request, or those below) say. `name` is asked for and
+ * checked. The descriptor is taken over whatever the answer is. */
+int margay_outgoing_open(server_rec *server, ap_conf_vector_t *settings, int fd, const char *name,
+                         apr_interval_time_t limit, margay_outgoing **opened);
+/* config.c: the settings for a URL that no request asks for, made in this pool. */
+ap_conf_vector_t *margay_outgoing_settings(apr_pool_t *pool, const server_rec *server, const char *url);
 void margay_outgoing_close(margay_outgoing *o);
 int margay_outgoing_fd(const margay_outgoing *o);
 /* From now on the configuration of this request acts; 0 if it does not allow TLS. */

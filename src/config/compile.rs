@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::declare::{BalancerDraft, MemberDraft, MountDraft, TargetDraft};
 use super::draft::{DirectoryDraft, Draft, ReverseDraft, index};
-use super::finding::{Finding, Severity, id};
-use super::health::{self, CheckMethod, HealthCheck};
+use super::finding::{Finding, Severity};
+use super::health::{self, HealthCheck};
 use super::inherit::{self, View};
 use super::lint;
 use super::mounts::MountTable;
@@ -356,20 +356,7 @@ impl<'a> Compiler<'a> {
     fn health(&mut self, site: usize, draft: &MemberDraft) -> Option<HealthCheck> {
         let server = inherit::settings(self.draft, site);
         let timeout = server.timeout.unwrap_or(self.site_facts(site).timeout);
-        let mut check = HealthCheck::of(&draft.settings, timeout, server.source_address)?;
-        if draft.url.scheme.is_tls() && check.method != CheckMethod::Tcp {
-            // TLS has the settings of a request, and a check has no request.
-            let text = format!(
-                "hcmethod={} asks nothing of {}: in this version a member behind TLS is checked by a connection alone, as with hcmethod=TCP",
-                check.method.name(),
-                draft.url.name,
-            );
-            self.findings
-                .push(Finding::warning(id::TLS_CHECK, &draft.origin, text).cured_by("Write hcmethod=TCP."));
-            check.method = CheckMethod::Tcp;
-            check.expression = None;
-        }
-        Some(check)
+        HealthCheck::of(&draft.settings, timeout, server.source_address)
     }
 
     fn pool(&self, settings: &MemberSettings) -> PoolLimits {

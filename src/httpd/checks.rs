@@ -6,18 +6,22 @@
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::os::fd::OwnedFd;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
+use super::checked_tls::CheckedTls;
+use super::gate::Gate;
+use super::runtime::Runtime;
 use super::{ffi, log, pool};
 use crate::backend::probe::HttpAnswer;
+use crate::backend::{NotSecure, Transport};
 use crate::config::Plan;
 use crate::config::health::Expression;
+use crate::config::plan::MemberId;
 use crate::health::{Checker, Checks, Host, Listener, Report, Weight};
 
 /// The checks of this child.
@@ -28,36 +32,6 @@ struct Running {
     checker: Option<Checker>,
     listener: Option<Listener>,
     gate: Arc<Gate>,
-}
-
-/// Lets threads call httpd until it is closed.
-#[derive(Debug, Default)]
-struct Gate {
-    closed: AtomicBool,
-    inside: AtomicU32,
-}
-
-impl Gate {
-    /// `None` once the gate is closed.
-    fn pass<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
-        self.inside.fetch_add(1, SeqCst);
-        let result = (!self.closed.load(SeqCst)).then(call);
-        self.inside.fetch_sub(1, SeqCst);
-        result
-    }
-
-    /// Waits for calls under way, but not for long: this may run in a signal handler of prefork, whose thread may hold
-    /// what a call waits for. No lock is taken for the same reason.
-    fn close(&self) {
-        const STEP: Duration = Duration::from_millis(1);
-        self.closed.store(true, SeqCst);
-        for _ in 0..200 {
-            if self.inside.load(SeqCst) == 0 {
-                return;
-            }
-            std::thread::sleep(STEP);
-        }
-    }
 }
 
 /// A condition as httpd parsed it, in memory that lives as long as the child.
@@ -74,6 +48,7 @@ struct Httpd {
     gate: Arc<Gate>,
     /// By text. The plan may be older than httpd's configuration, so it holds none of httpd's memory.
     conditions: HashMap<String, Parsed>,
+    tls: CheckedTls,
 }
 
 impl Host for Httpd {
@@ -88,6 +63,16 @@ impl Host for Httpd {
         // SAFETY: the condition was made by `parse` from memory that lives until the gate is closed.
         let result = self.gate.pass(|| unsafe { evaluate(*condition, answer) });
         result.unwrap_or_else(|| Err("the process ends".to_owned()))
+    }
+
+    fn secure(
+        &self,
+        member: MemberId,
+        socket: OwnedFd,
+        name: &[u8],
+        limit: Duration,
+    ) -> Result<Box<dyn Transport>, NotSecure> {
+        self.tls.secure(&self.gate, member, socket, name, limit)
     }
 }
 
@@ -169,10 +154,11 @@ pub(super) unsafe fn is_condition(pool: *mut ffi::apr_pool_t, text: &str) -> Res
 ///
 /// # Safety
 /// `pool` is the child's own, in `child_init`.
-pub(super) unsafe fn start(pool: *mut ffi::apr_pool_t, checks: Checks) {
+pub(super) unsafe fn start(pool: *mut ffi::apr_pool_t, runtime: &Runtime, checks: Checks) {
     let gate = Arc::new(Gate::default());
     // SAFETY: the caller vouches for the pool.
-    let host = Httpd { gate: Arc::clone(&gate), conditions: unsafe { conditions(pool, &checks.plan) } };
+    let (conditions, tls) = unsafe { (conditions(pool, &checks.plan), CheckedTls::new(pool, runtime)) };
+    let host = Httpd { gate: Arc::clone(&gate), conditions, tls };
     let (plan, region, me) = (Arc::clone(&checks.plan), checks.region, checks.me);
     let speaker = Arc::clone(&gate);
     let listener = started(Listener::start(&plan.heartbeat, region, me, move |report| say(&speaker, report)));
@@ -212,35 +198,4 @@ unsafe extern "C" fn stop(_: *mut c_void) -> ffi::apr_status_t {
         listener.iter().for_each(Listener::stop);
     });
     0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_closed_gate_lets_nobody_pass() {
-        let gate = Gate::default();
-        assert_eq!(gate.pass(|| 1), Some(1));
-        gate.close();
-        assert_eq!(gate.pass(|| 1), None);
-    }
-
-    #[test]
-    fn closing_waits_for_a_call_under_way() {
-        let gate = Arc::new(Gate::default());
-        let (inside, entered) = std::sync::mpsc::channel();
-        let theirs = Arc::clone(&gate);
-        let caller = std::thread::spawn(move || {
-            theirs.pass(|| {
-                inside.send(()).unwrap();
-                std::thread::sleep(Duration::from_millis(30));
-                assert!(theirs.closed.load(SeqCst), "closing has begun");
-            })
-        });
-        entered.recv().unwrap();
-        gate.close();
-        assert_eq!(gate.inside.load(SeqCst), 0);
-        assert!(caller.join().unwrap().is_some());
-    }
 }

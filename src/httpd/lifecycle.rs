@@ -221,8 +221,9 @@ pub(super) unsafe fn child_init(pool: *mut ffi::apr_pool_t) {
     // SAFETY: the pool is the child's, which no other thread uses yet.
     unsafe {
         child.hear(Source::of(&checks.plan.heartbeat, pool));
+        let runtime = Arc::clone(&child.runtime);
         let _ = CHILD.set(child);
-        checks::start(pool, checks);
+        checks::start(pool, &runtime, checks);
     }
 }
 
