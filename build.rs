@@ -15,11 +15,12 @@ mod httpd {
     use std::path::PathBuf;
     use std::process::Command;
 
-    const SHIM: [&str; 9] = [
+    const SHIM: [&str; 10] = [
         "mod_margay.c",
         "config.c",
         "standin.c",
         "request.c",
+        "spool.c",
         "tunnel.c",
         "outgoing.c",
         "log.c",

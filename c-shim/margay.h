@@ -94,6 +94,8 @@ int margay_body_read(request_rec *r, apr_bucket_brigade *kept, apr_size_t want, 
 /* Describes the first `limit` bytes of `kept` in at most `max` pieces; returns how many pieces. */
 int margay_body_pieces(apr_bucket_brigade *kept, struct iovec *pieces, int max, apr_size_t limit);
 void margay_body_consume(apr_bucket_brigade *kept, apr_size_t n);
+/* spool.c: moves all that is kept into a temporary file, made when *file is NULL. Nothing may have been consumed. */
+apr_status_t margay_body_spool(request_rec *r, apr_bucket_brigade *kept, apr_file_t **file);
 
 /* tunnel.c: the client's connection as a tunnel. */
 /* Sends what r->status and r->headers_out say as an interim response. */

@@ -147,6 +147,10 @@ impl Exchange for Lean<'_> {
         Ok(BodyRead { bytes, end: self.read == self.body.len() })
     }
 
+    fn body_spool(&mut self) -> Result<(), BodyError> {
+        Ok(())
+    }
+
     fn body_pieces<'a>(&'a self, limit: usize, into: &mut [IoSlice<'a>]) -> usize {
         let kept = &self.body[self.gone..self.read];
         let pieces = kept[..kept.len().min(limit)].chunks(1500);

@@ -31,6 +31,8 @@ pub(super) struct HttpdRequest<'r> {
     body: *mut ffi::apr_bucket_brigade,
     /// The response headers as they were before a member's response was put there.
     headers_before: *mut ffi::apr_table_t,
+    /// Where a body lies that is too large for memory.
+    spool: *mut ffi::apr_file_t,
 }
 
 impl<'r> HttpdRequest<'r> {
@@ -73,8 +75,15 @@ impl<'r> HttpdRequest<'r> {
             };
             ffi::margay_out_keep_whole(raw);
             let out = ffi::margay_brigade(raw);
-            let none = std::ptr::null_mut();
-            Ok(Self { raw, child, view, out, body: none, headers_before: std::ptr::null_mut() })
+            Ok(Self {
+                raw,
+                child,
+                view,
+                out,
+                body: std::ptr::null_mut(),
+                headers_before: std::ptr::null_mut(),
+                spool: std::ptr::null_mut(),
+            })
         }
     }
 
@@ -264,6 +273,23 @@ impl Exchange for HttpdRequest<'_> {
             return Err(BodyError(status));
         }
         Ok(BodyRead { bytes, end: end != 0 })
+    }
+
+    fn body_spool(&mut self) -> Result<(), BodyError> {
+        if self.body.is_null() {
+            return Ok(());
+        }
+        // SAFETY: the live request, a brigade of its own, and a file that lies in the request's pool.
+        let status = unsafe { ffi::margay_body_spool(self.raw, self.body, &raw mut self.spool) };
+        if status == 0 {
+            return Ok(());
+        }
+        let why = std::io::Error::from_raw_os_error(status);
+        let text =
+            format!("MGY2009: the request body could not be kept in a temporary file: {why} (AH01090)");
+        // SAFETY: the live request.
+        unsafe { log::request(self.raw, log::ERROR, &text) };
+        Err(BodyError(500))
     }
 
     fn body_pieces<'a>(&'a self, limit: usize, into: &mut [IoSlice<'a>]) -> usize {

@@ -161,6 +161,12 @@ pub trait Exchange {
     /// How the request is to be answered.
     fn body_read(&mut self, want: usize) -> Result<BodyRead, BodyError>;
 
+    /// Moves what is kept out of memory, into a file that only this request knows. Nothing may have been consumed yet.
+    ///
+    /// # Errors
+    /// The file could not be made or written.
+    fn body_spool(&mut self) -> Result<(), BodyError>;
+
     /// The first `limit` bytes of what is kept, in as many pieces as `into` has room for; returns how many.
     fn body_pieces<'a>(&'a self, limit: usize, into: &mut [IoSlice<'a>]) -> usize;
 

@@ -81,8 +81,7 @@ fn manner<E: Exchange>(
         && exchange.variable(c"proxy-sendchunks").is_none();
     if body.framing() == BodyFraming::Chunked && (old || by_length) {
         // The length must be told first, so all of it must be here first.
-        body.read_up_to(exchange, usize::MAX)
-            .map_err(|error| Failure::Client { error, stage: Stage::NotSent })?;
+        body.read_all(exchange).map_err(|error| Failure::Client { error, stage: Stage::NotSent })?;
     }
     let framing = body.framing();
     let has_body = !matches!(framing, BodyFraming::None | BodyFraming::Length(0));

@@ -11,6 +11,12 @@ use crate::wire::http1::{LAST_CHUNK, chunk_header};
 /// So much is read before a connection is taken, in bytes: a small slow upload holds none.
 const AHEAD: usize = 16384;
 
+/// What is kept beyond this is kept in a file.
+const IN_MEMORY: usize = 64 << 10;
+
+/// So much of it goes out at once.
+const STEP: usize = 64 << 10;
+
 /// How the member learns where the body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyFraming {
@@ -45,6 +51,24 @@ impl RequestBody {
         Ok(())
     }
 
+    /// Reads all of it, so that its length is known. Memory holds only a part.
+    ///
+    /// # Errors
+    /// The client did not deliver, or there is no room for it.
+    pub(super) fn read_all<E: Exchange>(&mut self, exchange: &mut E) -> Result<(), BodyError> {
+        let mut in_memory = self.kept;
+        while self.has_any && !self.ended && self.whole {
+            let before = self.kept;
+            self.read(exchange, AHEAD)?;
+            in_memory += self.kept - before;
+            if in_memory > IN_MEMORY {
+                exchange.body_spool()?;
+                in_memory = 0;
+            }
+        }
+        Ok(())
+    }
+
     /// What goes out with the length of the body.
     pub(super) fn framing(&self) -> BodyFraming {
         match self.unread {
@@ -60,7 +84,7 @@ impl RequestBody {
         !self.has_any || self.ended && self.handed_over == self.kept && self.is_closed
     }
 
-    /// Sends the head and what is kept of the body, in one call.
+    /// Sends the head and what is kept of the body, or its beginning, in one call.
     ///
     /// # Errors
     /// The socket's; `sent` counts what went out.
@@ -90,7 +114,7 @@ impl RequestBody {
         self.whole &= self.handed_over == 0;
         self.kept -= self.handed_over;
         self.handed_over = 0;
-        if !self.ended {
+        if !self.ended && self.kept == 0 {
             self.read(exchange, AHEAD).map_err(BodyFailure::Client)?;
         }
         self.send_kept(exchange, connection, &[], framing, &mut 0).map_err(BodyFailure::Backend)
@@ -104,10 +128,11 @@ impl RequestBody {
         framing: BodyFraming,
         sent: &mut usize,
     ) -> Result<(), BackendError> {
-        let size = self.kept;
+        let size = self.kept.min(STEP);
         self.handed_over = size;
         self.sent += size as u64;
-        let (chunked, last) = (framing == BodyFraming::Chunked, self.ended && !self.is_closed);
+        let is_end = self.ended && size == self.kept;
+        let (chunked, last) = (framing == BodyFraming::Chunked, is_end && !self.is_closed);
         let mut room = [0; 18];
         let before = if chunked && size > 0 { chunk_header(size, &mut room) } else { &[] };
         let after: &[u8] = match (chunked && size > 0, last) {

@@ -76,6 +76,8 @@ pub struct FakeExchange {
     kept: VecDeque<Vec<u8>>,
     /// How often the client's body was read.
     pub reads: usize,
+    /// How often what is kept was moved out of memory.
+    pub spooled: usize,
     pub calls: Vec<Call>,
     pub env: Vec<Env>,
     log: RefCell<Vec<(Level, &'static str, String)>>,
@@ -97,6 +99,7 @@ impl FakeExchange {
             on_write: Box::new(|_, _| Ok(())),
             kept: VecDeque::new(),
             reads: 0,
+            spooled: 0,
             calls: Vec::new(),
             env: Vec::new(),
             log: RefCell::default(),
@@ -338,6 +341,11 @@ impl Exchange for FakeExchange {
         let bytes = piece.len();
         self.kept.push_back(piece);
         Ok(BodyRead { bytes, end: self.coming.is_empty() && self.end == BodyEnd::WithLastPiece })
+    }
+
+    fn body_spool(&mut self) -> Result<(), BodyError> {
+        self.spooled += 1;
+        Ok(())
     }
 
     fn body_pieces<'a>(&'a self, limit: usize, into: &mut [IoSlice<'a>]) -> usize {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::backend::NotSecure;
 use crate::config::{Directive, Draft, Facts, Origin, Place, Plan};
 
 /// What a scripted member does with one connection; it returns what it was sent.
