@@ -89,8 +89,9 @@ void margay_content_type(request_rec *r, const char *type);
 void margay_out_keep_whole(request_rec *r);
 
 /* request.c: the request body. `kept` holds what was read and not yet consumed. */
-/* Reads once, at most `want` bytes; 0, or the HTTP status of the failure (AP_FILTER_ERROR: already answered). */
-int margay_body_read(request_rec *r, apr_bucket_brigade *kept, apr_size_t want, apr_size_t *got, int *end);
+/* Reads once, at most `want` bytes; without `wait` perhaps nothing. 0, or the HTTP status of the failure (AP_FILTER_ERROR: already answered). */
+int margay_body_read(request_rec *r, apr_bucket_brigade *kept, apr_size_t want, int wait, apr_size_t *got,
+                     int *end);
 /* Describes the first `limit` bytes of `kept` in at most `max` pieces; returns how many pieces. */
 int margay_body_pieces(apr_bucket_brigade *kept, struct iovec *pieces, int max, apr_size_t limit);
 void margay_body_consume(apr_bucket_brigade *kept, apr_size_t n);

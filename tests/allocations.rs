@@ -28,7 +28,7 @@ use ajp_peer::Peer;
 use margay::backend::{NotSecure, Transport};
 use margay::config::plan::{Encoding, SiteId, Target};
 use margay::proxy::exchange::{
-    BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls, TunnelRead,
+    BodyError, BodyRead, Chosen, ClientGone, Level, Note, Push, Request, ResponseLine, Tls, TunnelRead,
 };
 use margay::proxy::{Exchange, Job, Outcome, Scratch, Sections};
 use margay::wire::ajp::BodyLength;
@@ -113,6 +113,7 @@ impl Exchange for Lean<'_> {
                 length => BodyLength::Known(length as u64),
             },
             is_subrequest: false,
+            is_first: true,
             can_upgrade: false,
         }
     }
@@ -146,6 +147,12 @@ impl Exchange for Lean<'_> {
         self.read += bytes;
         Ok(BodyRead { bytes, end: self.read == self.body.len() })
     }
+
+    fn body_read_now(&mut self, want: usize) -> Result<Option<BodyRead>, BodyError> {
+        Ok(Some(self.body_read(want)?))
+    }
+
+    fn note(&self, _: Note) {}
 
     fn body_spool(&mut self) -> Result<(), BodyError> {
         Ok(())

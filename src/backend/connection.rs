@@ -42,6 +42,8 @@ pub struct Connection {
     reused: bool,
     /// Room for the arrival time that the kernel adds to received data.
     ancillary: Vec<u8>,
+    /// 0 for a UNIX socket.
+    source_port: u16,
 }
 
 /// How bytes go out.
@@ -92,7 +94,14 @@ impl Connection {
         if options.tcp_keepalive {
             socket::setsockopt(&socket, sockopt::KeepAlive, &true)?;
         }
-        Self::opened(socket, options)
+        let own = socket::getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok();
+        let port = own.and_then(|own| match (own.as_sockaddr_in(), own.as_sockaddr_in6()) {
+            (Some(own), _) => Some(own.port()),
+            (_, own) => own.map(|own| own.port()),
+        });
+        let mut connection = Self::opened(socket, options)?;
+        connection.source_port = port.unwrap_or(0);
+        Ok(connection)
     }
 
     /// Opens a connection to a UNIX socket.
@@ -125,6 +134,7 @@ impl Connection {
             last_used: Instant::now(),
             reused: false,
             ancillary: cmsg_space!(TimeSpec),
+            source_port: 0,
         };
         connection.limit(options.timeout)?;
         Ok(connection)
@@ -147,6 +157,11 @@ impl Connection {
             self.timeout = timeout;
         }
         Ok(())
+    }
+
+    /// The port at this end; 0 for a UNIX socket.
+    pub fn source_port(&self) -> u16 {
+        self.source_port
     }
 
     /// Puts a transport between this connection and its socket.

@@ -13,9 +13,11 @@ use super::{ffi, log, outgoing, pool};
 use crate::backend::{NotSecure, Transport};
 use crate::proxy::Exchange;
 use crate::proxy::exchange::{
-    BodyError, BodyRead, Chosen, ClientGone, Level, MAX_PIECES, Push, Request, ResponseLine, Tls, TunnelRead,
+    BodyError, BodyRead, Chosen, ClientGone, Level, MAX_PIECES, Note, Push, Request, ResponseLine, Tls,
+    TunnelRead,
 };
 use crate::wire::ajp::BodyLength;
+use crate::wire::http1::decimal;
 
 /// httpd's number of HTTP/1.1.
 const HTTP_1_1: c_int = 1001;
@@ -72,6 +74,7 @@ impl<'r> HttpdRequest<'r> {
                 is_subrequest: !r.main.is_null(),
                 // A stream of HTTP/2 has no socket of its own.
                 can_upgrade: connection.master.is_null() && r.proto_num >= HTTP_1_1,
+                is_first: connection.keepalives == 0,
             };
             ffi::margay_out_keep_whole(raw);
             let out = ffi::margay_brigade(raw);
@@ -97,7 +100,7 @@ impl<'r> HttpdRequest<'r> {
         unsafe { ffi::apr_table_setn(self.raw().subprocess_env, name.as_ptr(), value) }
     }
 
-    fn note(&self, name: &'static std::ffi::CStr, value: *const c_char) {
+    fn set_note(&self, name: &'static std::ffi::CStr, value: *const c_char) {
         // SAFETY: as in `set_env`.
         unsafe { ffi::apr_table_setn(self.raw().notes, name.as_ptr(), value) }
     }
@@ -105,6 +108,23 @@ impl<'r> HttpdRequest<'r> {
     fn text(&self, bytes: &[u8]) -> *mut c_char {
         // SAFETY: the pool is the request's and of this thread.
         unsafe { pool::text(self.raw().pool, &[bytes]) }
+    }
+
+    fn read_body(&mut self, want: usize, wait: bool) -> Result<BodyRead, BodyError> {
+        if self.body.is_null() {
+            // SAFETY: the live request.
+            self.body = unsafe { ffi::margay_brigade(self.raw) };
+            self.set_note(BODY_READ, c"1".as_ptr());
+        }
+        let (mut bytes, mut end) = (0, 0);
+        // SAFETY: the live request and a brigade of its own.
+        let status = unsafe {
+            ffi::margay_body_read(self.raw, self.body, want, c_int::from(wait), &raw mut bytes, &raw mut end)
+        };
+        if status != 0 {
+            return Err(BodyError(status));
+        }
+        Ok(BodyRead { bytes, end: end != 0 })
     }
 }
 
@@ -260,19 +280,25 @@ impl Exchange for HttpdRequest<'_> {
     }
 
     fn body_read(&mut self, want: usize) -> Result<BodyRead, BodyError> {
-        if self.body.is_null() {
-            // SAFETY: the live request.
-            self.body = unsafe { ffi::margay_brigade(self.raw) };
-            self.note(BODY_READ, c"1".as_ptr());
+        self.read_body(want, true)
+    }
+
+    fn body_read_now(&mut self, want: usize) -> Result<Option<BodyRead>, BodyError> {
+        let read = self.read_body(want, false)?;
+        Ok(Some(read).filter(|read| read.bytes > 0 || read.end))
+    }
+
+    fn note(&self, note: Note) {
+        let number = |number: u16| -> *const c_char {
+            let mut digits = [0; 20];
+            self.text(decimal(u64::from(number), &mut digits))
+        };
+        match note {
+            Note::Status(status) => self.set_note(c"proxy-status", number(status)),
+            Note::SourcePort(port) => self.set_note(c"proxy-source-port", number(port)),
+            Note::TimedOut => self.set_note(c"proxy_timedout", c"1".as_ptr()),
+            Note::Replaced => self.set_note(c"proxy-error-override", c"1".as_ptr()),
         }
-        let (mut bytes, mut end) = (0, 0);
-        // SAFETY: the live request and a brigade of its own.
-        let status =
-            unsafe { ffi::margay_body_read(self.raw, self.body, want, &raw mut bytes, &raw mut end) };
-        if status != 0 {
-            return Err(BodyError(status));
-        }
-        Ok(BodyRead { bytes, end: end != 0 })
     }
 
     fn body_spool(&mut self) -> Result<(), BodyError> {
@@ -336,9 +362,9 @@ impl Exchange for HttpdRequest<'_> {
             let known = self.child.session_word(chosen.balancer, name);
             let name = known.unwrap_or_else(|| self.text(name.as_bytes()));
             self.set_env(c"BALANCER_SESSION_STICKY", name);
-            self.note(c"session-sticky", name);
+            self.set_note(c"session-sticky", name);
             self.set_env(c"BALANCER_SESSION_ROUTE", route);
-            self.note(c"session-route", route);
+            self.set_note(c"session-route", route);
         }
         if chosen.route_changed {
             self.set_env(c"BALANCER_ROUTE_CHANGED", c"1".as_ptr());

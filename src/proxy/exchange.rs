@@ -43,6 +43,21 @@ pub struct Request<'a> {
     pub is_subrequest: bool,
     /// The client speaks HTTP/1.1 on a connection of its own, so that the connection may become a tunnel.
     pub can_upgrade: bool,
+    /// The client's connection has carried no request before this one.
+    pub is_first: bool,
+}
+
+/// What other modules and log formats look for in the notes of a request (`%{proxy-status}n`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// `proxy-status`: the status an HTTP member answered with.
+    Status(u16),
+    /// `proxy-source-port`: our end of the connection to an HTTP member.
+    SourcePort(u16),
+    /// `proxy_timedout`: a member was silent for too long.
+    TimedOut,
+    /// `proxy-error-override`: the server's own page takes the place of the member's answer.
+    Replaced,
 }
 
 /// What the server knows of the client's TLS connection.
@@ -161,6 +176,12 @@ pub trait Exchange {
     /// How the request is to be answered.
     fn body_read(&mut self, want: usize) -> Result<BodyRead, BodyError>;
 
+    /// As [`Exchange::body_read`], without waiting; `None` if there is nothing for now.
+    ///
+    /// # Errors
+    /// As [`Exchange::body_read`].
+    fn body_read_now(&mut self, want: usize) -> Result<Option<BodyRead>, BodyError>;
+
     /// Moves what is kept out of memory, into a file that only this request knows. Nothing may have been consumed yet.
     ///
     /// # Errors
@@ -232,6 +253,9 @@ pub trait Exchange {
 
     /// Scheme, name and port of this server in front of `path` (`http://www.example.com/path`), added to `out`.
     fn own_url(&self, path: &[u8], out: &mut Vec<u8>);
+
+    /// Leaves a note for others.
+    fn note(&self, note: Note);
 
     /// Writes a line to the error log. `id` is stable.
     fn log(&self, level: Level, id: &'static str, text: fmt::Arguments<'_>);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::attempt::{Answered, Attempt, Buffers, Failure, Stage};
-use super::exchange::{Exchange, Level, ResponseLine};
+use super::exchange::{Exchange, Level, Note, ResponseLine};
 use super::http_body::BodyFraming;
 use super::http_head::{self, Manner, client_header};
 use super::relay::Relay;
@@ -44,7 +44,11 @@ pub(super) fn run<E: Exchange>(
     packet.clear();
     http_head::write(exchange, attempt, &manner, packet).map_err(Failure::EncodeHttp)?;
     let mut lease = attempt.pool.acquire().map_err(Failure::at(Stage::NotSent))?;
+    if exchange.request().is_first && exchange.variable(c"proxy-initial-not-pooled").is_some() {
+        lease.discard();
+    }
     let connection = secure::connect(attempt, exchange, &mut lease).map_err(Failure::at(Stage::NotSent))?;
+    exchange.note(Note::SourcePort(connection.source_port()));
     connected();
 
     receiver.clear();
@@ -83,6 +87,7 @@ fn manner<E: Exchange>(
         // The length must be told first, so all of it must be here first.
         body.read_all(exchange).map_err(|error| Failure::Client { error, stage: Stage::NotSent })?;
     }
+    body.extra_line = exchange.variable(c"proxy-sendextracrlf").is_some();
     let framing = body.framing();
     let has_body = !matches!(framing, BodyFraming::None | BodyFraming::Length(0));
     let may_be_kept = attempt.member.pool.reuse
@@ -399,6 +404,7 @@ impl Talk<'_> {
         head: &ResponseHead,
     ) -> Result<Answered, Failure> {
         let is_head = exchange.request().method == b"HEAD";
+        exchange.note(Note::Status(head.status));
         let mut relay = Relay::new(is_head);
         if self.attempt.sections.overrides(head.status) {
             relay.replace();
@@ -510,12 +516,14 @@ impl Talk<'_> {
             exchange.response_header(name, value);
         }
         self.receiver.consume(head.used);
+        exchange.note(Note::Status(head.status));
         exchange.open_tunnel()?;
         let Some(connection) = lease.connection() else {
             return Err(Failure::Backend { error: BackendError::Closed, stage: Stage::Passed });
         };
         let idle = self.attempt.timeout.max(exchange.client_timeout());
-        let passed = tunnel::run(exchange, connection, self.receiver, idle);
+        let half_close = exchange.variable(c"proxy-nohalfclose").is_none();
+        let passed = tunnel::run(exchange, connection, self.receiver, idle, half_close);
         exchange.log(
             Level::Debug,
             "MGY3008",

@@ -28,25 +28,19 @@ pub(super) enum BodyFraming {
 }
 
 impl RequestBody {
-    /// Reads until the body ends or is no small one.
+    /// Reads until the body ends or is no small one; with `proxy-prefetch-nonblocking` only what has come already.
     ///
     /// # Errors
     /// The client did not deliver.
     pub(super) fn read_ahead<E: Exchange>(&mut self, exchange: &mut E) -> Result<(), BodyError> {
-        self.read_up_to(exchange, AHEAD)
-    }
-
-    /// Reads until the body ends or `limit` bytes are kept.
-    ///
-    /// # Errors
-    /// The client did not deliver.
-    pub(super) fn read_up_to<E: Exchange>(
-        &mut self,
-        exchange: &mut E,
-        limit: usize,
-    ) -> Result<(), BodyError> {
-        while self.has_any && !self.ended && self.whole && self.kept < limit {
-            self.read(exchange, (limit - self.kept).min(AHEAD))?;
+        let waits = exchange.variable(c"proxy-prefetch-nonblocking").is_none();
+        while self.has_any && !self.ended && self.whole && self.kept < AHEAD {
+            let want = AHEAD - self.kept;
+            if waits {
+                self.read(exchange, want)?;
+            } else if !self.read_now(exchange, want)? {
+                break;
+            }
         }
         Ok(())
     }
@@ -132,6 +126,7 @@ impl RequestBody {
         self.handed_over = size;
         self.sent += size as u64;
         let is_end = self.ended && size == self.kept;
+        let extra = self.extra_line && (is_end || !self.has_any);
         let (chunked, last) = (framing == BodyFraming::Chunked, is_end && !self.is_closed);
         let mut room = [0; 18];
         let before = if chunked && size > 0 { chunk_header(size, &mut room) } else { &[] };
@@ -151,7 +146,7 @@ impl RequestBody {
             let count = exchange.body_pieces(size, &mut all);
             many.extend(all[..count].iter().flat_map(|piece| piece.iter().copied()));
         }
-        let mut pieces = [IoSlice::new(&[]); MAX_PIECES + 3];
+        let mut pieces = [IoSlice::new(&[]); MAX_PIECES + 4];
         let mut filled = 0;
         for piece in [IoSlice::new(head), IoSlice::new(before)] {
             if !piece.is_empty() {
@@ -166,9 +161,11 @@ impl RequestBody {
             pieces[filled] = IoSlice::new(&many);
             filled += 1;
         }
-        if !after.is_empty() {
-            pieces[filled] = IoSlice::new(after);
-            filled += 1;
+        for piece in [after, if extra { b"\r\n" } else { b"" }] {
+            if !piece.is_empty() {
+                pieces[filled] = IoSlice::new(piece);
+                filled += 1;
+            }
         }
         connection.send(&mut pieces[..filled], sent).map_err(BackendError::of_io)
     }

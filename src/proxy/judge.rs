@@ -2,7 +2,7 @@
 //! What a failed try means: for the member, for the request, for the log.
 
 use super::attempt::{Failure, Stage};
-use super::exchange::{BodyError, Exchange, Level};
+use super::exchange::{BodyError, Exchange, Level, Note};
 use crate::backend::{BackendError, NotSecure};
 use crate::balance::retry::{Body, Phase, Repeat, Verdict};
 use crate::balance::transition::Event;
@@ -98,6 +98,9 @@ impl Case<'_> {
 
     fn judge_backend<E: Exchange>(&self, error: &BackendError, stage: Stage, exchange: &mut E) -> Judgement {
         let timed_out = matches!(error, BackendError::Timeout);
+        if timed_out {
+            exchange.note(Note::TimedOut);
+        }
         let phase = self.phase(stage, timed_out);
         let body = if self.body_at_hand { Body::Whole } else { Body::Gone };
         let repeat = Repeat { idempotent: self.idempotent, body };

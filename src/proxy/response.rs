@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The response head on its way to the client: which headers pass, which are turned back to this server.
 
-use super::exchange::{Exchange, ResponseLine};
+use super::exchange::{Exchange, Note, ResponseLine};
 use super::rewrite;
 use crate::config::Plan;
 use crate::config::plan::SectionId;
@@ -83,6 +83,7 @@ pub fn keep_for_own_page<'h, E: Exchange>(
     line: ResponseLine<'_>,
     headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
 ) {
+    exchange.note(Note::Replaced);
     if let Some(reason) = line.reason.filter(|reason| says_something(reason)) {
         exchange.error_reason(line.status, reason);
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use margay::backend::{NotSecure, Transport};
 use margay::proxy::Exchange;
 use margay::proxy::exchange::{
-    BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls, TunnelRead,
+    BodyError, BodyRead, Chosen, ClientGone, Level, Note, Push, Request, ResponseLine, Tls, TunnelRead,
 };
 use margay::wire::ajp::BodyLength;
 
@@ -76,6 +76,11 @@ pub struct FakeExchange {
     kept: VecDeque<Vec<u8>>,
     /// How often the client's body was read.
     pub reads: usize,
+    /// The first request on its connection.
+    pub is_first: bool,
+    /// The client's body comes only when it is waited for.
+    pub holds_back: bool,
+    pub notes: std::cell::RefCell<Vec<Note>>,
     /// How often what is kept was moved out of memory.
     pub spooled: usize,
     pub calls: Vec<Call>,
@@ -99,6 +104,9 @@ impl FakeExchange {
             on_write: Box::new(|_, _| Ok(())),
             kept: VecDeque::new(),
             reads: 0,
+            is_first: false,
+            holds_back: false,
+            notes: Vec::new().into(),
             spooled: 0,
             calls: Vec::new(),
             env: Vec::new(),
@@ -297,6 +305,7 @@ impl Exchange for FakeExchange {
             auth_type: None,
             body: self.length,
             is_subrequest: false,
+            is_first: self.is_first,
             can_upgrade: self.socket.is_some(),
         }
     }
@@ -341,6 +350,17 @@ impl Exchange for FakeExchange {
         let bytes = piece.len();
         self.kept.push_back(piece);
         Ok(BodyRead { bytes, end: self.coming.is_empty() && self.end == BodyEnd::WithLastPiece })
+    }
+
+    fn body_read_now(&mut self, want: usize) -> Result<Option<BodyRead>, BodyError> {
+        if self.holds_back {
+            return Ok(None);
+        }
+        Ok(Some(self.body_read(want)?))
+    }
+
+    fn note(&self, note: Note) {
+        self.notes.borrow_mut().push(note);
     }
 
     fn body_spool(&mut self) -> Result<(), BodyError> {
