@@ -130,7 +130,7 @@ impl Exchange for Lean<'_> {
         std::iter::empty()
     }
 
-    fn variable(&self, _: &'static CStr) -> Option<&[u8]> {
+    fn variable(&self, _: &CStr) -> Option<&[u8]> {
         None
     }
 

@@ -122,3 +122,8 @@ fn failures_end_alike() {
 fn other_modules_work_together_alike() {
     assert_alike("neighbours");
 }
+
+#[test]
+fn variables_are_put_into_rules_for_responses_alike() {
+    assert_alike("variables");
+}

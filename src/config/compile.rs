@@ -17,7 +17,7 @@ use super::plan::{
     ReverseFrom, ReverseRule, Scheme, Section, SectionId, Site, SiteId, Sticky, Target, Worker, Written,
 };
 use super::setting::{BalancerSettings, FlushMode, MemberSettings};
-use super::url::{self, Url};
+
 use crate::base::key::Key;
 use crate::base::status::Status;
 
@@ -211,21 +211,13 @@ impl<'a> Compiler<'a> {
     }
 
     fn reverse(&self, site: usize, rule: &ReverseDraft) -> ReverseRule {
-        let known = match url::parse(&rule.url) {
-            Ok(Url::Balancer(balancer)) => {
-                self.views[site].get(&balancer.name).map(|id| (*id, balancer.path))
-            }
-            _ => None,
-        };
-        let internal = match known {
-            Some((id, path)) => {
-                let path = if path == "/" { String::new() } else { path };
-                ReverseFrom::Balancer { id, path }
-            }
-            None if rule.url.starts_with('/') => ReverseFrom::Path(rule.url.clone()),
-            None => ReverseFrom::Prefix(rule.url.clone()),
-        };
-        ReverseRule { origin: rule.origin.clone(), public: rule.public.clone(), internal }
+        let internal = ReverseFrom::of(rule.url.clone(), |name| self.views[site].get(name).copied());
+        ReverseRule {
+            origin: rule.origin.clone(),
+            public: rule.public.clone(),
+            internal,
+            has_variables: rule.interpolate && (rule.url.contains("${") || rule.public.contains("${")),
+        }
     }
 
     /// A rule that `owner` wrote, as `site` sees it.

@@ -77,9 +77,15 @@ pub(crate) struct ReverseDraft {
     pub origin: Origin,
     pub public: String,
     pub url: String,
+    pub interpolate: bool,
 }
 
 pub(crate) type CookieDraft = super::plan::CookieRule;
+
+fn cookie(origin: &Origin, internal: String, public: String, interpolate: bool) -> CookieDraft {
+    let has_variables = interpolate && (internal.contains("${") || public.contains("${"));
+    CookieDraft { origin: origin.clone(), internal, public, has_variables }
+}
 
 impl Default for Draft {
     fn default() -> Self {
@@ -254,17 +260,17 @@ impl Draft {
                 self.sites[site].set(&url, target, create, directive, origin)?;
             }
             Statement::Site(settings) => self.sites[site].settings.replace_by(&settings),
-            Statement::Reverse { public, url } => {
+            Statement::Reverse { public, url, interpolate } => {
                 let public = public.unwrap_or_else(|| self.argument(place));
-                let rule = ReverseDraft { origin: origin.clone(), public, url };
+                let rule = ReverseDraft { origin: origin.clone(), public, url, interpolate };
                 self.says(place).reverse.push(rule);
             }
-            Statement::CookiePath { internal, public } => {
-                let rule = CookieDraft { origin: origin.clone(), internal, public };
+            Statement::CookiePath { internal, public, interpolate } => {
+                let rule = cookie(origin, internal, public, interpolate);
                 self.says(place).cookie_path.push(rule);
             }
-            Statement::CookieDomain { internal, public } => {
-                let rule = CookieDraft { origin: origin.clone(), internal, public };
+            Statement::CookieDomain { internal, public, interpolate } => {
+                let rule = cookie(origin, internal, public, interpolate);
                 self.says(place).cookie_domain.push(rule);
             }
             Statement::Interpolate(on) => self.says(place).interpolate = Some(on),

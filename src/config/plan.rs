@@ -12,6 +12,7 @@ use super::heartbeat::Heartbeat;
 use super::jk::JkPlan;
 use super::mounts::{self, MountTable};
 use super::origin::Origin;
+use super::url::{self, Url};
 use crate::base::key::Key;
 use crate::base::status::Status;
 use crate::wire::http1::BadHeader;
@@ -154,6 +155,8 @@ pub struct ReverseRule {
     pub public: String,
     /// What the member says.
     pub internal: ReverseFrom,
+    /// Variables of the request are put into both, if [`Section::interpolate`] says so.
+    pub has_variables: bool,
 }
 
 /// The left side of a [`ReverseRule`].
@@ -167,12 +170,32 @@ pub enum ReverseFrom {
     Prefix(String),
 }
 
+impl ReverseFrom {
+    /// What a URL of a rule stands for; `known` finds balancers by name.
+    pub fn of(url: String, known: impl Fn(&str) -> Option<BalancerId>) -> ReverseFrom {
+        let balancer = match url::parse(&url) {
+            Ok(Url::Balancer(balancer)) => known(&balancer.name).map(|id| (id, balancer.path)),
+            _ => None,
+        };
+        match balancer {
+            Some((id, path)) => {
+                let path = if path == "/" { String::new() } else { path };
+                ReverseFrom::Balancer { id, path }
+            }
+            None if url.starts_with('/') => ReverseFrom::Path(url),
+            None => ReverseFrom::Prefix(url),
+        }
+    }
+}
+
 /// `ProxyPassReverseCookiePath`, `ProxyPassReverseCookieDomain`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CookieRule {
     pub origin: Origin,
     pub internal: String,
     pub public: String,
+    /// As [`ReverseRule::has_variables`].
+    pub has_variables: bool,
 }
 
 /// One `ProxyPass` rule.

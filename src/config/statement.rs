@@ -53,11 +53,11 @@ pub(crate) enum Statement {
         create: bool,
     },
     /// `ProxyPassReverse`; the path is the section's argument if it is missing.
-    Reverse { public: Option<String>, url: String },
+    Reverse { public: Option<String>, url: String, interpolate: bool },
     /// `ProxyPassReverseCookiePath`.
-    CookiePath { internal: String, public: String },
+    CookiePath { internal: String, public: String, interpolate: bool },
     /// `ProxyPassReverseCookieDomain`.
-    CookieDomain { internal: String, public: String },
+    CookieDomain { internal: String, public: String, interpolate: bool },
     /// `ProxyPassInterpolateEnv`.
     Interpolate(bool),
     /// `ProxyPreserveHost`.

@@ -264,7 +264,7 @@ impl Exchange for HttpdRequest<'_> {
             .filter(|(name, _)| !name.is_empty())
     }
 
-    fn variable(&self, name: &'static CStr) -> Option<&[u8]> {
+    fn variable(&self, name: &CStr) -> Option<&[u8]> {
         // SAFETY: the request's own table; its text lives as long as the request.
         unsafe { pool::some_bytes(ffi::apr_table_get(self.raw().subprocess_env, name.as_ptr())) }
     }

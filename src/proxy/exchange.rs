@@ -157,7 +157,7 @@ pub trait Exchange {
     fn attributes(&self) -> impl Iterator<Item = (&[u8], &[u8])>;
 
     /// A variable of the request's environment.
-    fn variable(&self, name: &'static CStr) -> Option<&[u8]>;
+    fn variable(&self, name: &CStr) -> Option<&[u8]>;
 
     /// Makes a TLS connection of a socket to a member, by the server's settings for this request. `name` is asked for and
     /// checked; `limit` is that of each wait.

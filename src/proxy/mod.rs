@@ -16,6 +16,7 @@ mod judge;
 mod relay;
 mod request_body;
 mod response;
+mod reverse_variables;
 mod rewrite;
 mod secure;
 mod session;

@@ -322,7 +322,7 @@ impl Exchange for FakeExchange {
         std::iter::empty()
     }
 
-    fn variable(&self, name: &'static CStr) -> Option<&[u8]> {
+    fn variable(&self, name: &CStr) -> Option<&[u8]> {
         let found = self.variables.iter().find(|(known, _)| known.as_bytes() == name.to_bytes());
         found.map(|(_, value)| value.as_bytes())
     }
