@@ -168,6 +168,8 @@ impl Exchange for Lean<'_> {
         self.gone += n;
     }
 
+    fn target(&mut self, _: &[&[u8]], _: bool) {}
+
     fn chosen(&mut self, _: Chosen<'_>) {}
 
     fn response_line(&mut self, _: ResponseLine<'_>) {}

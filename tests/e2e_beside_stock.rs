@@ -127,3 +127,8 @@ fn other_modules_work_together_alike() {
 fn variables_are_put_into_rules_for_responses_alike() {
     assert_alike("variables");
 }
+
+#[test]
+fn requests_are_called_alike() {
+    assert_alike("names");
+}

@@ -349,6 +349,18 @@ impl Exchange for HttpdRequest<'_> {
         }
     }
 
+    fn target(&mut self, url: &[&[u8]], with_query: bool) {
+        let mut pieces: [&[u8]; 11] = [b""; 11];
+        let parts = [&b"proxy:"[..]].into_iter().chain(url.iter().copied());
+        let query = self.view.query.filter(|_| with_query);
+        let query = query.map_or([&b""[..], b""], |query| [b"?", query]);
+        for (place, part) in pieces.iter_mut().zip(parts.chain(query)) {
+            *place = part;
+        }
+        // SAFETY: the live request and its pool.
+        unsafe { (*self.raw).filename = pool::text(self.raw().pool, &pieces) }
+    }
+
     fn chosen(&mut self, chosen: Chosen<'_>) {
         let (name, mut route) = self.child.member_words(chosen.member);
         if let Some(changed) = self.child.changed_route(chosen.member) {

@@ -194,6 +194,10 @@ pub trait Exchange {
     /// Lets go of the first `n` bytes of what is kept.
     fn body_consume(&mut self, n: usize);
 
+    /// The URL, in pieces, that the request goes to: what the server calls it from now on. The query string is appended
+    /// if it is asked for and there is one.
+    fn target(&mut self, url: &[&[u8]], with_query: bool);
+
     /// A member of a balancer was chosen: sets the `BALANCER_*` variables.
     fn chosen(&mut self, chosen: Chosen<'_>);
 

@@ -11,6 +11,7 @@ use super::judge::{self, Next};
 use super::request_body::RequestBody;
 use super::response::Sections;
 use super::session;
+use super::target;
 use crate::backend::Pool;
 use crate::balance::retry::{self, Attempts};
 use crate::balance::transition::{self, Event};
@@ -155,7 +156,12 @@ impl<'a> Forward<'a> {
         loop {
             let member = match self.choose(exchange, otherwise.is_some()) {
                 Ok(member) => member,
-                Err(status) => return Outcome::Answer(otherwise.unwrap_or(status)),
+                Err(status) => {
+                    if let (Some(balancer), None) = (self.balancer, otherwise) {
+                        target::is_balancer(exchange, &balancer.name, self.job.path, self.job.encoding);
+                    }
+                    return Outcome::Answer(otherwise.unwrap_or(status));
+                }
             };
             // Not before a member is found: the first read makes the server send "100 Continue".
             if let Err(BodyError(status)) = self.read_first(member, exchange) {
@@ -278,6 +284,7 @@ impl<'a> Forward<'a> {
         let member = self.world.plan.member(id);
         let Scratch { packet, uri, text, receiver, .. } = scratch;
         self.write_uri(member, uri);
+        target::is_member(exchange, member, uri);
         let attempt = Attempt {
             member,
             pool: &self.world.pools[id.0 as usize],

@@ -20,6 +20,7 @@ mod reverse_variables;
 mod rewrite;
 mod secure;
 mod session;
+mod target;
 mod tunnel;
 
 pub use attempt::Scratch;

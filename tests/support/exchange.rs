@@ -76,6 +76,8 @@ pub struct FakeExchange {
     kept: VecDeque<Vec<u8>>,
     /// How often the client's body was read.
     pub reads: usize,
+    /// What the request is called, without its query string.
+    pub target: String,
     /// The first request on its connection.
     pub is_first: bool,
     /// The client's body comes only when it is waited for.
@@ -104,6 +106,7 @@ impl FakeExchange {
             on_write: Box::new(|_, _| Ok(())),
             kept: VecDeque::new(),
             reads: 0,
+            target: String::new(),
             is_first: false,
             holds_back: false,
             notes: Vec::new().into(),
@@ -393,6 +396,10 @@ impl Exchange for FakeExchange {
             n -= first.len();
             self.kept.pop_front();
         }
+    }
+
+    fn target(&mut self, url: &[&[u8]], _: bool) {
+        self.target = String::from_utf8_lossy(&url.concat()).into_owned();
     }
 
     fn chosen(&mut self, chosen: Chosen<'_>) {
