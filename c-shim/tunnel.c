@@ -5,6 +5,10 @@
 
 void margay_interim(request_rec *r)
 {
+    if (r->status == HTTP_CONTINUE) {
+        /* Else the core holds it back: whoever calls has decided that the client is to see it. */
+        r->expecting_100 = 1;
+    }
     ap_send_interim_response(r, 1);
 }
 

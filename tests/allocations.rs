@@ -170,6 +170,10 @@ impl Exchange for Lean<'_> {
 
     fn target(&mut self, _: &[&[u8]], _: bool) {}
 
+    fn answered(&mut self, _: u16, _: Option<u16>) {}
+
+    fn explain(&mut self, _: u16, _: &'static str) {}
+
     fn chosen(&mut self, _: Chosen<'_>) {}
 
     fn response_line(&mut self, _: ResponseLine<'_>) {}

@@ -43,7 +43,11 @@ fn said(outcome: &Read) -> String {
     let mut text = String::new();
     for finding in &outcome.findings {
         let severity = format!("{:?}", finding.severity).to_lowercase();
-        let _ = writeln!(text, "{severity} line {}: {finding}", finding.origin.line);
+        let file = match &*finding.origin.file {
+            "httpd.conf" => String::new(),
+            other => format!("{other} "),
+        };
+        let _ = writeln!(text, "{severity} {file}line {}: {finding}", finding.origin.line);
     }
     if text.is_empty() { "accepted".into() } else { text.trim_end().to_owned() }
 }
@@ -110,6 +114,21 @@ fn virtual_hosts_inherit_and_say_what_they_lose() {
 #[test]
 fn broken_health_checks_say_what_is_wrong() {
     check("health.cases");
+}
+
+#[test]
+fn broken_lines_of_mod_jk_say_what_is_wrong() {
+    check("jk_directives.cases");
+}
+
+#[test]
+fn broken_workers_say_what_is_wrong() {
+    check("jk_workers.cases");
+}
+
+#[test]
+fn broken_rules_of_mod_jk_say_what_is_wrong() {
+    check("jk_rules.cases");
 }
 
 fn plan(input: &str) -> Plan {

@@ -41,6 +41,11 @@ impl Addresses {
         Ok(found)
     }
 
+    /// The next question is answered by the resolver.
+    pub fn forget(&self) {
+        *self.lock() = None;
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Arc<[SocketAddr]>, Instant)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

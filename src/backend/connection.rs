@@ -38,12 +38,13 @@ pub struct Connection {
     line: Line,
     timeout: Duration,
     last_used: Instant,
+    /// When a CPing was answered while idle, or as `last_used`.
+    last_checked: Instant,
     /// False until the connection has gone back to its pool once.
     reused: bool,
+    source_port: Option<u16>,
     /// Room for the arrival time that the kernel adds to received data.
     ancillary: Vec<u8>,
-    /// 0 for a UNIX socket.
-    source_port: u16,
 }
 
 /// How bytes go out.
@@ -94,14 +95,7 @@ impl Connection {
         if options.tcp_keepalive {
             socket::setsockopt(&socket, sockopt::KeepAlive, &true)?;
         }
-        let own = socket::getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok();
-        let port = own.and_then(|own| match (own.as_sockaddr_in(), own.as_sockaddr_in6()) {
-            (Some(own), _) => Some(own.port()),
-            (_, own) => own.map(|own| own.port()),
-        });
-        let mut connection = Self::opened(socket, options)?;
-        connection.source_port = port.unwrap_or(0);
-        Ok(connection)
+        Self::opened(socket, options)
     }
 
     /// Opens a connection to a UNIX socket.
@@ -128,13 +122,17 @@ impl Connection {
     fn opened(socket: OwnedFd, options: &DialOptions) -> io::Result<Connection> {
         // Without arrival times the connection works all the same, so a refusal is no error.
         let _ = socket::setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
+        let source_port = socket::getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok().and_then(|own| {
+            own.as_sockaddr_in().map(|v4| v4.port()).or_else(|| own.as_sockaddr_in6().map(|v6| v6.port()))
+        });
         let mut connection = Connection {
             line: Line::Plain(socket),
             timeout: Duration::ZERO,
             last_used: Instant::now(),
+            last_checked: Instant::now(),
             reused: false,
+            source_port,
             ancillary: cmsg_space!(TimeSpec),
-            source_port: 0,
         };
         connection.limit(options.timeout)?;
         Ok(connection)
@@ -157,11 +155,6 @@ impl Connection {
             self.timeout = timeout;
         }
         Ok(())
-    }
-
-    /// The port at this end; 0 for a UNIX socket.
-    pub fn source_port(&self) -> u16 {
-        self.source_port
     }
 
     /// Puts a transport between this connection and its socket.
@@ -192,8 +185,23 @@ impl Connection {
         self.reused
     }
 
+    /// The port at this end; `None` for a UNIX socket.
+    pub fn source_port(&self) -> Option<u16> {
+        self.source_port
+    }
+
     pub fn idle_for(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.last_used)
+    }
+
+    /// How long since anybody heard of the member here.
+    pub fn unchecked_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last_checked)
+    }
+
+    /// Notes that the member was heard of while the connection was idle.
+    pub(super) fn note_check(&mut self) {
+        self.last_checked = Instant::now();
     }
 
     /// Is the connection open with nothing to read? An idle connection that is readable was closed by the member, or
@@ -217,6 +225,7 @@ impl Connection {
             transport.rest();
         }
         self.last_used = Instant::now();
+        self.last_checked = self.last_used;
         self.reused = true;
     }
 

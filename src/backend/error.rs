@@ -27,6 +27,8 @@ pub enum BackendError {
     Ping { cause: String },
     /// The connection ended before or within the answer.
     Closed,
+    /// The connection ended behind the first line of an HTTP answer, before its headers did.
+    HeadCut,
     /// Nothing came, or nothing was taken, for longer than the limit.
     Timeout,
     /// Any other failure of the socket.
@@ -80,6 +82,7 @@ impl fmt::Display for BackendError {
             Self::Secure(why) => write!(f, "{why}"),
             Self::Ping { cause } => write!(f, "CPing was not answered by CPong: {cause}"),
             Self::Closed => f.write_str("the member closed the connection"),
+            Self::HeadCut => f.write_str("the member closed the connection within the head of its answer"),
             Self::Timeout => f.write_str("the member was silent for longer than timeout= allows"),
             Self::Io(cause) => write!(f, "{cause}"),
             Self::Stray => f.write_str("the member had sent bytes before it was asked"),

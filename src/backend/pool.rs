@@ -3,6 +3,8 @@
 //! as many threads as there are requests in flight.
 
 use std::net::IpAddr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,12 @@ pub struct Pool {
     places: Mutex<Places>,
     freed: Condvar,
     addresses: Addresses,
+    /// Connections that other processes were told of.
+    told: AtomicU32,
+    /// Raised when the member moved to another address: connections of before are not kept.
+    era: AtomicU32,
+    /// When the connections were looked after last.
+    looked_after: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -33,6 +41,7 @@ pub struct Lease<'p> {
     pool: &'p Pool,
     connection: Option<Connection>,
     clean: bool,
+    era: u32,
 }
 
 impl Pool {
@@ -42,6 +51,9 @@ impl Pool {
             places: Mutex::new(Places { idle: Vec::new(), taken: 0 }),
             freed: Condvar::new(),
             addresses: Addresses::default(),
+            told: AtomicU32::new(0),
+            era: AtomicU32::new(0),
+            looked_after: AtomicU64::new(0),
         }
     }
 
@@ -63,7 +75,7 @@ impl Pool {
             places.idle.drain(..expired);
         }
         let connection = places.idle.pop();
-        Ok(Lease { pool: self, connection, clean: false })
+        Ok(Lease { pool: self, connection, clean: false, era: self.era.load(Relaxed) })
     }
 
     fn wait_for_place<'a>(
@@ -84,6 +96,74 @@ impl Pool {
                 Ok(places)
             }
         }
+    }
+
+    /// How many connections are open or about to be.
+    pub fn connections(&self) -> u32 {
+        let places = self.lock();
+        places.taken.saturating_add(u32::try_from(places.idle.len()).unwrap_or(u32::MAX))
+    }
+
+    /// The member's address may have changed when the number of changes is another than before: what was opened and found
+    /// out until now is forgotten.
+    pub fn follow(&self, changes: u32) {
+        if self.era.load(Relaxed) != changes && self.era.swap(changes, Relaxed) != changes {
+            self.addresses.forget();
+            self.clear();
+        }
+    }
+
+    /// Is a place free?
+    pub fn has_room(&self) -> bool {
+        self.limits.max == 0 || self.lock().taken < self.limits.max
+    }
+
+    /// Notes how many connections were told of, and returns how many it was before.
+    pub fn note_told(&self, connections: u32) -> u32 {
+        self.told.swap(connections, Relaxed)
+    }
+
+    /// Have `interval` milliseconds passed since this was true last? Begins with the first question.
+    pub fn is_due(&self, now: u64, interval: u64) -> bool {
+        let last = self.looked_after.load(Relaxed);
+        let is_over = last > 0 && now.saturating_sub(last) >= interval;
+        (last == 0 || is_over)
+            && self.looked_after.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
+            && is_over
+    }
+
+    /// Closes connections that have been idle for `limit`, the oldest first, as long as more than `keep` are left.
+    pub fn close_idle(&self, now: Instant, limit: Duration, keep: u32) {
+        let mut places = self.lock();
+        let keep = usize::try_from(keep.saturating_sub(places.taken)).unwrap_or(usize::MAX);
+        let surplus = places.idle.len().saturating_sub(keep);
+        let expired = places.idle.iter().take_while(|connection| connection.idle_for(now) >= limit).count();
+        let closed: Vec<Connection> = places.idle.drain(..expired.min(surplus)).collect();
+        drop(places);
+        // Closing may take a while, and nobody has to wait for it.
+        drop(closed);
+    }
+
+    /// Takes out the connections nobody asked anything for `limit`, asks each, and puts back those that `is_alive`.
+    pub fn check_idle(
+        &self,
+        now: Instant,
+        limit: Duration,
+        mut is_alive: impl FnMut(&mut Connection) -> bool,
+    ) {
+        let mut due: Vec<Connection> = {
+            let mut places = self.lock();
+            let (due, fresh) =
+                places.idle.drain(..).partition(|connection| connection.unchecked_for(now) >= limit);
+            places.idle = fresh;
+            due
+        };
+        due.retain_mut(&mut is_alive);
+        for connection in &mut due {
+            connection.note_check();
+        }
+        // The oldest lie in front.
+        self.lock().idle.splice(0..0, due);
     }
 
     /// Closes all idle connections: one of them turned out to be dead, and the others are as old.
@@ -123,6 +203,20 @@ impl Lease<'_> {
         timeout: Duration,
         source: Option<IpAddr>,
     ) -> Result<&mut Connection, BackendError> {
+        self.dial_at(member, (&member.host, member.port), timeout, source)
+    }
+
+    /// As [`Lease::dial`], with a host and a port in place of the member's own.
+    ///
+    /// # Errors
+    /// As [`Lease::dial`].
+    pub fn dial_at(
+        &mut self,
+        member: &Member,
+        (host, port): (&str, u16),
+        timeout: Duration,
+        source: Option<IpAddr>,
+    ) -> Result<&mut Connection, BackendError> {
         let options = DialOptions {
             connect_timeout: member.connect_timeout.unwrap_or(timeout),
             timeout,
@@ -135,15 +229,15 @@ impl Lease<'_> {
             let connection = Connection::dial_socket(path, &options).map_err(refused)?;
             return Ok(self.connection.insert(connection));
         }
-        let resolve = |cause| BackendError::Resolve { host: member.host.clone(), cause };
+        let resolve = |cause| BackendError::Resolve { host: host.to_owned(), cause };
         let known = &self.pool.addresses;
-        let addresses = known.get(&member.host, member.port, member.address_ttl).map_err(resolve)?;
+        let addresses = known.get(host, port, member.address_ttl).map_err(resolve)?;
         let failure = match Self::dial_any(&addresses, &options) {
             Ok(connection) => return Ok(self.connection.insert(connection)),
             Err(failure) => failure,
         };
-        if member.host.trim_matches(['[', ']']).parse::<IpAddr>().is_err() {
-            let again = known.refresh(&member.host, member.port).map_err(resolve)?;
+        if host.trim_matches(['[', ']']).parse::<IpAddr>().is_err() {
+            let again = known.refresh(host, port).map_err(resolve)?;
             if again != addresses {
                 let connection = Self::dial_any(&again, &options)?;
                 return Ok(self.connection.insert(connection));
@@ -183,7 +277,10 @@ impl Lease<'_> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        let kept = self.connection.take().filter(|_| self.clean && self.pool.limits.reuse);
+        let kept = self
+            .connection
+            .take()
+            .filter(|_| self.clean && self.pool.limits.reuse && self.era == self.pool.era.load(Relaxed));
         let mut places = self.pool.lock();
         places.taken = places.taken.saturating_sub(1);
         if let Some(mut connection) = kept {

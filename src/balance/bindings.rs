@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where the plan's members and balancers live in shared memory.
 
+use super::jk;
 use crate::base::clock::Moment;
 use crate::base::key::Key;
 use crate::base::status::Status;
+use crate::config::jk::plan::JkBalancerId;
 use crate::config::plan::{Balancer, BalancerId, Member, MemberId, Plan};
 use crate::shared::{
     BalancerChanges, BalancerSlotId, BalancerValue, Full, MemberSlotId, MemberValue, Place, Reason, Region,
@@ -15,6 +17,7 @@ use crate::shared::{
 pub struct Bindings {
     members: Vec<MemberSlotId>,
     balancers: Vec<BalancerSlotId>,
+    jk_balancers: Vec<BalancerSlotId>,
 }
 
 /// What a running member keeps when the configuration is read again: found out while serving, not written in a file.
@@ -36,7 +39,9 @@ impl Bindings {
     /// The region has no room for all; then nothing was changed.
     pub fn attach(plan: &Plan, region: &Region, generation: u32, now: Moment) -> Result<Bindings, Full> {
         let members: Vec<Key> = plan.members.iter().map(|member| member.key).collect();
-        let balancers: Vec<Key> = plan.balancers.iter().map(|balancer| balancer.key).collect();
+        let jk_balancers = plan.jk.balancers.iter().map(|balancer| balancer.key);
+        let balancers: Vec<Key> =
+            plan.balancers.iter().map(|balancer| balancer.key).chain(jk_balancers).collect();
         let bound = region.bind(generation, &members, &balancers)?;
         let balanced = balanced_members(plan);
         for ((member, place), balanced) in plan.members.iter().zip(&bound.members).zip(balanced) {
@@ -45,10 +50,14 @@ impl Bindings {
         for (balancer, place) in plan.balancers.iter().zip(&bound.balancers) {
             follow_file(balancer, region.balancer_changes(place.slot));
         }
-        Ok(Bindings {
+        let (balancers, jk_balancers) = bound.balancers.split_at(plan.balancers.len());
+        let bindings = Bindings {
             members: bound.members.iter().map(|place| place.slot).collect(),
-            balancers: bound.balancers.iter().map(|place| place.slot).collect(),
-        })
+            balancers: balancers.iter().map(|place| place.slot).collect(),
+            jk_balancers: jk_balancers.iter().map(|place| place.slot).collect(),
+        };
+        jk::attach(plan, region, &bindings, (&bound.members, jk_balancers), now);
+        Ok(bindings)
     }
 
     pub fn member(&self, id: MemberId) -> MemberSlotId {
@@ -57,6 +66,10 @@ impl Bindings {
 
     pub fn balancer(&self, id: BalancerId) -> BalancerSlotId {
         self.balancers[id.0 as usize]
+    }
+
+    pub fn jk_balancer(&self, id: JkBalancerId) -> BalancerSlotId {
+        self.jk_balancers[id.0 as usize]
     }
 }
 

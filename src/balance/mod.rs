@@ -9,6 +9,7 @@ mod candidate;
 mod choose;
 pub mod health;
 mod in_force;
+pub mod jk;
 mod method;
 pub mod retry;
 pub mod sticky;

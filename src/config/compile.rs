@@ -9,6 +9,7 @@ use super::draft::{DirectoryDraft, Draft, ReverseDraft, index};
 use super::finding::{Finding, Severity};
 use super::health::{self, HealthCheck};
 use super::inherit::{self, View};
+use super::jk;
 use super::lint;
 use super::mounts::MountTable;
 use super::origin::Origin;
@@ -30,6 +31,12 @@ pub struct Facts {
     pub handlers: Vec<HandlerPlace>,
     /// Sites that have `SSLProxyEngine On` in them; `None`: nobody looked.
     pub tls_engines: Option<Vec<SiteId>>,
+    /// What is in the files of [`Draft::wanted_files`], or why it could not be read.
+    pub files: HashMap<String, Result<String, String>>,
+    /// `ServerRoot`, without a slash at its end.
+    pub server_root: String,
+    /// Variables of the process, for `$(name)` in workers.properties.
+    pub environment: HashMap<String, String>,
 }
 
 /// What httpd knows about a server.
@@ -72,8 +79,9 @@ impl Draft {
     /// Makes the plan.
     pub fn compile(&self, facts: &Facts) -> Outcome {
         let mut findings = self.findings.clone();
-        let (plan, more) = Compiler::new(self, facts).run();
+        let (mut plan, more) = Compiler::new(self, facts).run();
         findings.extend(more);
+        findings.extend(jk::compile(&self.jk, self.sites.len(), facts, &mut plan));
         // What lacks a refused line would be warned about for the wrong reason.
         if !self.has_errors() {
             findings.extend(lint::all(self, &plan, facts));

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The catalogue: every directive with its places, its form, its help text and its default.
 
-/// A directive of the mod_proxy dialect.
+use super::jk;
+
+/// A directive of the mod_proxy dialect, or one of mod_jk's (`Jk…`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Directive {
     ProxyPass,
@@ -41,6 +43,43 @@ pub enum Directive {
     ProxyBadHeader,
     HeartbeatListen,
     HeartbeatMaxServers,
+    JkWorkersFile,
+    JkWorkerProperty,
+    JkShmFile,
+    JkShmSize,
+    JkWatchdogInterval,
+    JkMount,
+    JkUnMount,
+    JkMountCopy,
+    JkMountFile,
+    JkMountFileReload,
+    JkAutoAlias,
+    JkStripSession,
+    JkLogFile,
+    JkLogLevel,
+    JkLogStampFormat,
+    JkRequestLogFormat,
+    JkWorkerIndicator,
+    JkRequestIdIndicator,
+    JkRemoteAddrIndicator,
+    JkRemotePortIndicator,
+    JkRemoteHostIndicator,
+    JkRemoteUserIndicator,
+    JkAuthTypeIndicator,
+    JkLocalNameIndicator,
+    JkLocalAddrIndicator,
+    JkLocalPortIndicator,
+    JkIgnoreCLIndicator,
+    JkHTTPSIndicator,
+    JkSSLPROTOCOLIndicator,
+    JkCERTSIndicator,
+    JkCIPHERIndicator,
+    JkSESSIONIndicator,
+    JkKEYSIZEIndicator,
+    JkCERTCHAINPrefix,
+    JkExtractSSL,
+    JkOptions,
+    JkEnvVar,
 }
 
 /// How the arguments are written.
@@ -52,6 +91,8 @@ pub enum Form {
     Flag,
     /// One word.
     One,
+    /// One or two words.
+    OneOrTwo,
     /// Two or three words.
     TwoOrThree,
     /// One to three words.
@@ -85,7 +126,7 @@ pub struct Entry {
     pub default: &'static str,
 }
 
-const fn entry(
+pub(super) const fn entry(
     directive: Directive,
     name: &'static str,
     places: Places,
@@ -96,7 +137,7 @@ const fn entry(
     Entry { directive, name, places, form, help, default }
 }
 
-const CATALOGUE: &[Entry] = {
+const PROXY: &[Entry] = {
     use Directive as D;
     use Form::{Container, Flag, One, OneToThree, Raw, TwoOrThree};
     use Places::{Location, Section, Server};
@@ -379,9 +420,19 @@ const CATALOGUE: &[Entry] = {
     ]
 };
 
+const CATALOGUE: [Entry; PROXY.len() + jk::DIRECTIVES.len()] = {
+    let mut all = [PROXY[0]; PROXY.len() + jk::DIRECTIVES.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < PROXY.len() { PROXY[at] } else { jk::DIRECTIVES[at - PROXY.len()] };
+        at += 1;
+    }
+    all
+};
+
 impl Directive {
     /// All entries, in the order of their ids.
-    pub const ALL: &'static [Entry] = CATALOGUE;
+    pub const ALL: &'static [Entry] = &CATALOGUE;
 
     /// The directive with this name, letter case ignored.
     pub fn from_name(name: &str) -> Option<Directive> {
@@ -394,6 +445,11 @@ impl Directive {
 
     pub fn name(self) -> &'static str {
         self.entry().name
+    }
+
+    /// Is it one of mod_jk's?
+    pub fn is_jk(self) -> bool {
+        self as usize >= PROXY.len()
     }
 }
 

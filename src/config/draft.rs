@@ -7,6 +7,7 @@ use super::expression::{Expression, ExpressionId, names_groups};
 use super::finding::{Finding, Severity, id};
 use super::health::Expression as Condition;
 use super::heartbeat::Heartbeat;
+use super::jk::JkDraft;
 use super::origin::Origin;
 use super::plan::{ErrorOverride, Matching, SectionId, SiteId};
 use super::proxy::{self, Reader, Surroundings};
@@ -26,6 +27,8 @@ pub struct Draft {
     /// `ProxyHCTPsize`.
     pub(crate) check_threads: Option<u32>,
     pub(crate) heartbeat: Heartbeat,
+    /// Lines of mod_jk.
+    pub(super) jk: JkDraft,
 }
 
 /// Where a line stands: in a section, or (`None`) at server level.
@@ -110,6 +113,7 @@ impl Draft {
             findings: Vec::new(),
             check_threads: None,
             heartbeat: Heartbeat::default(),
+            jk: JkDraft::default(),
         }
     }
 
@@ -157,6 +161,9 @@ impl Draft {
         let section = place.section.map(|section| self.surroundings(section));
         let mut reader = Reader::new(directive, &origin, section);
         reader.health = self.sites.get(place.site.0 as usize).map(|site| &site.health);
+        if directive.is_jk() {
+            return self.jk_line(directive, place, args, &origin);
+        }
         let read = proxy::read(&mut reader, args);
         let remarks = reader.remarks;
         match read.and_then(|statement| self.apply(statement, place, directive, &origin)) {
@@ -169,6 +176,28 @@ impl Draft {
                 Err(finding)
             }
         }
+    }
+
+    fn jk_line(
+        &mut self,
+        directive: Directive,
+        place: Place,
+        args: &str,
+        origin: &Origin,
+    ) -> Result<(), Finding> {
+        let section = place.section.and_then(|section| self.sections.get(section.0 as usize));
+        let section = section.map(|section| Surroundings { kind: section.kind, argument: &section.argument });
+        let mut reader = Reader::new(directive, origin, section);
+        let taken = self.jk.take(&mut reader, place.site, args);
+        self.findings.extend(reader.remarks);
+        self.findings.extend(taken.as_ref().err().cloned());
+        taken
+    }
+
+    /// Files that lines name (`JkWorkersFile`, `JkMountFile`), absolute, each once: what is in them belongs into
+    /// [`Facts::files`](super::Facts::files).
+    pub fn wanted_files(&self, server_root: &str) -> Vec<String> {
+        self.jk.wanted_files(server_root)
     }
 
     /// Takes the opening line of `<Proxy …>`: adds the section and applies the settings behind its URL. `args` is the

@@ -227,15 +227,26 @@ unsafe fn refuse(r: *mut ffi::request_rec, why: &str) -> c_int {
     // SAFETY: the caller vouches for `r`.
     unsafe {
         log::request(r, log::ERROR, &format!("MGY3207: {why}"));
+        explain(r, 400, why);
+    }
+    BAD_REQUEST
+}
+
+/// Lets the page of an error name its cause.
+///
+/// # Safety
+/// `r` is the live request of this thread.
+pub(super) unsafe fn explain(r: *mut ffi::request_rec, status: u16, cause: &str) {
+    // SAFETY: the caller vouches for `r`.
+    unsafe {
         let shown = [
             b"The proxy server could not handle the request<p>Reason: <strong>",
-            why.as_bytes(),
+            cause.as_bytes(),
             b"</strong></p>",
         ];
         let shown = pool::text((*r).pool, &shown);
         ffi::apr_table_setn((*r).notes, c"error-notes".as_ptr(), shown);
         ffi::apr_table_setn((*r).notes, c"verbose-error-to".as_ptr(), c"*".as_ptr());
-        (*r).status_line = c"400 Proxy Error".as_ptr();
+        (*r).status_line = pool::text((*r).pool, &[&super::request::digits(status), b" Proxy Error"]);
     }
-    BAD_REQUEST
 }

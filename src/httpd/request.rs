@@ -9,7 +9,7 @@ use std::slice;
 use std::time::Duration;
 
 use super::runtime::Child;
-use super::{ffi, log, outgoing, pool};
+use super::{ffi, handler, log, outgoing, pool};
 use crate::backend::{NotSecure, Transport};
 use crate::proxy::Exchange;
 use crate::proxy::exchange::{
@@ -181,7 +181,7 @@ unsafe fn body_length(r: &ffi::request_rec) -> Result<BodyLength, c_int> {
 }
 
 /// The three digits of a status (200 to 999).
-fn digits(status: u16) -> [u8; 3] {
+pub(super) fn digits(status: u16) -> [u8; 3] {
     let digit = |divisor: u16| b'0' + u8::try_from(status / divisor % 10).unwrap_or(0);
     [digit(100), digit(10), digit(1)]
 }
@@ -289,13 +289,7 @@ impl Exchange for HttpdRequest<'_> {
     }
 
     fn note(&self, note: Note) {
-        let number = |number: u16| -> *const c_char {
-            let mut digits = [0; 20];
-            self.text(decimal(u64::from(number), &mut digits))
-        };
         match note {
-            Note::Status(status) => self.set_note(c"proxy-status", number(status)),
-            Note::SourcePort(port) => self.set_note(c"proxy-source-port", number(port)),
             Note::TimedOut => self.set_note(c"proxy_timedout", c"1".as_ptr()),
             Note::Replaced => self.set_note(c"proxy-error-override", c"1".as_ptr()),
         }
@@ -426,6 +420,18 @@ impl Exchange for HttpdRequest<'_> {
                 ffi::apr_table_addn(self.raw().headers_out, name, value);
             }
         }
+    }
+
+    fn answered(&mut self, status: u16, source_port: Option<u16>) {
+        self.set_note(c"proxy-status", self.text(&digits(status)));
+        if let Some(port) = source_port {
+            self.set_note(c"proxy-source-port", self.text(decimal(port.into(), &mut [0; 20])));
+        }
+    }
+
+    fn explain(&mut self, status: u16, cause: &'static str) {
+        // SAFETY: the live request.
+        unsafe { handler::explain(self.raw, status, cause) }
     }
 
     fn error_reason(&mut self, status: u16, reason: &[u8]) {

@@ -11,7 +11,9 @@ use super::response::Sections;
 use super::{ajp, http};
 use crate::backend::buffer::Received;
 use crate::backend::{BackendError, Connection, Lease, Pool, Receiver, SendTime};
+use crate::config::jk::plan::StatusVerdict;
 use crate::config::plan::{Member, Scheme};
+use crate::shared::JkState;
 use crate::wire::ajp::EncodeError;
 use crate::wire::http1;
 
@@ -23,6 +25,7 @@ pub struct Scratch {
     pub(super) text: Vec<u8>,
     pub(super) receiver: Receiver,
     pub(super) route: Vec<u8>,
+    pub(super) states: Vec<JkState>,
 }
 
 /// The buffers of one try.
@@ -92,6 +95,11 @@ pub enum Failure {
     Gone,
     /// The member announced a body and ended its response without a byte of it: a fault of the application.
     NoBody,
+    /// The answer has a status that the administrator counts as a failure; nothing of it was passed on.
+    Status {
+        status: u16,
+        verdict: StatusVerdict,
+    },
     /// The request does not fit into the protocol.
     Encode(EncodeError),
     /// The same for HTTP.
@@ -110,7 +118,7 @@ impl Failure {
         match self {
             Self::Backend { stage, .. } | Self::Client { stage, .. } => *stage == Stage::Passed,
             Self::Gone => true,
-            Self::NoBody | Self::Encode(_) | Self::EncodeHttp(_) => false,
+            Self::NoBody | Self::Status { .. } | Self::Encode(_) | Self::EncodeHttp(_) => false,
         }
     }
 
@@ -160,27 +168,6 @@ impl Attempt<'_> {
         lease.connection().ok_or(BackendError::Closed)
     }
 
-    /// Receives the first bytes of the answer.
-    pub(super) fn first_bytes(
-        &self,
-        connection: &mut Connection,
-        receiver: &mut Receiver,
-        asked: SendTime,
-        reused: bool,
-    ) -> Result<(), Failure> {
-        let dead = if reused { Stage::Stale } else { Stage::Sent };
-        match receiver.fill_answer(connection, asked) {
-            Ok(Received::Data) => Ok(()),
-            Ok(Received::End) => Err(Failure::Backend { error: BackendError::Closed, stage: dead }),
-            Ok(Received::Stray) => Err(Failure::Backend { error: BackendError::Stray, stage: dead }),
-            Err(error) => {
-                let error = BackendError::of_io(error);
-                let stage = if matches!(error, BackendError::Timeout) { Stage::Sent } else { dead };
-                Err(Failure::Backend { error, stage })
-            }
-        }
-    }
-
     /// How far a request came whose head is `length` bytes long and of which `sent` bytes went out.
     pub(super) fn unsent(sent: usize, length: usize, reused: bool) -> Stage {
         match (sent < length, reused) {
@@ -188,6 +175,26 @@ impl Attempt<'_> {
             (true, false) => Stage::NotSent,
             (false, true) => Stage::Stale,
             (false, false) => Stage::Sent,
+        }
+    }
+}
+
+/// Receives the first bytes of the answer.
+pub(super) fn first_bytes(
+    connection: &mut Connection,
+    receiver: &mut Receiver,
+    asked: SendTime,
+    reused: bool,
+) -> Result<(), Failure> {
+    let dead = if reused { Stage::Stale } else { Stage::Sent };
+    match receiver.fill_answer(connection, asked) {
+        Ok(Received::Data) => Ok(()),
+        Ok(Received::End) => Err(Failure::Backend { error: BackendError::Closed, stage: dead }),
+        Ok(Received::Stray) => Err(Failure::Backend { error: BackendError::Stray, stage: dead }),
+        Err(error) => {
+            let error = BackendError::of_io(error);
+            let stage = if matches!(error, BackendError::Timeout) { Stage::Sent } else { dead };
+            Err(Failure::Backend { error, stage })
         }
     }
 }

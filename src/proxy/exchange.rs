@@ -47,13 +47,9 @@ pub struct Request<'a> {
     pub is_first: bool,
 }
 
-/// What other modules and log formats look for in the notes of a request (`%{proxy-status}n`).
+/// What other modules and log formats look for in the notes of a request (`%{proxy_timedout}n`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Note {
-    /// `proxy-status`: the status an HTTP member answered with.
-    Status(u16),
-    /// `proxy-source-port`: our end of the connection to an HTTP member.
-    SourcePort(u16),
     /// `proxy_timedout`: a member was silent for too long.
     TimedOut,
     /// `proxy-error-override`: the server's own page takes the place of the member's answer.
@@ -206,6 +202,12 @@ pub trait Exchange {
 
     /// Takes one header of the response.
     fn response_header(&mut self, name: &[u8], value: &[u8]);
+
+    /// An HTTP member answered with this status on a connection from this port: for logs.
+    fn answered(&mut self, status: u16, source_port: Option<u16>);
+
+    /// The error page is to name this cause ("Proxy Error").
+    fn explain(&mut self, status: u16, cause: &'static str);
 
     /// Takes the reason phrase for the error page that the server makes in place of the response.
     fn error_reason(&mut self, status: u16, reason: &[u8]);

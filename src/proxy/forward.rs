@@ -118,6 +118,8 @@ struct Forward<'a> {
     tried: Tried,
     body: RequestBody,
     idempotent: bool,
+    /// What the error page says of the last failure.
+    explanation: Option<&'static str>,
     /// A kept connection ended under the request: the next one must be new.
     fresh: bool,
 }
@@ -146,6 +148,7 @@ impl<'a> Forward<'a> {
             tried: Tried::default(),
             body: RequestBody::new(request.body),
             idempotent: retry::is_idempotent(request.method),
+            explanation: None,
             fresh: false,
         }
     }
@@ -160,7 +163,9 @@ impl<'a> Forward<'a> {
                     if let (Some(balancer), None) = (self.balancer, otherwise) {
                         target::is_balancer(exchange, &balancer.name, self.job.path, self.job.encoding);
                     }
-                    return Outcome::Answer(otherwise.unwrap_or(status));
+                    let status = otherwise.unwrap_or(status);
+                    self.explain(status, exchange);
+                    return Outcome::Answer(status);
                 }
             };
             // Not before a member is found: the first read makes the server send "100 Continue".
@@ -258,6 +263,7 @@ impl<'a> Forward<'a> {
             if !failure.is_after_passing() {
                 exchange.forget_response();
             }
+            self.explanation = judge::explanation(&failure).filter(|_| member.scheme != Scheme::Ajp);
             let case = judge::Case {
                 member,
                 balancer: self.balancer,
@@ -318,9 +324,16 @@ impl<'a> Forward<'a> {
         }
     }
 
-    fn answer<E: Exchange>(&self, member: MemberId, status: u16, exchange: &E) -> Outcome {
+    fn answer<E: Exchange>(&self, member: MemberId, status: u16, exchange: &mut E) -> Outcome {
         self.fail_on_status(member, status, exchange);
+        self.explain(status, exchange);
         Outcome::Answer(status)
+    }
+
+    fn explain<E: Exchange>(&self, status: u16, exchange: &mut E) {
+        if let Some(cause) = self.explanation {
+            exchange.explain(status, cause);
+        }
     }
 
     fn fail_on_status<E: Exchange>(&self, id: MemberId, status: u16, exchange: &E) {

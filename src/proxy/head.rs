@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The head of a forwarded request, written straight from the server's headers into the send buffer.
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Tls};
 use crate::config::plan::Member;
 use crate::wire::ajp::{EncodeError, ForwardRequest, RequestLine};
 
@@ -48,6 +48,17 @@ pub fn write<E: Exchange>(
         packet.jvm_route(route);
     }
     let tls = if request.is_tls { exchange.tls() } else { Default::default() };
+    tls_attributes(&tls, &mut packet);
+    packet.request_attribute(b"AJP_REMOTE_PORT", decimal(request.remote_port, &mut [0; 5]));
+    packet.request_attribute(b"AJP_LOCAL_ADDR", request.local_addr);
+    for (name, value) in exchange.attributes() {
+        packet.request_attribute(name, value);
+    }
+    packet.finish()
+}
+
+/// What the server knows of the client's TLS connection.
+pub(super) fn tls_attributes(tls: &Tls<'_>, packet: &mut ForwardRequest<'_>) {
     if let Some(certificate) = tls.certificate {
         packet.ssl_cert(certificate);
     }
@@ -63,12 +74,6 @@ pub fn write<E: Exchange>(
     if let Some(protocol) = tls.protocol {
         packet.request_attribute(b"AJP_SSL_PROTOCOL", protocol);
     }
-    packet.request_attribute(b"AJP_REMOTE_PORT", decimal(request.remote_port, &mut [0; 5]));
-    packet.request_attribute(b"AJP_LOCAL_ADDR", request.local_addr);
-    for (name, value) in exchange.attributes() {
-        packet.request_attribute(name, value);
-    }
-    packet.finish()
 }
 
 fn decimal(mut number: u16, digits: &mut [u8; 5]) -> &[u8] {

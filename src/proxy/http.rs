@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::attempt::{Answered, Attempt, Buffers, Failure, Stage};
-use super::exchange::{Exchange, Level, Note, ResponseLine};
+use super::attempt::{Answered, Attempt, Buffers, Failure, Stage, first_bytes};
+use super::exchange::{Exchange, Level, ResponseLine};
 use super::http_body::BodyFraming;
 use super::http_head::{self, Manner, client_header};
 use super::relay::Relay;
@@ -17,8 +17,8 @@ use crate::config::plan::{Flush, Via};
 use crate::wire::ajp::BodyLength;
 use crate::wire::http1::{self, Body, DecodeError, Limits, ResponseHead, is_hop_by_hop, lists};
 
-/// So many interim answers may come in a row.
-const MOST_INTERIM: u32 = 9;
+/// So many interim answers in a row are too many; the last is still passed on.
+const MOST_INTERIM: u32 = 10;
 
 /// Is it the member who says whether the client is to send its body (`Expect: 100-continue`)? Then nothing is read ahead.
 pub(super) fn leaves_body_to_member<E: Exchange>(exchange: &E, sections: Sections<'_>) -> bool {
@@ -26,9 +26,15 @@ pub(super) fn leaves_body_to_member<E: Exchange>(exchange: &E, sections: Section
     request.body != BodyLength::None
         && request.body != BodyLength::Known(0)
         && request.protocol != b"HTTP/1.0"
-        && sections.innermost(|section| section.pass_continue).unwrap_or(true)
-        && exchange.variable(c"force-proxy-request-1.0").is_none()
+        && passes_expect(exchange, sections)
         && client_header(exchange, b"Expect").is_some_and(|value| lists(value, b"100-continue"))
+}
+
+/// Does the member see the client's `Expect`? (`Proxy100Continue`)
+fn passes_expect<E: Exchange>(exchange: &E, sections: Sections<'_>) -> bool {
+    sections.innermost(|section| section.pass_continue).unwrap_or(true)
+        && exchange.variable(c"force-proxy-request-1.0").is_none()
+        && client_header(exchange, b"Expect").is_some()
 }
 
 /// Carries the request to the member and the answer to the client.
@@ -48,15 +54,14 @@ pub(super) fn run<E: Exchange>(
         lease.discard();
     }
     let connection = secure::connect(attempt, exchange, &mut lease).map_err(Failure::at(Stage::NotSent))?;
-    exchange.note(Note::SourcePort(connection.source_port()));
     connected();
 
     receiver.clear();
     body.begin_try();
     let mut talk = Talk {
         attempt,
+        client_waits: manner.passes_expect,
         manner,
-        client_waits: leaves_body_to_member(exchange, attempt.sections),
         body,
         text,
         receiver,
@@ -64,13 +69,18 @@ pub(super) fn run<E: Exchange>(
         reused: connection.is_reused(),
         heard: false,
         interims: 0,
+        lines: 0,
     };
     talk.send(exchange, connection, packet)?;
     let head = talk.final_head(exchange, connection)?;
-    if head.status == 101 {
-        return talk.tunnel(exchange, lease, &head);
-    }
-    talk.receive(exchange, lease, &head)
+    let lines = talk.lines;
+    exchange.answered(head.status, connection.source_port());
+    let answered = match head.status {
+        101 => talk.tunnel(exchange, lease, &head),
+        _ => talk.receive(exchange, lease, &head),
+    }?;
+    // Stock counts status lines and bodies as read from the member; bytraffic goes by it.
+    Ok(Answered { received: answered.received + lines, ..answered })
 }
 
 /// Decides how the request is sent.
@@ -100,6 +110,7 @@ fn manner<E: Exchange>(
         expect: !old
             && has_body
             && (attempt.member.ping.is_some() || leaves_body_to_member(exchange, attempt.sections)),
+        passes_expect: passes_expect(exchange, attempt.sections),
         upgrade: !old && wants_upgrade(exchange, &attempt.member.upgrade),
     })
 }
@@ -121,7 +132,7 @@ fn wants_upgrade<E: Exchange>(exchange: &E, allowed: &str) -> bool {
 struct Talk<'t> {
     attempt: &'t Attempt<'t>,
     manner: Manner,
-    /// The client sends its body only when it is told to.
+    /// The client may be waiting to be told to send its body.
     client_waits: bool,
     body: &'t mut RequestBody,
     text: &'t mut Vec<u8>,
@@ -131,6 +142,8 @@ struct Talk<'t> {
     /// Something of the answer has come.
     heard: bool,
     interims: u32,
+    /// Bytes of the status lines so far.
+    lines: u64,
 }
 
 impl Talk<'_> {
@@ -145,6 +158,7 @@ impl Talk<'_> {
         let mut sent = 0;
         let result = match self.manner.expect {
             true => {
+                self.body.sent += head.len() as u64;
                 connection.send(&mut [std::io::IoSlice::new(head)], &mut sent).map_err(BackendError::of_io)
             }
             false => self.body.send_start(exchange, connection, head, framing, &mut sent),
@@ -301,7 +315,10 @@ impl Talk<'_> {
         };
         loop {
             match http1::read_head(self.receiver.window(), &limits) {
-                Ok(Some(head)) => return Ok(head),
+                Ok(Some(head)) => {
+                    self.lines += head.line as u64;
+                    return Ok(head);
+                }
                 Ok(None) => self.hear(connection)?,
                 Err(error) => return Err(self.malformed(error)),
             }
@@ -310,15 +327,24 @@ impl Talk<'_> {
 
     fn hear(&mut self, connection: &mut Connection) -> Result<(), Failure> {
         if !self.heard {
-            self.attempt.first_bytes(connection, self.receiver, self.asked, self.reused)?;
+            first_bytes(connection, self.receiver, self.asked, self.reused)?;
             self.heard = true;
             return Ok(());
         }
         match self.receiver.fill(connection) {
             Ok(Received::Data) => Ok(()),
-            Ok(_) => Err(self.lost(BackendError::Closed)),
-            Err(error) => Err(self.lost(BackendError::of_io(error))),
+            Ok(_) => Err(self.lost(self.closed())),
+            Err(error) => Err(self.lost(match BackendError::of_io(error) {
+                BackendError::Closed => self.closed(),
+                other => other,
+            })),
         }
+    }
+
+    /// The connection ended where the head should go on.
+    fn closed(&self) -> BackendError {
+        let has_first_line = self.receiver.window().trim_ascii_start().contains(&b'\n');
+        if has_first_line { BackendError::HeadCut } else { BackendError::Closed }
     }
 
     fn lost(&self, error: BackendError) -> Failure {
@@ -341,9 +367,6 @@ impl Talk<'_> {
     /// Passes an interim answer on, if the client is to see it, and takes it off the buffer.
     fn pass_interim<E: Exchange>(&mut self, exchange: &mut E, head: &ResponseHead) -> Result<(), Failure> {
         self.interims += 1;
-        if self.interims > MOST_INTERIM {
-            return Err(self.malformed(DecodeError::TooManyInterim { limit: MOST_INTERIM }));
-        }
         let wanted = match exchange.variable(c"proxy-interim-response") {
             None => head.status != 100 || self.client_waits,
             Some(word) => word.eq_ignore_ascii_case(b"RFC"),
@@ -353,6 +376,9 @@ impl Talk<'_> {
             exchange.send_interim();
         }
         self.receiver.consume(head.used);
+        if self.interims >= MOST_INTERIM {
+            return Err(self.malformed(DecodeError::TooManyInterim { limit: MOST_INTERIM - 1 }));
+        }
         Ok(())
     }
 
@@ -360,15 +386,20 @@ impl Talk<'_> {
     fn give_head<E: Exchange>(&mut self, exchange: &mut E, head: &ResponseHead) {
         let window = self.receiver.window();
         let content_length = head.content_length;
-        let reason = head.reason(window);
+        // Who says nothing wants nothing said.
+        let reason = head.reason(window).or(head.has_no_reason().then_some(b""));
         exchange.response_line(ResponseLine { status: head.status, reason, content_length });
         let named = |name: &[u8]| {
             let mut connections =
                 head.fields(window).filter(|(known, _)| known.eq_ignore_ascii_case(b"Connection"));
             head.names_headers && connections.any(|(_, value)| lists(value, name))
         };
-        let mut unfolded = Vec::new();
+        let (mut unfolded, mut has_type) = (Vec::new(), false);
         for (name, value) in head.fields(window) {
+            // Of several the first counts.
+            if name.eq_ignore_ascii_case(b"Content-Type") && std::mem::replace(&mut has_type, true) {
+                continue;
+            }
             if is_hop_by_hop(name) || name.eq_ignore_ascii_case(b"Proxy-Authenticate") || named(name) {
                 continue;
             }
@@ -404,7 +435,6 @@ impl Talk<'_> {
         head: &ResponseHead,
     ) -> Result<Answered, Failure> {
         let is_head = exchange.request().method == b"HEAD";
-        exchange.note(Note::Status(head.status));
         let mut relay = Relay::new(is_head);
         if self.attempt.sections.overrides(head.status) {
             relay.replace();
@@ -516,7 +546,6 @@ impl Talk<'_> {
             exchange.response_header(name, value);
         }
         self.receiver.consume(head.used);
-        exchange.note(Note::Status(head.status));
         exchange.open_tunnel()?;
         let Some(connection) = lease.connection() else {
             return Err(Failure::Backend { error: BackendError::Closed, stage: Stage::Passed });

@@ -124,7 +124,6 @@ impl RequestBody {
     ) -> Result<(), BackendError> {
         let size = self.kept.min(STEP);
         self.handed_over = size;
-        self.sent += size as u64;
         let is_end = self.ended && size == self.kept;
         let extra = self.extra_line && (is_end || !self.has_any);
         let (chunked, last) = (framing == BodyFraming::Chunked, is_end && !self.is_closed);
@@ -137,6 +136,8 @@ impl RequestBody {
             (false, false) => b"",
         };
         self.is_closed |= last;
+        // Stock counts all that goes to an HTTP member, not only bodies as with AJP; bytraffic goes by it.
+        self.sent += (head.len() + before.len() + size + after.len() + 2 * usize::from(extra)) as u64;
         let mut body = [IoSlice::new(&[]); MAX_PIECES];
         let count = exchange.body_pieces(size, &mut body);
         let mut many = Vec::new();

@@ -17,6 +17,8 @@ pub(super) struct Manner {
     pub framing: BodyFraming,
     /// `Expect: 100-continue` goes to the member, and the body waits for its answer.
     pub expect: bool,
+    /// The member sees what the client wrote of it.
+    pub passes_expect: bool,
     /// The client asked for a protocol that the member may switch to.
     pub upgrade: bool,
 }
@@ -43,7 +45,7 @@ pub(super) fn write<E: Exchange>(
     let added = Added::of(attempt);
     let names_headers =
         exchange.headers().any(|(name, value)| name.eq_ignore_ascii_case(b"Connection") && has_names(value));
-    let mut seen = [false; 4];
+    let (mut seen, mut expects) = ([false; 4], false);
     for (name, value) in exchange.headers() {
         let named = names_headers && is_named(exchange, name);
         if let Some(which) = added.index(name) {
@@ -51,22 +53,29 @@ pub(super) fn write<E: Exchange>(
             if !named && !std::mem::replace(&mut seen[which], true) {
                 added.write(&mut head, which, exchange, &request, true);
             }
+        } else if name.eq_ignore_ascii_case(b"Expect") {
+            if manner.passes_expect && !named {
+                head.header(name, value);
+                expects = true;
+            }
         } else if !named && passes(name, exchange, &request, attempt.http.via) {
             head.header(name, value);
         }
     }
-    for which in (0..seen.len()).filter(|which| added.has(*which) && !seen[*which]) {
-        added.write(&mut head, which, exchange, &request, false);
+    for which in 0..seen.len() {
+        if which == FORWARDED_FOR && manner.expect && !expects {
+            head.header(b"Expect", b"100-Continue");
+        }
+        if added.has(which) && !seen[which] {
+            added.write(&mut head, which, exchange, &request, false);
+        }
     }
-    if manner.expect {
-        head.header(b"Expect", b"100-continue");
-    }
-    write_connection(&mut head, exchange, manner);
     match manner.framing {
         BodyFraming::None => {}
         BodyFraming::Length(length) => head.header(b"Content-Length", decimal(length, &mut [0; 20])),
         BodyFraming::Chunked => head.header(b"Transfer-Encoding", b"chunked"),
     }
+    write_connection(&mut head, exchange, manner);
     head.finish()
 }
 
@@ -88,7 +97,6 @@ fn passes<E: Exchange>(name: &[u8], exchange: &E, request: &Request<'_>, via: Vi
         _ if is_hop_by_hop(name) => false,
         3 if is(b"Via") => via != Via::Block,
         4 if is(b"Host") => false,
-        6 if is(b"Expect") => false,
         // Whoever logged in here need not show the member how.
         19 if is(b"Proxy-Authorization") => {
             request.user.is_none() || exchange.variable(c"Proxy-Chain-Auth").is_some()
@@ -189,17 +197,16 @@ impl<'a> Added<'a> {
             _ => ours[0] = request.own_name,
         }
         let name = NAMES[which];
-        let theirs = exchange.headers().filter(|(known, value)| {
-            with_those_of_client && known.eq_ignore_ascii_case(name) && !value.is_empty()
-        });
+        let theirs =
+            exchange.headers().filter(|(known, _)| with_those_of_client && known.eq_ignore_ascii_case(name));
         let comma: &[u8] = b", ";
         let mut is_first = true;
         let theirs = theirs.flat_map(|(_, value)| {
             let joint = if std::mem::replace(&mut is_first, false) { b"" } else { comma };
             [joint, value]
         });
-        let has_theirs = with_those_of_client
-            && exchange.headers().any(|(known, value)| known.eq_ignore_ascii_case(name) && !value.is_empty());
+        let has_theirs =
+            with_those_of_client && exchange.headers().any(|(known, _)| known.eq_ignore_ascii_case(name));
         let joint = if has_theirs && !ours[0].is_empty() { comma } else { nothing };
         head.header_of(name, theirs.chain([joint]).chain(ours));
     }

@@ -8,7 +8,7 @@ use crate::balance::retry::{Body, Phase, Repeat, Verdict};
 use crate::balance::transition::Event;
 use crate::config::plan::{Balancer, Member, Scheme};
 use crate::wire::ajp::EncodeError;
-use crate::wire::http1;
+use crate::wire::http1::{self, DecodeError};
 
 /// What to do after a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,23 @@ pub(super) struct Case<'a> {
     pub body_at_hand: bool,
 }
 
+/// What the page of an error says about a failure, where it says more than usual.
+pub(super) fn explanation(failure: &Failure) -> Option<&'static str> {
+    let Failure::Backend { error, stage } = failure else { return None };
+    match error {
+        BackendError::NoContinue => Some("Timeout on 100-Continue"),
+        _ if matches!(stage, Stage::NotSent | Stage::StaleNotSent | Stage::Passed) => None,
+        BackendError::Closed | BackendError::Timeout => Some("Error reading from remote server"),
+        BackendError::MalformedHttp(error) => match error {
+            DecodeError::StatusLine => Some("Corrupt status line returned by remote server"),
+            DecodeError::TooManyInterim { .. } => Some("Too many (10) interim responses from origin server"),
+            DecodeError::UnwantedSwitch => Some("Unexpected Upgrade"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 impl Case<'_> {
     /// Judges a failure and logs it.
     pub fn judge<E: Exchange>(&self, failure: Failure, exchange: &mut E) -> Judgement {
@@ -51,15 +68,9 @@ impl Case<'_> {
             Failure::Encode(error) => Judgement::of(self.judge_encode(error, exchange)),
             Failure::EncodeHttp(error) => Judgement::of(self.judge_encode_http(error, exchange)),
             Failure::NoBody => Judgement::of(Next::Answer(502)),
+            Failure::Status { status, .. } => Judgement::of(Next::Answer(status)),
             Failure::Client { error: BodyError(status), stage } => {
-                exchange.log(
-                    Level::Info,
-                    "MGY3201",
-                    format_args!(
-                        "the client did not deliver its request body; the connection to {} is closed",
-                        self.member.name
-                    ),
-                );
+                log_client_failed(&self.member.name, exchange);
                 if stage == Stage::Passed {
                     exchange.cut();
                     return Judgement::of(Next::Done);
@@ -67,11 +78,7 @@ impl Case<'_> {
                 Judgement::of(Next::Client(status))
             }
             Failure::Gone => {
-                exchange.log(
-                    Level::Info,
-                    "MGY3202",
-                    format_args!("the client went away; the connection to {} is closed", self.member.name),
-                );
+                log_client_gone(&self.member.name, exchange);
                 Judgement::of(Next::Done)
             }
         }
@@ -167,22 +174,7 @@ impl Case<'_> {
     }
 
     fn log_failure<E: Exchange>(&self, error: &BackendError, stage: Stage, exchange: &E) {
-        let (id, stock) = match (error, stage) {
-            (BackendError::Busy { .. }, _) => ("MGY3002", "AH00941"),
-            (BackendError::Resolve { .. }, _) => ("MGY3003", "AH00898"),
-            (BackendError::Connect { .. } | BackendError::ConnectSocket { .. }, _) => ("MGY3004", "AH00957"),
-            (BackendError::Secure(NotSecure::Missing), _) => ("MGY3009", "AH01144"),
-            (BackendError::Secure(NotSecure::Off), _) => ("MGY3009", "AH00961"),
-            (BackendError::Secure(_), _) => ("MGY3010", "AH02003"),
-            (BackendError::Ping { .. }, _) => ("MGY3005", "AH01012"),
-            (BackendError::NoContinue, _) => ("MGY3007", "AH01102"),
-            (_, Stage::Passed) => ("MGY3104", "AH00893"),
-            (BackendError::MalformedHttp(_), _) => ("MGY3109", "AH01102"),
-            (BackendError::Malformed(_) | BackendError::Stray, _) => ("MGY3103", "AH01030"),
-            (BackendError::Timeout, _) => ("MGY3102", "AH00992"),
-            (_, Stage::NotSent | Stage::StaleNotSent) => ("MGY3006", "AH00896"),
-            _ => ("MGY3101", "AH00992"),
-        };
+        let (id, stock) = ids_of(error, stage);
         let consequence = match stage {
             Stage::Passed => "; the response is cut",
             _ => "",
@@ -196,6 +188,42 @@ impl Case<'_> {
                 self.member.name
             ),
         );
+    }
+}
+
+pub(super) fn log_client_failed<E: Exchange>(name: &str, exchange: &E) {
+    exchange.log(
+        Level::Info,
+        "MGY3201",
+        format_args!("the client did not deliver its request body; the connection to {name} is closed"),
+    );
+}
+
+pub(super) fn log_client_gone<E: Exchange>(name: &str, exchange: &E) {
+    exchange.log(
+        Level::Info,
+        "MGY3202",
+        format_args!("the client went away; the connection to {name} is closed"),
+    );
+}
+
+/// The id of a failure in the log, and stock's.
+pub(super) fn ids_of(error: &BackendError, stage: Stage) -> (&'static str, &'static str) {
+    match (error, stage) {
+        (BackendError::Busy { .. }, _) => ("MGY3002", "AH00941"),
+        (BackendError::Resolve { .. }, _) => ("MGY3003", "AH00898"),
+        (BackendError::Connect { .. } | BackendError::ConnectSocket { .. }, _) => ("MGY3004", "AH00957"),
+        (BackendError::Secure(NotSecure::Missing), _) => ("MGY3009", "AH01144"),
+        (BackendError::Secure(NotSecure::Off), _) => ("MGY3009", "AH00961"),
+        (BackendError::Secure(_), _) => ("MGY3010", "AH02003"),
+        (BackendError::Ping { .. }, _) => ("MGY3005", "AH01012"),
+        (BackendError::NoContinue, _) => ("MGY3007", "AH01102"),
+        (_, Stage::Passed) => ("MGY3104", "AH00893"),
+        (BackendError::MalformedHttp(_), _) => ("MGY3109", "AH01102"),
+        (BackendError::Malformed(_) | BackendError::Stray, _) => ("MGY3103", "AH01030"),
+        (BackendError::Timeout, _) => ("MGY3102", "AH00992"),
+        (_, Stage::NotSent | Stage::StaleNotSent) => ("MGY3006", "AH00896"),
+        _ => ("MGY3101", "AH00992"),
     }
 }
 

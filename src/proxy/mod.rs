@@ -12,6 +12,7 @@ mod head;
 mod http;
 mod http_body;
 mod http_head;
+pub mod jk;
 mod judge;
 mod relay;
 mod request_body;

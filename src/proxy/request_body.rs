@@ -5,7 +5,7 @@ use std::io::IoSlice;
 
 use super::exchange::{BodyError, BodyRead, Exchange, MAX_PIECES};
 use crate::backend::{BackendError, Connection};
-use crate::wire::ajp::{BodyLength, EMPTY_BODY_PACKET, body_packet_header};
+use crate::wire::ajp::{BodyLength, Dialect, EMPTY_BODY_PACKET, EMPTY_PACKET, body_packet_header};
 
 /// Where the body stands.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub struct RequestBody {
     pub(super) whole: bool,
     /// Bytes sent to members, over all tries.
     pub sent: u64,
+    dialect: Dialect,
 }
 
 /// Why the next packet did not go out.
@@ -40,6 +41,11 @@ pub enum BodyFailure {
 
 impl RequestBody {
     pub fn new(length: BodyLength) -> Self {
+        Self::new_in(Dialect::ModProxy, length)
+    }
+
+    /// mod_jk fills the packets of a body of unknown length, too, and ends it with a packet that is quite empty.
+    pub fn new_in(dialect: Dialect, length: BodyLength) -> Self {
         let (unread, ended) = match length {
             BodyLength::None => (None, false),
             BodyLength::Known(n) => (Some(n), n == 0),
@@ -56,6 +62,7 @@ impl RequestBody {
             handed_over: 0,
             whole: true,
             sent: 0,
+            dialect,
         }
     }
 
@@ -133,13 +140,17 @@ impl RequestBody {
         }
         while self.kept < limit && !self.ended {
             // A body of unknown length may be a conversation: what is there goes out.
-            if self.kept > 0 && self.unread.is_none() {
+            if self.kept > 0 && self.unread.is_none() && self.dialect == Dialect::ModProxy {
                 break;
             }
             self.read(exchange, limit - self.kept).map_err(BodyFailure::Client)?;
         }
         if self.kept == 0 {
-            let mut empty = [IoSlice::new(&EMPTY_BODY_PACKET)];
+            let packet: &[u8] = match self.dialect {
+                Dialect::ModProxy => &EMPTY_BODY_PACKET,
+                Dialect::ModJk => &EMPTY_PACKET,
+            };
+            let mut empty = [IoSlice::new(packet)];
             return connection
                 .send(&mut empty, &mut 0)
                 .map_err(|e| BodyFailure::Backend(BackendError::of_io(e)));

@@ -109,6 +109,6 @@ pub fn keep_for_own_page<'h, E: Exchange>(
 }
 
 /// Tomcat writes the digits of the status because AJP wants a phrase; they say nothing.
-fn says_something(reason: &[u8]) -> bool {
+pub(super) fn says_something(reason: &[u8]) -> bool {
     !reason.is_empty() && !reason.iter().all(u8::is_ascii_digit)
 }

@@ -79,10 +79,12 @@ impl Region {
             layout.members[choice.index].reset();
             layout.member_changes[choice.index].reset();
             layout.health[choice.index].reset();
+            layout.jk_members[choice.index].reset();
         }
         for choice in balancers.iter().filter(|choice| choice.is_new) {
             layout.balancers[choice.index].reset();
             layout.balancer_changes[choice.index].reset();
+            layout.jk_balancers[choice.index].reset();
         }
         take(&layout.member_entries, &members, generation);
         take(&layout.balancer_entries, &balancers, generation);

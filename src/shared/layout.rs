@@ -10,6 +10,7 @@ use super::balancer::BalancerSlot;
 use super::directory::Entry;
 use super::health::{CheckerSlot, HealthSlot};
 use super::heartbeat::{HEARTBEATS, Heartbeats};
+use super::jk::{JkBalancerSlot, JkMemberSlot};
 use super::lane::LaneSlot;
 use super::member::MemberSlot;
 
@@ -46,10 +47,10 @@ impl BalancerSlotId {
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"MARGAY\0\0");
 
 /// Changes with every change of the structs of this room.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// Bytes of the mapping. Untouched pages cost nothing.
-pub(super) const SIZE: usize = 32 << 20;
+pub(super) const SIZE: usize = 64 << 20;
 
 /// First line of the region.
 #[repr(C, align(64))]
@@ -77,6 +78,8 @@ pub(super) struct Layout {
     pub checker: CheckerSlot,
     pub health: [HealthSlot; MEMBERS],
     pub heartbeats: Heartbeats,
+    pub jk_members: [JkMemberSlot; MEMBERS],
+    pub jk_balancers: [JkBalancerSlot; BALANCERS],
 }
 
 const _: () = {
@@ -90,6 +93,8 @@ const _: () = {
     assert!(size_of::<CheckerSlot>() == 64);
     assert!(size_of::<HealthSlot>() == 32);
     assert!(size_of::<Heartbeats>() == 128 + 64 * HEARTBEATS);
+    assert!(size_of::<JkMemberSlot>() == 1280);
+    assert!(size_of::<JkBalancerSlot>() == 320);
     assert!(size_of::<Layout>() <= SIZE);
     assert!(align_of::<Layout>() == 64);
     assert!(MEMBERS <= 1 << 16 && BALANCERS <= 1 << 16);

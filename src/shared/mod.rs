@@ -8,6 +8,7 @@ mod balancer;
 mod directory;
 mod health;
 mod heartbeat;
+mod jk;
 mod lane;
 mod layout;
 mod member;
@@ -19,6 +20,9 @@ pub use balancer::BalancerSlot;
 pub use directory::{Bound, Full, Place};
 pub use health::{CheckerSlot, HealthSlot};
 pub use heartbeat::{Beat, HEARTBEATS, Heartbeats, key_of_host};
+pub use jk::{
+    JkBalancerNumber, JkBalancerSlot, JkCounter, JkMemberNumber, JkMemberSlot, JkMemberText, JkState,
+};
 pub use lane::{Busy, Lane, Owner, Repaired};
 pub use layout::{BALANCERS, BalancerSlotId, LANES, MEMBERS, MemberSlotId};
 pub use member::{Change, MemberSlot, Reason, State};

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::administered::{BalancerChanges, MemberChanges};
 use super::balancer::BalancerSlot;
+use super::jk::{JkBalancerSlot, JkMemberSlot};
 use super::layout::{BalancerSlotId, Layout, MAGIC, MemberSlotId, SIZE, VERSION};
 use super::member::MemberSlot;
 
@@ -79,6 +80,16 @@ impl Region {
 
     pub fn balancer(&self, slot: BalancerSlotId) -> &BalancerSlot {
         &self.layout().balancers[slot.index()]
+    }
+
+    /// What mod_jk's lines know of a member.
+    pub fn jk_member(&self, slot: MemberSlotId) -> &JkMemberSlot {
+        &self.layout().jk_members[slot.index()]
+    }
+
+    /// What mod_jk's lines know of a balancer.
+    pub fn jk_balancer(&self, slot: BalancerSlotId) -> &JkBalancerSlot {
+        &self.layout().jk_balancers[slot.index()]
     }
 
     /// What an administrator changed about a member.

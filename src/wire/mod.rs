@@ -3,8 +3,12 @@
 #![forbid(unsafe_code)]
 
 pub mod ajp;
+#[cfg(feature = "agent")]
+pub mod cluster;
 pub mod cookie;
 pub mod heartbeat;
 pub mod http1;
+#[cfg(feature = "agent")]
+pub mod stream;
 pub mod token;
 pub mod uri;

@@ -22,7 +22,11 @@ pub struct Case {
     pub name: String,
     pub line: usize,
     pub steps: Vec<Step>,
+    /// What members answer, each with the step (from 0) it is meant for.
+    pub answers: Vec<(usize, String)>,
     pub differs: Option<Difference>,
+    /// The same where the members of the table speak HTTP.
+    pub differs_over_http: Option<Difference>,
 }
 
 /// What a client does on its one connection.
@@ -31,6 +35,8 @@ pub enum Step {
     Request { request: Request, times: usize },
     /// Bytes as they are, and the number of responses.
     Raw { bytes: Vec<u8>, responses: usize },
+    /// Bytes of another protocol after an upgrade; then everything until the end.
+    Tunnel(Vec<u8>),
 }
 
 #[derive(Default)]
@@ -40,6 +46,8 @@ pub struct Request {
     pub version: String,
     pub headers: Vec<(String, String)>,
     pub body: Body,
+    /// The body is sent only when the server asks for it.
+    pub waits: bool,
 }
 
 #[derive(Default)]
@@ -56,6 +64,14 @@ pub enum Body {
 pub struct Difference {
     pub words: Vec<String>,
     pub reason: String,
+}
+
+impl Difference {
+    fn read(text: &str) -> Option<Difference> {
+        let (words, reason) = text.split_once("]: ")?;
+        let words = words.split(" | ").map(str::to_string).collect();
+        Some(Difference { words, reason: reason.to_string() })
+    }
 }
 
 impl Table {
@@ -79,7 +95,14 @@ impl Table {
             let name = name.to_string();
             self.sites.push(Site { name, lines: Vec::new(), cases: Vec::new() });
         } else if let Some(name) = line.strip_prefix("--- ") {
-            let case = Case { name: name.to_string(), line: number, steps: Vec::new(), differs: None };
+            let case = Case {
+                name: name.to_string(),
+                line: number,
+                steps: Vec::new(),
+                answers: Vec::new(),
+                differs: None,
+                differs_over_http: None,
+            };
             self.sites.last_mut().expect("a site").cases.push(case);
         } else {
             match self.sites.last_mut() {
@@ -107,13 +130,17 @@ impl Site {
 impl Case {
     fn line(&mut self, line: &str) -> Option<()> {
         if let Some(rest) = line.strip_prefix("differs [") {
-            let (words, reason) = rest.split_once("]: ")?;
-            let words = words.split(" | ").map(str::to_string).collect();
-            self.differs = Some(Difference { words, reason: reason.to_string() });
+            self.differs = Some(Difference::read(rest)?);
+        } else if let Some(rest) = line.strip_prefix("over http differs [") {
+            self.differs_over_http = Some(Difference::read(rest)?);
         } else if let Some(rest) = line.strip_prefix("raw ") {
             let (responses, bytes) = rest.split_once(' ')?;
-            let bytes = bytes.replace("\\r", "\r").replace("\\n", "\n").into_bytes();
+            let bytes = unescaped(bytes);
             self.steps.push(Step::Raw { bytes, responses: responses.parse().ok()? });
+        } else if let Some(rest) = line.strip_prefix("tunnel ") {
+            self.steps.push(Step::Tunnel(unescaped(rest)));
+        } else if let Some(rest) = line.strip_prefix("answer ") {
+            self.answers.push((self.steps.len().checked_sub(1)?, rest.to_string()));
         } else if line
             .split(' ')
             .next()
@@ -124,6 +151,7 @@ impl Case {
             let Step::Request { request, times } = self.steps.last_mut()? else { return None };
             match line.split_once(' ').unwrap_or((line, "")) {
                 ("times", count) => *times = count.parse().ok()?,
+                ("waits", "") => request.waits = true,
                 ("body", text) => request.body = Body::Whole(bytes(text)),
                 ("chunked", text) => request.body = Body::Chunked(bytes(text)),
                 _ => {
@@ -144,6 +172,26 @@ pub fn bytes(text: &str) -> Vec<u8> {
     }
 }
 
+/// The bytes of a text with `\r`, `\n`, `\t` and `\xHH`.
+pub fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        let (byte, used) = match rest.as_bytes().get(at + 1) {
+            Some(b'r') => (b'\r', 2),
+            Some(b'n') => (b'\n', 2),
+            Some(b't') => (b'\t', 2),
+            Some(b'x') => (u8::from_str_radix(&rest[at + 2..at + 4], 16).expect("two digits"), 4),
+            _ => (b'\\', 1),
+        };
+        bytes.push(byte);
+        rest = &rest[at + used..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes
+}
+
 impl Request {
     fn begin(line: &str) -> Option<Request> {
         let mut words = line.split(' ');
@@ -152,8 +200,8 @@ impl Request {
         Some(Request { method, target, version, ..Request::default() })
     }
 
-    /// The bytes to send, with `host` unless the case gives one or needs none.
-    pub fn bytes(&self, host: &str) -> Vec<u8> {
+    /// Head and body to send, with `host` unless the case gives one or needs none.
+    pub fn parts(&self, host: &str) -> (Vec<u8>, Vec<u8>) {
         let mut head = format!("{} {} {}\r\n", self.method, self.target, self.version);
         if !self.headers.iter().any(|(name, _)| name == "Host") {
             head.push_str(&format!("Host: {host}\r\n"));
@@ -176,11 +224,11 @@ impl Request {
                 chunks(body)
             }
         };
-        [head.as_bytes(), b"\r\n", &body].concat()
+        (head.into_bytes().into_iter().chain(*b"\r\n").collect(), body)
     }
 }
 
-fn chunks(body: &[u8]) -> Vec<u8> {
+pub fn chunks(body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for part in body.chunks(5000) {
         bytes.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());

@@ -125,9 +125,11 @@ impl Stage {
         match step {
             Step::Request { request, times } => {
                 let Request { method, .. } = request;
-                (vec![fill(&request.bytes(&host)); *times], vec![method])
+                let (head, body) = request.parts(&host);
+                (vec![fill(&[head, body].concat()); *times], vec![method])
             }
             Step::Raw { bytes, responses } => (vec![fill(bytes)], vec!["GET"; *responses]),
+            Step::Tunnel(bytes) => (vec![bytes.clone()], Vec::new()),
         }
     }
 

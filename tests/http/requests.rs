@@ -2,7 +2,6 @@
 //! What a member sees of a request.
 
 use margay::proxy::Outcome;
-use margay::proxy::exchange::Note;
 
 use crate::exchange::FakeExchange;
 use crate::http_peer::{Head, Peer};
@@ -219,15 +218,4 @@ fn a_body_need_not_be_waited_for() {
         let seen = peer.seen().pop().unwrap();
         assert_eq!((seen.head.is_chunked(), seen.body), (chunked, b"abc".to_vec()));
     }
-}
-
-#[test]
-fn notes_tell_of_the_member() {
-    let peer = Peer::named("A");
-    let stage = solo(&peer, "");
-    let mut exchange = FakeExchange::new("GET");
-    assert_eq!(play(&stage, "/x", &mut exchange), Outcome::Done);
-    let notes = exchange.notes.borrow();
-    assert!(notes.contains(&Note::Status(200)), "{notes:?}");
-    assert!(notes.iter().any(|note| matches!(note, Note::SourcePort(1..))), "{notes:?}");
 }

@@ -16,6 +16,10 @@ pub struct Response {
     pub complete: bool,
     /// How many 1xx responses came first.
     pub interim: usize,
+    /// Their heads, as text.
+    pub interim_heads: Vec<String>,
+    /// The lines after the last chunk.
+    pub trailers: Vec<String>,
     /// True if the server announced or did the end of the connection.
     pub closed: bool,
 }
@@ -164,6 +168,33 @@ impl Client {
         }
     }
 
+    /// Waits for a whole head that is not taken off: its status.
+    ///
+    /// # Errors
+    /// As [`Client::read_response`].
+    pub fn peek_status(&mut self) -> io::Result<u16> {
+        let (status, first) = loop {
+            if let Some(at) = self.pending.windows(4).position(|w| w == b"\r\n\r\n") {
+                let first = String::from_utf8_lossy(&self.pending[..at]).into_owned();
+                break (first.get(9..12).and_then(|digits| digits.parse().ok()), first);
+            }
+            if self.fill()? == 0 {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+        };
+        status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, first))
+    }
+
+    /// All that comes until the server ends the connection.
+    ///
+    /// # Errors
+    /// The connection's, a limit that passed among them.
+    pub fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+        while self.fill()? > 0 {}
+        self.stream = None;
+        Ok(std::mem::take(&mut self.pending))
+    }
+
     /// Waits for the interim response that invites the client to send its body.
     ///
     /// # Errors
@@ -180,16 +211,25 @@ impl Client {
     /// # Errors
     /// `ConnectionReset` when the connection ended before any byte of a response; `InvalidData` for what is no HTTP.
     pub fn read_response(&mut self, method: &str) -> io::Result<Response> {
-        let mut interim = 0;
+        let mut interim_heads = Vec::new();
         loop {
             let (status, reason, headers) = self.read_head()?;
-            if (100..200).contains(&status) {
-                interim += 1;
+            // What follows 101 is no answer but another protocol.
+            if (100..200).contains(&status) && status != 101 {
+                interim_heads.push(format!("{status} {reason} {headers:?}"));
                 continue;
             }
-            let body = Vec::new();
-            let mut response =
-                Response { status, reason, headers, body, complete: true, interim, closed: false };
+            let mut response = Response {
+                status,
+                reason,
+                headers,
+                body: Vec::new(),
+                complete: true,
+                interim: interim_heads.len(),
+                interim_heads,
+                trailers: Vec::new(),
+                closed: false,
+            };
             self.read_body(method, &mut response)?;
             self.keep_cookies(&response);
             let says_close = response.header("Connection").is_some_and(|v| v.eq_ignore_ascii_case("close"));
@@ -251,7 +291,7 @@ impl Client {
     }
 
     fn read_body(&mut self, method: &str, response: &mut Response) -> io::Result<()> {
-        if method == "HEAD" || matches!(response.status, 204 | 304) {
+        if method == "HEAD" || matches!(response.status, 101 | 204 | 304) {
             return Ok(());
         }
         if response.header("Transfer-Encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
@@ -283,7 +323,7 @@ impl Client {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, format!("chunk size {line:?}")));
             };
             if size == 0 {
-                response.complete = self.skip_trailer()?;
+                response.complete = self.read_trailers(&mut response.trailers)?;
                 return Ok(());
             }
             let mut end = Vec::new();
@@ -294,12 +334,12 @@ impl Client {
         }
     }
 
-    fn skip_trailer(&mut self) -> io::Result<bool> {
+    fn read_trailers(&mut self, into: &mut Vec<String>) -> io::Result<bool> {
         loop {
             match self.take_line()? {
                 None => return Ok(false),
                 Some(line) if line.is_empty() => return Ok(true),
-                Some(_) => {}
+                Some(line) => into.push(line),
             }
         }
     }

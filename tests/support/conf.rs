@@ -15,11 +15,26 @@ pub struct Read {
 }
 
 /// Reads main server, `<VirtualHost name>`, sections, our directives and `SetHandler`. Every server's `Timeout` is 77
-/// seconds, a process has 25 threads.
+/// seconds, a process has 25 threads. Lines between `@file name` and `@end` are a file below ServerRoot, `/srv`.
 pub fn read(text: &str) -> Read {
     let mut walk = Walk::new();
+    let mut file: Option<(String, String)> = None;
     for (number, line) in text.lines().enumerate() {
-        walk.line(line.trim(), u32::try_from(number + 1).unwrap());
+        if let Some(name) = line.strip_prefix("@file ") {
+            file = Some((format!("/srv/{name}"), String::new()));
+        } else if line == "@end" {
+            let (name, content) = file.take().unwrap();
+            walk.facts.files.insert(name, Ok(content));
+        } else if let Some((_, content)) = &mut file {
+            content.push_str(line);
+            content.push('\n');
+        } else {
+            walk.line(line.trim(), u32::try_from(number + 1).unwrap());
+        }
+    }
+    for wanted in walk.draft.wanted_files("/srv") {
+        let missing = || Err("No such file or directory".to_owned());
+        walk.facts.files.entry(wanted).or_insert_with(missing);
     }
     let outcome = walk.draft.compile(&walk.facts);
     Read { plan: outcome.plan, findings: outcome.findings }
@@ -35,6 +50,8 @@ struct Walk {
 impl Walk {
     fn new() -> Self {
         let mut walk = Self { draft: Draft::new(), facts: Facts::default(), site: SiteId(0), section: None };
+        walk.facts.server_root = "/srv".to_owned();
+        walk.facts.environment.insert("HOME".to_owned(), "/root".to_owned());
         walk.add_site("main server", None);
         walk
     }

@@ -419,6 +419,10 @@ impl Exchange for FakeExchange {
         self.calls.push(Call::Header(lossy(name), lossy(value)));
     }
 
+    fn answered(&mut self, _status: u16, _source_port: Option<u16>) {}
+
+    fn explain(&mut self, _status: u16, _cause: &'static str) {}
+
     fn error_reason(&mut self, _: u16, _: &[u8]) {}
 
     fn error_header(&mut self, name: &[u8], value: &[u8]) {

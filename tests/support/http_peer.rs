@@ -325,6 +325,26 @@ impl Conn {
         }
     }
 
+    /// What of the body of the present request was read.
+    pub fn body(&self) -> Vec<u8> {
+        let seen = locked(&self.state.seen);
+        seen.iter()
+            .find(|entry| entry.number == self.request)
+            .map(|entry| entry.body.clone())
+            .unwrap_or_default()
+    }
+
+    /// Which connection this is, counted from 1.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Reads until the front ends the connection, or nothing comes for so long.
+    pub fn wait_for_close(&mut self, limit: Duration) {
+        let _ = self.stream.set_read_timeout(Some(limit));
+        while self.fill().is_ok() {}
+    }
+
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }

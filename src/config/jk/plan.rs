@@ -5,13 +5,15 @@
 //! lines: they have slots, connection pools and busy counts in common. What only mod_jk knows of them is in
 //! [`JkMember`]. How members are chosen and failures are judged differs, so [`JkBalancer`]s are apart from the others.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::mounts::JkMounts;
+use super::path::{self, AboveRoot};
 use crate::base::key::Key;
 use crate::config::origin::Origin;
-use crate::config::plan::MemberId;
+use crate::config::plan::{MemberId, SiteId};
 
 /// Index into [`JkPlan::balancers`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -36,8 +38,11 @@ pub struct JkPlan {
     pub status: Vec<JkStatus>,
     /// What plan members are in mod_jk's words, by [`MemberId`]; `None` for members of other lines.
     pub members: Vec<Option<JkMember>>,
-    /// By [`SiteId`](crate::config::plan::SiteId).
+    /// By [`SiteId`]; ask [`JkPlan::site`].
     pub sites: Vec<JkSite>,
+    /// What a virtual host without any line of ours has: the main server's settings, its rules only with
+    /// `JkMountCopy All`.
+    pub bare: JkSite,
     /// `worker.maintain`: pause between maintenances; zero = none.
     pub maintain: Duration,
     /// `JkWatchdogInterval`: zero = requests do the maintenance.
@@ -46,6 +51,8 @@ pub struct JkPlan {
     pub workers_file: Option<String>,
     /// All properties as read, references expanded, in the order the status worker dumps them. Secrets are in it.
     pub properties: Vec<(String, String)>,
+    /// Variables of the process, for `$(name)` in mount files that are read again.
+    pub environment: HashMap<String, String>,
 }
 
 /// A worker that rules can name.
@@ -501,7 +508,55 @@ pub struct RuleExtensions {
     pub written: Vec<(String, String)>,
 }
 
+impl Activation {
+    /// As extensions of rules write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl JkSite {
+    /// The rule of `mounts` (the site's own, or those with the mount file read again) for a request's decoded path.
+    /// Where normalising changes the path, the result is in `room`.
+    ///
+    /// # Errors
+    /// The path leads above the root: 400.
+    pub fn find<'a>(
+        &self,
+        mounts: &'a JkMounts,
+        path: &'a [u8],
+        room: &'a mut Vec<u8>,
+    ) -> Result<Option<JkFound<'a>>, AboveRoot> {
+        let path = path::normalised(path, room)?;
+        if self.options.reject_unsafe_uri && path.iter().any(|byte| matches!(byte, b'%' | b'\\')) {
+            return Ok(None);
+        }
+        Ok(mounts.find(path).map(|rule| JkFound { rule, path }))
+    }
+}
+
+/// A rule and the path it was found for.
+#[derive(Debug, Clone, Copy)]
+pub struct JkFound<'a> {
+    pub rule: &'a JkRule,
+    /// Normalised: what later phases of the request see. What is sent is made of the original.
+    pub path: &'a [u8],
+}
+
 impl JkPlan {
+    /// What a server has. `is_main`: a virtual host without any line of ours has the id of the main server, but not
+    /// its rules.
+    pub fn site(&self, id: SiteId, is_main: bool) -> &JkSite {
+        match self.sites.get(id.0 as usize) {
+            Some(site) if is_main || id.0 != 0 => site,
+            _ => &self.bare,
+        }
+    }
+
     pub fn balancer(&self, id: JkBalancerId) -> &JkBalancer {
         &self.balancers[id.0 as usize]
     }

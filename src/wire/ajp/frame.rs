@@ -18,6 +18,9 @@ pub(super) const CPONG: [u8; 5] = [0x41, 0x42, 0x00, 0x01, super::code::message:
 /// "No more request body", in the form every container takes: a body packet with length 0.
 pub const EMPTY_BODY_PACKET: [u8; 6] = [0x12, 0x34, 0x00, 0x02, 0x00, 0x00];
 
+/// The same in mod_jk's form: a packet without a payload.
+pub const EMPTY_PACKET: [u8; 4] = [0x12, 0x34, 0x00, 0x00];
+
 /// Bytes of the packet header: two of magic, two of payload length.
 pub(super) const PACKET_HEADER: usize = 4;
 

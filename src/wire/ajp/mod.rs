@@ -17,5 +17,6 @@ pub use decode::{Decoded, Decoder, Headers, Message, ResponseHead, decode_cpong}
 pub use encode::{BodyLength, ForwardRequest, RequestLine};
 pub use error::{DecodeError, EncodeError};
 pub use frame::{
-    CPING, EMPTY_BODY_PACKET, MAX_PACKET_SIZE, MIN_PACKET_SIZE, body_packet_header, max_body, max_payload,
+    CPING, EMPTY_BODY_PACKET, EMPTY_PACKET, MAX_PACKET_SIZE, MIN_PACKET_SIZE, body_packet_header, max_body,
+    max_payload,
 };

@@ -22,17 +22,25 @@ pub struct ResponseHead {
     pub names_headers: bool,
     /// Bytes of the whole head.
     pub used: usize,
+    /// Bytes of the status line without its end.
+    pub line: usize,
     reason: (usize, usize),
     fields: (usize, usize),
     bad_header: BadHeader,
 }
 
 impl ResponseHead {
-    /// The reason phrase, if there is one without control characters.
+    /// The reason phrase, if there is one without control characters but tabs.
     pub fn reason<'b>(&self, buf: &'b [u8]) -> Option<&'b [u8]> {
         let reason = &buf[self.reason.0..self.reason.1];
-        let is_clean = !reason.is_empty() && !reason.iter().any(|byte| byte.is_ascii_control());
+        let is_clean =
+            !reason.is_empty() && !reason.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t');
         is_clean.then_some(reason)
+    }
+
+    /// Does the status line end with the status?
+    pub fn has_no_reason(&self) -> bool {
+        self.reason.0 == self.reason.1
     }
 
     /// The headers in order; `buf` is the one the head was read from. A value that goes on over several lines still
@@ -96,6 +104,7 @@ fn find(buf: &[u8], limits: &Limits) -> Result<Option<ResponseHead>, DecodeError
         return unended(buf.len() - skipped, limits);
     };
     within(end, limits)?;
+    let end_of_line = end;
     let (status, minor, reason_at) = status_line(&buf[skipped..skipped + end])?;
     let mut facts = Facts::default();
     let start = skipped + after;
@@ -128,6 +137,7 @@ fn find(buf: &[u8], limits: &Limits) -> Result<Option<ResponseHead>, DecodeError
         close: facts.close || minor == 0 || facts.coded && facts.length.is_some(),
         names_headers: facts.names_headers,
         used,
+        line: end_of_line,
         reason: (skipped + reason_at, skipped + end),
         fields: (start, fields_end),
         bad_header: limits.bad_header,
