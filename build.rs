@@ -15,7 +15,7 @@ mod httpd {
     use std::path::PathBuf;
     use std::process::Command;
 
-    const SHIM: [&str; 10] = [
+    const SHIM: [&str; 11] = [
         "mod_margay.c",
         "config.c",
         "standin.c",
@@ -26,6 +26,7 @@ mod httpd {
         "log.c",
         "expression.c",
         "heartbeat.c",
+        "forward.c",
     ];
 
     pub fn build() {
@@ -80,10 +81,10 @@ mod httpd {
             .header("c-shim/bindings.h")
             .clang_args(flags)
             .allowlist_function(
-                "margay_(expression|log|out|outgoing|interim|tunnel|client|body|brigade|content|dialect|heartbeat|trace|is|ssl|answer|keeps)_?.*|ap_get_module_config|ap_set_module_config|\
+                "margay_(expression|forward|log|out|outgoing|interim|tunnel|client|body|brigade|content|dialect|heartbeat|trace|is|ssl|answer|keeps)_?.*|ap_get_module_config|ap_set_module_config|\
                  ap_get_server_name|ap_get_server_port|ap_construct_url|ap_get_remote_host|ap_state_query|ap_mpm_query|ap_find_linked_module|\
                  ap_get_server_description|ap_get_server_built|ap_rwrite|ap_runtime_dir_relative|\
-                 ap_regcomp|ap_regexec_len|ap_regfree|apr_palloc|apr_pool_cleanup_register|apr_pool_cleanup_null|apr_table_(get|set|setn|add|addn|unset|make|clear)|\
+                 ap_regcomp|ap_regexec_len|ap_regfree|apr_palloc|apr_fnmatch|apr_fnmatch_test|apr_pool_cleanup_register|apr_pool_cleanup_null|apr_table_(get|set|setn|add|addn|unset|make|clear)|\
                  ap_set_content_length|ap_get_server_banner|ap_get_status_line|ap_get_status_line_ex",
             )
             .allowlist_type(
@@ -91,7 +92,7 @@ mod httpd {
             )
             .allowlist_var(
                 "OK|DECLINED|DONE|AP_SQ_.*|AP_MPMQ_(GENERATION|MAX_THREADS|MPM_STATE|MAX_SPARE_THREADS)|APLOG_.*|PROXYREQ_.*|REMOTE_HOST|\
-                 AP_FILTER_ERROR|MARGAY_.*|M_TRACE|M_OPTIONS|M_GET|M_POST|MPM_CHILD_.*|margay_module|ap_conftree|ap_server_conf|AP_CONN_.*",
+                 AP_FILTER_ERROR|MARGAY_.*|M_TRACE|M_CONNECT|M_OPTIONS|M_GET|M_POST|MPM_CHILD_.*|margay_module|ap_conftree|ap_server_conf|AP_CONN_.*",
             )
             .prepend_enum_name(false)
             .layout_tests(false)

@@ -187,7 +187,7 @@ static int covers(const proxy_section *section, apr_pool_t *pool, apr_table_t *v
     return !strncmp(section->pattern, url, strlen(section->pattern));
 }
 
-static ap_conf_vector_t *merge_sections(apr_pool_t *pool, apr_table_t *variables, const char *url,
+static ap_conf_vector_t *merge_sections(apr_pool_t *pool, apr_table_t *variables, const char *url, const char *plain,
                                         const server_rec *server, ap_conf_vector_t *merged)
 {
     const apr_array_header_t *sections = sections_of(server, NULL);
@@ -196,7 +196,7 @@ static ap_conf_vector_t *merge_sections(apr_pool_t *pool, apr_table_t *variables
     for (i = 0; sections && i < sections->nelts; ++i) {
         const proxy_section *section = &APR_ARRAY_IDX(sections, i, proxy_section);
 
-        if (covers(section, pool, variables, url)) {
+        if (covers(section, pool, variables, url) || (plain && covers(section, pool, variables, plain))) {
             merged = ap_merge_per_dir_configs(pool, merged, section->config);
         }
     }
@@ -204,22 +204,23 @@ static ap_conf_vector_t *merge_sections(apr_pool_t *pool, apr_table_t *variables
 }
 
 /* Those of the main server come first, as for any other section. */
-static ap_conf_vector_t *settings_of(apr_pool_t *pool, apr_table_t *variables, const char *url, const server_rec *server)
+static ap_conf_vector_t *settings_of(apr_pool_t *pool, apr_table_t *variables, const char *url, const char *plain,
+                                     const server_rec *server)
 {
     ap_conf_vector_t *merged = server->lookup_defaults;
 
     if (sections_by_server) {
         if (server != ap_server_conf) {
-            merged = merge_sections(pool, variables, url, ap_server_conf, merged);
+            merged = merge_sections(pool, variables, url, plain, ap_server_conf, merged);
         }
-        merged = merge_sections(pool, variables, url, server, merged);
+        merged = merge_sections(pool, variables, url, plain, server, merged);
     }
     return merged;
 }
 
 ap_conf_vector_t *margay_outgoing_settings(apr_pool_t *pool, const server_rec *server, const char *url)
 {
-    return settings_of(pool, NULL, url, server);
+    return settings_of(pool, NULL, url, NULL, server);
 }
 
 /* Our requests have no file: the <Proxy> sections take the place of the walk through directories. */
@@ -229,7 +230,8 @@ int margay_map_to_storage(request_rec *r)
         || !margay_dialect_is_ours(MARGAY_DIALECT_PROXY)) {
         return DECLINED;
     }
-    r->per_dir_config = settings_of(r->pool, r->subprocess_env, r->filename + 6, r->server);
+    r->per_dir_config = settings_of(r->pool, r->subprocess_env, r->filename + 6,
+                                    r->proxyreq == PROXYREQ_PROXY ? margay_forward_plain_url(r) : NULL, r->server);
     return OK;
 }
 

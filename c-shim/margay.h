@@ -27,6 +27,9 @@ extern module AP_MODULE_DECLARE_DATA margay_module;
 
 /* ---- Within the shim -------------------------------------------------------------------------------------------- */
 
+/* forward.c: the URL with scheme and host in lower case and without the usual port, if that is not how it came; else NULL. */
+const char *margay_forward_plain_url(request_rec *r);
+
 /* standin.c: links the records that stand in for the modules whose dialects are ours in this pass, with the directives;
  * called by register_hooks. */
 void margay_stand_in(apr_pool_t *pool);
@@ -59,6 +62,8 @@ int margay_on_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptem
 int margay_on_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *server);
 void margay_on_child_init(apr_pool_t *pchild, server_rec *server);
 void margay_on_child_status(server_rec *server, pid_t pid, ap_generation_t generation, int slot, mpm_child_status state);
+/* 1 if the server is a forward proxy (ProxyRequests). */
+int margay_on_foreign(request_rec *r);
 /* Names the back end of the request, or DECLINED. */
 int margay_on_pre_translate(request_rec *r);
 int margay_on_translate(request_rec *r);
@@ -159,6 +164,13 @@ const char *margay_ssl_variable(request_rec *r, const char *name);
 int margay_answer_locally(request_rec *r);
 /* 1 if AllowEncodedSlashes is NoDecode for this request: %2F is left in r->uri. */
 int margay_keeps_encoded_slashes(const request_rec *r);
+
+/* forward.c: marks requests for URLs of other servers, where ProxyRequests is on. */
+int margay_forward_detect(request_rec *r);
+/* The URL of the request with `domain` behind its host, if that has no dot; NULL if there is nothing to add. */
+const char *margay_forward_with_domain(request_rec *r, const char *domain);
+/* The host the request is for, or NULL. */
+const char *margay_forward_host(const request_rec *r);
 
 /* expression.c: conditions of health checks. */
 typedef struct {

@@ -36,6 +36,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_config(post_config, after_others, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(margay_on_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_status(margay_on_child_status, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_read_request(margay_forward_detect, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_pre_translate_name(margay_on_pre_translate, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_translate_name(margay_on_translate, after_rewrite, NULL, APR_HOOK_FIRST);
     ap_hook_map_to_storage(margay_map_to_storage, NULL, NULL, APR_HOOK_FIRST);

@@ -170,15 +170,15 @@ impl Exchange for Lean<'_> {
 
     fn target(&mut self, _: &[&[u8]], _: bool) {}
 
-    fn answered(&mut self, _: u16, _: Option<u16>) {}
-
-    fn explain(&mut self, _: u16, _: &'static str) {}
-
     fn chosen(&mut self, _: Chosen<'_>) {}
 
     fn response_line(&mut self, _: ResponseLine<'_>) {}
 
     fn response_header(&mut self, _: &[u8], _: &[u8]) {}
+
+    fn answered(&mut self, _: u16, _: Option<u16>) {}
+
+    fn explain(&mut self, _: u16, _: &str) {}
 
     fn error_reason(&mut self, _: u16, _: &[u8]) {}
 
@@ -276,7 +276,7 @@ fn taken_by_warm_requests_to(a: &str, b: &str, parameters: &str, method: &[u8], 
         path: b"/back/some thing",
         encoding: Encoding::Canonical,
         slashes: EncodedSlashes::Decoded,
-        sections: Sections { plan, defaults: plan.site(SiteId(0)).defaults, inner: &[] },
+        sections: Sections { plan, defaults: plan.site(SiteId(0)).defaults, inner: &[], forward: false },
         timeout: stage.timeout,
         source: None,
         http: Default::default(),
@@ -323,5 +323,22 @@ fn warm_requests_over_http_allocate_nothing() {
         assert_eq!(taken_by_warm_http_requests(chunked, b"GET", b""), [0; 5]);
         assert_eq!(taken_by_warm_http_requests(chunked, b"POST", &[b'b'; 4096]), [0; 5]);
         assert_eq!(taken_by_warm_http_requests(chunked, b"PUT", &[b'b'; 40_000]), [0; 5]);
+    }
+}
+
+#[test]
+fn finding_a_rule_of_mod_jk_allocates_nothing() {
+    let rules = (0..500).map(|at| format!("JkMount /app{at}|/* ajp13\nJkMount /*.do{at} ajp13\n"));
+    let read = conf::read(&format!("{}JkUnMount /app7/static/* *", rules.collect::<String>()));
+    let plan = read.plan.expect("a usable configuration");
+    let site = &plan.jk.sites[0];
+    let mut room = Vec::with_capacity(100);
+    let paths: [&[u8]; 5] =
+        [b"/app7/x", b"/app7/static/x", b"/q/x.do9", b"/none", b"/app7;jsessionid=1/../app8/x"];
+    for path in paths {
+        let taken = taken_by(|| {
+            site.find(&site.mounts, path, &mut room).expect("not above the root");
+        });
+        assert_eq!(taken, 0, "{}", String::from_utf8_lossy(path));
     }
 }

@@ -77,6 +77,11 @@ fn broken_rules_say_what_is_wrong() {
 }
 
 #[test]
+fn other_proxies_and_blocked_hosts_are_read() {
+    check("forward.cases");
+}
+
+#[test]
 fn directives_that_do_not_act_yet_say_so() {
     check("later.cases");
 }

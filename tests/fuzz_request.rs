@@ -208,7 +208,7 @@ impl Case<'_> {
             path: &path,
             encoding: mount.encoding,
             slashes: self.slashes,
-            sections: Sections { plan, defaults: plan.site(SiteId(0)).defaults, inner: &[] },
+            sections: Sections { plan, defaults: plan.site(SiteId(0)).defaults, inner: &[], forward: false },
             timeout: Duration::from_secs(30),
             source: None,
             http: Default::default(),

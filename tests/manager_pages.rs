@@ -14,7 +14,7 @@ use margay::config::plan::SiteId;
 use margay::shared::{MemberSlot, Region, ShortText};
 use margay::status::snapshot;
 use margay::status::view::State;
-use margay::status::{Change, Form, Frame, Outcome, Params, html, xml};
+use margay::status::{Change, Form, Frame, NotJoined, Outcome, Params, html, xml};
 
 const NOW: Moment = Moment(1_795_333_791_000);
 const FILE: &str = "\
@@ -67,6 +67,7 @@ impl Stage {
         let member = params.get("w").and_then(|url| state.find_member(balancer, url));
         match Change::of(&params).apply(&state, balancer, member) {
             Outcome::Done(applied) => applied.into_iter().map(|change| change.0).collect(),
+            Outcome::NotJoined(_, why) => panic!("{why}"),
             Outcome::Busy => panic!("nobody else changes anything"),
         }
     }
@@ -87,6 +88,7 @@ fn frame() -> Frame {
         balancers_inherited: true,
         rules_inherited: false,
         persisted: false,
+        conditions: Default::default(),
     }
 }
 
@@ -264,4 +266,82 @@ fn a_snapshot_that_is_damaged_or_of_others_changes_nothing_else() {
     let foreign = text.replace("member ", "member f").replace("balancer ", "balancer f");
     assert_eq!(snapshot::restore(&Stage::new(&file).state(), &foreign), Some(0));
     assert_eq!(snapshot::write(&Stage::new(FILE).state()), None, "nobody asked for it");
+}
+
+/// What came of letting a member join.
+fn join(stage: &Stage, url: &str) -> Result<(), NotJoined> {
+    let state = stage.state();
+    let change = Change::of(&Params::parse(format!("b_wyes=1&b_nwrkr={url}").as_bytes()));
+    let balancer = state.find_balancer("c").expect("the balancer");
+    match change.apply(&state, balancer, None) {
+        Outcome::Done(_) => Ok(()),
+        Outcome::NotJoined(_, why) => Err(why),
+        Outcome::Busy => panic!("nobody else changes anything"),
+    }
+}
+
+fn growing(growth: u32) -> String {
+    FILE.replace("maxattempts=4", &format!("maxattempts=4 growth={growth}"))
+}
+
+#[test]
+fn members_join_until_all_places_are_taken() {
+    let stage = Stage::new(&growing(2));
+    let url = |text: &str| text.to_owned();
+    assert_eq!(join(&stage, "AJP://Three"), Ok(()));
+    let known = NotJoined::Known { url: url("ajp://three/x"), member: url("ajp://three") };
+    assert_eq!((join(&stage, "ajp://three/x"), known.stock_id()), (Err(known), "AH10164"));
+    assert!(
+        matches!(join(&stage, "nonsense"), Err(why @ NotJoined::BadUrl { .. }) if why.stock_id() == "AH10163")
+    );
+    let long = format!("ajp://three/{}", "x".repeat(255));
+    assert!(matches!(join(&stage, &long), Err(NotJoined::BadUrl { .. })));
+    assert_eq!(join(&stage, "http://four:8080/app"), Ok(()));
+    assert_eq!(join(&stage, "ajp://five"), Err(NotJoined::Full { url: url("ajp://five"), places: 2 }));
+
+    let shown = stage.state().balancers().remove(0);
+    assert_eq!((shown.max_members, shown.members.len(), shown.has_room), (4, 4, false));
+    let joined = &shown.members[3];
+    assert_eq!(
+        (joined.name.as_str(), joined.host.as_str(), joined.port),
+        ("http://four:8080/app", "four", 8080)
+    );
+    assert_eq!((joined.status.to_string().as_str(), joined.load_factor), ("Init Dis ", 100));
+    assert_eq!(stage.change("w=ajp://three&w_lf=2&w_status_D=0").len(), 2);
+    assert!(html::page(&frame(), &[shown], None).contains("<td>4 [4 Used]</td>"));
+}
+
+#[test]
+fn a_snapshot_brings_back_who_joined() {
+    let stage = Stage::new(&growing(3).replace("ProxyPass /app", "BalancerPersist On\nProxyPass /app"));
+    for url in ["ajp://three", "unix:/run/app.sock|http://localhost/"] {
+        assert_eq!(join(&stage, url), Ok(()));
+    }
+    stage.change("w=ajp://three&w_lf=2&w_status_D=0&w_hm=CPING&w_hi=5s&w_hp=2&w_hf=3&w_hu=/up");
+    let text = snapshot::write(&stage.state()).expect("a snapshot");
+
+    let again = Stage::new(&growing(3).replace("ProxyPass /app", "BalancerPersist On\nProxyPass /app"));
+    assert!(snapshot::restore(&again.state(), &text).is_some());
+    assert_eq!(xml::page(&again.state().balancers()), xml::page(&stage.state().balancers()));
+    assert_eq!(snapshot::write(&again.state()), Some(text.clone()));
+    // A file that names one of them by now goes before what was kept.
+    let declared = format!("{}BalancerMember balancer://c ajp://three route=C\n", growing(3))
+        .replace("ProxyPass /app", "BalancerPersist On\nProxyPass /app");
+    let later = Stage::new(&declared);
+    assert!(snapshot::restore(&later.state(), &text).is_some());
+    let names: Vec<String> =
+        later.state().balancers()[0].members.iter().map(|member| member.name.clone()).collect();
+    assert_eq!(names[2..], ["ajp://three", "unix:/run/app.sock|http://localhost/"]);
+    assert_eq!(later.state().balancers()[0].members[2].load_factor, 100);
+}
+
+#[test]
+fn a_process_of_an_older_configuration_gives_no_place_that_the_newest_has_not() {
+    let mut stage = Stage::new(&growing(1));
+    let old = stage.bindings.clone();
+    stage.restart(FILE);
+    let state = State { plan: &plan(&growing(1)), bindings: &old, ..stage.state() };
+    let change = Change::of(&Params::parse(b"b_wyes=1&b_nwrkr=ajp://late"));
+    let balancer = state.find_balancer("c").expect("the balancer");
+    assert!(matches!(change.apply(&state, balancer, None), Outcome::NotJoined(_, NotJoined::Full { .. })));
 }

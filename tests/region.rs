@@ -209,3 +209,42 @@ fn children_ended_unseen_are_repaired_together() {
     assert_eq!(region.member(slots[0]).busy(), 1);
     drop(alive);
 }
+
+#[test]
+fn a_place_that_a_child_takes_is_seen_whole_by_all() {
+    let (region, slots) = region_with(&["a", "b"]);
+    let url = "ajp://tomcat-17.example:8009/application";
+    let _reader = Child::fork(|| {
+        // Must not allocate: a look at the length and the words is all.
+        while !region.place(slots[0]).is_taken() {
+            std::hint::spin_loop();
+        }
+        region.member(slots[1]).add_bytes_read(1);
+        wait_for_the_end();
+    });
+    let _writer = Child::fork(|| {
+        if let Some(administrator) = region.administer(Duration::from_secs(20)) {
+            administrator.take_place(region.place(slots[0]), url);
+        }
+        wait_for_the_end();
+    });
+    wait_until("the reader", || region.member(slots[1]).bytes_read() == 1);
+    assert_eq!(region.place(slots[0]).url().as_deref(), Some(url));
+    assert!(!region.place(slots[1]).is_taken());
+}
+
+#[test]
+fn a_child_that_dies_while_it_takes_a_place_leaves_it_free() {
+    let (region, slots) = region_with(&["a"]);
+    let child = Child::fork(|| {
+        let administrator = region.administer(Duration::from_secs(20));
+        region.member(slots[0]).add_bytes_read(1);
+        wait_for_the_end();
+        drop(administrator);
+    });
+    wait_until("the child", || region.member(slots[0]).bytes_read() == 1);
+    assert!(region.administer(Duration::ZERO).is_none());
+    child.kill();
+    let administrator = region.administer(Duration::from_secs(20)).expect("taken over from the dead");
+    assert!(administrator.take_place(region.place(slots[0]), "ajp://b"));
+}

@@ -42,6 +42,8 @@ pub struct Connection {
     last_checked: Instant,
     /// False until the connection has gone back to its pool once.
     reused: bool,
+    /// Another proxy at the other end, through which the member is asked, and who asked it: see [`Connection::way`].
+    way: Option<Box<[u8]>>,
     source_port: Option<u16>,
     /// Room for the arrival time that the kernel adds to received data.
     ancillary: Vec<u8>,
@@ -131,6 +133,7 @@ impl Connection {
             last_used: Instant::now(),
             last_checked: Instant::now(),
             reused: false,
+            way: None,
             source_port,
             ancillary: cmsg_space!(TimeSpec),
         };
@@ -178,6 +181,16 @@ impl Connection {
 
     fn raw_fd(&self) -> std::os::fd::RawFd {
         self.as_fd().as_raw_fd()
+    }
+
+    /// What tells the way through another proxy from other ways; `None` for a connection to the member itself.
+    pub fn way(&self) -> Option<&[u8]> {
+        self.way.as_deref()
+    }
+
+    pub(super) fn by_way(mut self, way: &[u8]) -> Connection {
+        self.way = Some(way.into());
+        self
     }
 
     /// Has this connection carried a request before?

@@ -23,6 +23,10 @@ pub enum BackendError {
     ConnectSocket { path: String, cause: io::Error },
     /// No TLS to the member.
     Secure(NotSecure),
+    /// `ProxyBlock` names the host, by this word.
+    Blocked { host: String, word: String },
+    /// Another proxy gave no way to the member.
+    NoWay { remote: String, answer: String },
     /// A CPing was not answered by a CPong.
     Ping { cause: String },
     /// The connection ended before or within the answer.
@@ -80,6 +84,8 @@ impl fmt::Display for BackendError {
             Self::Connect { address, cause } => write!(f, "no connection to {address}: {cause}"),
             Self::ConnectSocket { path, cause } => write!(f, "no connection to {path}: {cause}"),
             Self::Secure(why) => write!(f, "{why}"),
+            Self::Blocked { host, word } => write!(f, "ProxyBlock {word} covers {host}"),
+            Self::NoWay { remote, answer } => write!(f, "the proxy {remote} gives no way to it: {answer}"),
             Self::Ping { cause } => write!(f, "CPing was not answered by CPong: {cause}"),
             Self::Closed => f.write_str("the member closed the connection"),
             Self::HeadCut => f.write_str("the member closed the connection within the head of its answer"),

@@ -2,16 +2,17 @@
 //! The connections one process keeps to one member: last in, first out, so that the warmest is used and Tomcat needs only
 //! as many threads as there are requests in flight.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::address::Addresses;
 use super::connection::{Connection, DialOptions};
 use super::error::BackendError;
 use super::transport::Wrap;
+use crate::config::forward::Remote;
 use crate::config::plan::{Member, PoolLimits};
 
 /// The pool of one member in this process.
@@ -96,6 +97,15 @@ impl Pool {
                 Ok(places)
             }
         }
+    }
+
+    /// The addresses of the pool's member.
+    ///
+    /// # Errors
+    /// [`BackendError::Resolve`].
+    pub fn addresses_of(&self, member: &Member) -> Result<Arc<[SocketAddr]>, BackendError> {
+        let resolve = |cause| BackendError::Resolve { host: member.host.clone(), cause };
+        self.addresses.get(&member.host, member.port, member.address_ttl).map_err(resolve)
     }
 
     /// How many connections are open or about to be.
@@ -217,13 +227,7 @@ impl Lease<'_> {
         timeout: Duration,
         source: Option<IpAddr>,
     ) -> Result<&mut Connection, BackendError> {
-        let options = DialOptions {
-            connect_timeout: member.connect_timeout.unwrap_or(timeout),
-            timeout,
-            tcp_keepalive: member.tcp_keepalive,
-            receive_buffer: member.receive_buffer,
-            source,
-        };
+        let options = options(member, timeout, source);
         if let Some(path) = &member.socket {
             let refused = |cause| BackendError::ConnectSocket { path: path.clone(), cause };
             let connection = Connection::dial_socket(path, &options).map_err(refused)?;
@@ -246,6 +250,25 @@ impl Lease<'_> {
         Err(failure)
     }
 
+    /// Opens a connection to another proxy, through which the member is asked. Its name is looked up each time.
+    /// `way` tells such connections apart.
+    ///
+    /// # Errors
+    /// As [`Lease::dial`].
+    pub fn dial_remote(
+        &mut self,
+        remote: &Remote,
+        way: &[u8],
+        member: &Member,
+        timeout: Duration,
+        source: Option<IpAddr>,
+    ) -> Result<&mut Connection, BackendError> {
+        let resolve = |cause| BackendError::Resolve { host: remote.host.clone(), cause };
+        let addresses = Addresses::default().get(&remote.host, remote.port, None).map_err(resolve)?;
+        let connection = Self::dial_any(&addresses, &options(member, timeout, source))?;
+        Ok(self.connection.insert(connection.by_way(way)))
+    }
+
     /// Has the connection, just dialled, carry its bytes through what `wrap` makes.
     ///
     /// # Errors
@@ -255,10 +278,7 @@ impl Lease<'_> {
         Ok(self.connection.insert(plain.wrapped(wrap).map_err(BackendError::Secure)?))
     }
 
-    fn dial_any(
-        addresses: &[std::net::SocketAddr],
-        options: &DialOptions,
-    ) -> Result<Connection, BackendError> {
+    fn dial_any(addresses: &[SocketAddr], options: &DialOptions) -> Result<Connection, BackendError> {
         let mut last = None;
         for &address in addresses {
             match Connection::dial(address, options) {
@@ -272,6 +292,16 @@ impl Lease<'_> {
     /// Declares the exchange complete: the connection may carry another request. The only place that says so.
     pub fn finish(mut self) {
         self.clean = true;
+    }
+}
+
+fn options(member: &Member, timeout: Duration, source: Option<IpAddr>) -> DialOptions {
+    DialOptions {
+        connect_timeout: member.connect_timeout.unwrap_or(timeout),
+        timeout,
+        tcp_keepalive: member.tcp_keepalive,
+        receive_buffer: member.receive_buffer,
+        source,
     }
 }
 

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where the plan's members and balancers live in shared memory.
 
+use super::checks::code_of_check;
 use super::jk;
+use super::places::Places;
 use crate::base::clock::Moment;
 use crate::base::key::Key;
 use crate::base::status::Status;
 use crate::config::jk::plan::JkBalancerId;
 use crate::config::plan::{Balancer, BalancerId, Member, MemberId, Plan};
 use crate::shared::{
-    BalancerChanges, BalancerSlotId, BalancerValue, Full, MemberSlotId, MemberValue, Place, Reason, Region,
-    State,
+    BalancerChanges, BalancerSlotId, BalancerValue, CheckChanges, CheckValue, Full, MemberSlotId,
+    MemberValue, Place, Reason, Region, State,
 };
 
 /// Slots by number of the plan. Made by the parent process for each configuration, inherited by its children.
@@ -38,13 +40,15 @@ impl Bindings {
     /// # Errors
     /// The region has no room for all; then nothing was changed.
     pub fn attach(plan: &Plan, region: &Region, generation: u32, now: Moment) -> Result<Bindings, Full> {
-        let members: Vec<Key> = plan.members.iter().map(|member| member.key).collect();
+        let places = Places::find(plan, region);
+        let members: Vec<Key> =
+            plan.members.iter().map(|member| member.key).chain(places.keys.iter().copied()).collect();
         let jk_balancers = plan.jk.balancers.iter().map(|balancer| balancer.key);
         let balancers: Vec<Key> =
             plan.balancers.iter().map(|balancer| balancer.key).chain(jk_balancers).collect();
-        let bound = region.bind(generation, &members, &balancers)?;
+        let bound = region.bind(generation, &members, &balancers).inspect_err(|_| places.undo(region))?;
         let balanced = balanced_members(plan);
-        for ((member, place), balanced) in plan.members.iter().zip(&bound.members).zip(balanced) {
+        for ((member, place), balanced) in plan.all_members().zip(&bound.members).zip(balanced) {
             put_into_force(member, balanced, region, place, now);
         }
         for (balancer, place) in plan.balancers.iter().zip(&bound.balancers) {
@@ -56,6 +60,7 @@ impl Bindings {
             balancers: balancers.iter().map(|place| place.slot).collect(),
             jk_balancers: jk_balancers.iter().map(|place| place.slot).collect(),
         };
+        places.keep(region, &bindings.balancers);
         jk::attach(plan, region, &bindings, (&bound.members, jk_balancers), now);
         Ok(bindings)
     }
@@ -75,8 +80,10 @@ impl Bindings {
 
 /// For each member of the plan, whether it belongs to a balancer.
 fn balanced_members(plan: &Plan) -> Vec<bool> {
-    let mut balanced = vec![false; plan.members.len()];
-    for id in plan.balancers.iter().flat_map(|balancer| &balancer.members) {
+    let mut balanced = vec![false; plan.member_count()];
+    for id in
+        plan.balancers.iter().flat_map(|balancer| balancer.members.iter().copied().chain(balancer.places()))
+    {
         balanced[id.0 as usize] = true;
     }
     balanced
@@ -91,6 +98,7 @@ fn put_into_force(
 ) {
     let (slot, changes) = (region.member(place.slot), region.member_changes(place.slot));
     let is_kept = |value, mark| changes.is_as_before(value, mark) && !place.is_new;
+    follow_file_in_checks(member, region.check_changes(place.slot));
     if !is_kept(MemberValue::LoadFactor, u64::from(member.load_factor)) {
         slot.set_load_factor(member.load_factor);
     }
@@ -123,6 +131,27 @@ fn put_into_force(
             state.with_status(written.without(learnt_flags).with(learnt))
         })
     });
+}
+
+/// What the file says about checks; the mark of a value that has none is that of its default.
+fn follow_file_in_checks(member: &Member, changes: &CheckChanges) {
+    let Some(basis) = &member.check_basis else { return };
+    let settings = &basis.settings;
+    let condition = settings.expression.as_ref().map_or("", |condition| &condition.name);
+    let method = member.health.as_ref().map(|check| check.method);
+    let marks = [
+        (CheckValue::Method, u64::from(code_of_check(method))),
+        (CheckValue::Interval, u64::try_from(settings.interval.as_millis()).unwrap_or(u64::MAX)),
+        (CheckValue::Passes, u64::from(settings.passes)),
+        (CheckValue::Fails, u64::from(settings.fails)),
+        (CheckValue::Uri, mark_of(&settings.uri)),
+        (CheckValue::Condition, mark_of(condition)),
+    ];
+    for (value, mark) in marks {
+        if !changes.is_as_before(value, mark) {
+            changes.follow_file(value);
+        }
+    }
 }
 
 fn follow_file(balancer: &Balancer, changes: &BalancerChanges) {

@@ -12,6 +12,7 @@ use super::bindings::Bindings;
 use super::candidate::{Candidate, Role, Tried};
 use super::in_force::{InForce, StickyInForce};
 use super::method::{ByBusyness, ByRequests, ByTraffic, Contest, Rule, by_heartbeat};
+use super::roster;
 use super::sticky::{self, RequestView, Session};
 use super::transition::{self, Event};
 
@@ -134,7 +135,7 @@ impl<'p> Chooser<'p> {
         'p: 'a,
     {
         let name = balancer.name.as_str();
-        if balancer.members.is_empty() {
+        if self.candidates(balancer).next().is_none() {
             return Err(NoMember::Empty { balancer: name });
         }
         self.recover(balancer, id, now);
@@ -155,7 +156,7 @@ impl<'p> Chooser<'p> {
     }
 
     fn candidates(&self, balancer: &'p Balancer) -> impl Iterator<Item = Candidate<'p>> + Clone {
-        balancer.members.iter().map(|&id| {
+        roster::members(self.plan, self.region, self.bindings, balancer).map(|id| {
             let place = self.bindings.member(id);
             Candidate {
                 id,

@@ -11,9 +11,14 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// `maxattempts` of a balancer; without it, the other members once each. The first attempt is not counted.
+    /// As [`Attempts::among`] for the members of the file.
     pub fn of(balancer: &Balancer, in_force: &InForce<'_>) -> Attempts {
-        let others = u32::try_from(balancer.members.len()).unwrap_or(u32::MAX).saturating_sub(1);
+        Attempts::among(balancer.members.len(), in_force)
+    }
+
+    /// `maxattempts` of a balancer with so many members; without it, the other members once each. The first attempt is not counted.
+    pub fn among(members: usize, in_force: &InForce<'_>) -> Attempts {
+        let others = u32::try_from(members).unwrap_or(u32::MAX).saturating_sub(1);
         Attempts { left: in_force.max_attempts().unwrap_or(others) }
     }
 

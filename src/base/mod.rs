@@ -2,6 +2,7 @@
 //! Words everybody uses: text, time, keys, member status. Depends on nothing.
 #![forbid(unsafe_code)]
 
+pub mod base64;
 pub mod clock;
 pub mod key;
 pub mod rng;

@@ -2,12 +2,14 @@
 //! From [`Draft`] to [`Plan`]: inheritance, references, defaults.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::declare::{BalancerDraft, MemberDraft, MountDraft, TargetDraft};
 use super::draft::{DirectoryDraft, Draft, ReverseDraft, index};
 use super::finding::{Finding, Severity};
-use super::health::{self, HealthCheck};
+use super::forward::KnownAddresses;
+use super::health::{self, CheckBasis, Expression, HealthCheck};
 use super::inherit::{self, View};
 use super::jk;
 use super::lint;
@@ -17,7 +19,9 @@ use super::plan::{
     Balancer, BalancerId, Destination, Flush, Inherits, Member, MemberId, Mount, Plan, PoolLimits,
     ReverseFrom, ReverseRule, Scheme, Section, SectionId, Site, SiteId, Sticky, Target, Worker, Written,
 };
+use super::reserve::Newcomers;
 use super::setting::{BalancerSettings, FlushMode, MemberSettings};
+use super::url;
 
 use crate::base::key::Key;
 use crate::base::status::Status;
@@ -29,6 +33,13 @@ pub struct Facts {
     pub sites: Vec<SiteFacts>,
     /// Places where other handlers answer.
     pub handlers: Vec<HandlerPlace>,
+    /// Addresses of the names in `NoProxy` and `ProxyBlock`; `None`: nobody looked.
+    pub addresses: Option<KnownAddresses>,
+    /// Sections that apply to what a forward proxy is asked for, and whether they keep somebody out, in the order of the
+    /// file; `None`: nobody looked.
+    pub guards: Option<Vec<(SiteId, bool)>>,
+    /// Something is shown by balancer-manager.
+    pub managed: bool,
     /// Sites that have `SSLProxyEngine On` in them; `None`: nobody looked.
     pub tls_engines: Option<Vec<SiteId>>,
     /// What is in the files of [`Draft::wanted_files`], or why it could not be read.
@@ -79,10 +90,13 @@ impl Draft {
     /// Makes the plan.
     pub fn compile(&self, facts: &Facts) -> Outcome {
         let mut findings = self.findings.clone();
-        let (mut plan, more) = Compiler::new(self, facts).run();
+        let (mut plan, more, newcomers) = Compiler::new(self, facts).run();
         findings.extend(more);
-        findings.extend(jk::compile(&self.jk, self.sites.len(), facts, &mut plan));
+        let of_jk = jk::compile(&self.jk, self.sites.len(), facts, &mut plan);
+        plan.add_places(newcomers);
         // What lacks a refused line would be warned about for the wrong reason.
+        let is_wanted = |finding: &Finding| !self.has_errors() || finding.severity == Severity::Error;
+        findings.extend(of_jk.into_iter().filter(is_wanted));
         if !self.has_errors() {
             findings.extend(lint::all(self, &plan, facts));
         }
@@ -106,6 +120,8 @@ pub(super) struct Compiler<'a> {
     workers: Vec<Vec<MemberId>>,
     /// Balancers that rules name and nobody declared for the site: no page shows them.
     lost: Vec<BalancerId>,
+    /// Balancers that members may join, and what these would be like.
+    newcomers: Newcomers,
 }
 
 impl<'a> Compiler<'a> {
@@ -119,10 +135,11 @@ impl<'a> Compiler<'a> {
             views: Vec::new(),
             workers: Vec::new(),
             lost: Vec::new(),
+            newcomers: Vec::new(),
         }
     }
 
-    pub fn run(mut self) -> (Plan, Vec<Finding>) {
+    pub fn run(mut self) -> (Plan, Vec<Finding>, Newcomers) {
         self.plan.expressions.clone_from(&self.draft.expressions);
         for site in 0..self.draft.sites.len() {
             let workers = self.draft.sites[site].workers.iter();
@@ -133,12 +150,13 @@ impl<'a> Compiler<'a> {
         }
         self.plan.heartbeat.clone_from(&self.draft.heartbeat);
         self.plan.check_threads = self.draft.check_threads.unwrap_or(health::DEFAULT_THREADS);
+        self.plan.managed = self.facts.managed;
         self.sections();
         for site in 0..self.draft.sites.len() {
             let compiled = self.site(site);
             self.plan.sites.push(compiled);
         }
-        (self.plan, self.findings)
+        (self.plan, self.findings, self.newcomers)
     }
 
     /// The view of the main server.
@@ -166,6 +184,7 @@ impl<'a> Compiler<'a> {
             max_forwards: settings.max_forwards.flatten(),
             timeout: settings.timeout.unwrap_or(self.site_facts(site).timeout),
             source_address: settings.source_address,
+            forward: inherit::forward(self.draft, site, self.facts.addresses.as_ref()),
             status: settings.status.unwrap_or(false),
             // Not inherited, as in stock.
             persist: self.draft.sites[site].settings.persist.unwrap_or(false),
@@ -176,6 +195,7 @@ impl<'a> Compiler<'a> {
             bad_header: settings.bad_header.unwrap_or_default(),
             balancers,
             workers: self.workers_of(site),
+            conditions: self.conditions(site),
         }
     }
 
@@ -299,12 +319,24 @@ impl<'a> Compiler<'a> {
             force_recovery: settings.force_recovery.unwrap_or(true),
             nonce: settings.nonce,
             growth: settings.growth.unwrap_or(0),
+            places: 0..0,
         });
-        BalancerId(index(self.plan.balancers.len() - 1))
+        let id = BalancerId(index(self.plan.balancers.len() - 1));
+        if settings.growth.is_some_and(|growth| growth > 0) {
+            let template = self.newcomer(site, draft);
+            self.newcomers.push((id, Arc::new(template)));
+        }
+        id
     }
 
     /// Adds a member of a balancer, or a plain worker.
     pub fn member(&mut self, site: usize, balancer: Option<&str>, draft: &MemberDraft) -> MemberId {
+        let member = self.made(site, balancer, draft);
+        self.plan.members.push(member);
+        MemberId(index(self.plan.members.len() - 1))
+    }
+
+    fn made(&mut self, site: usize, balancer: Option<&str>, draft: &MemberDraft) -> Member {
         let (url, settings) = (&draft.url, &draft.settings);
         let key = match balancer {
             Some(balancer) => Key::of(&["member", &self.keys[site], balancer, &url.name]),
@@ -314,7 +346,8 @@ impl<'a> Compiler<'a> {
         let letters = settings.status.as_deref().unwrap_or_default();
         let io_buffer = settings.io_buffer.or(inherit::settings(self.draft, site).io_buffer);
         let health = balancer.and_then(|_| self.health(site, draft));
-        self.plan.members.push(Member {
+        let check_basis = balancer.map(|_| Arc::new(self.check_basis(site, draft)));
+        Member {
             key,
             name: url.name.clone(),
             origin: draft.origin.clone(),
@@ -340,8 +373,9 @@ impl<'a> Compiler<'a> {
             flush: flush(settings),
             secret: settings.secret.clone().unwrap_or_default(),
             health,
+            check_basis,
             response_field_size: field_size(settings.response_field_size),
-            upgrade: upgrade(url.scheme, settings),
+            upgrade: upgrade_of(url.scheme, settings.upgrade.as_deref()),
             written: Written {
                 retry: settings.retry.is_some(),
                 tcp_keepalive: settings.tcp_keepalive.is_some(),
@@ -349,8 +383,28 @@ impl<'a> Compiler<'a> {
                 io_buffer: settings.io_buffer,
                 receive_buffer: settings.receive_buffer,
             },
-        });
-        MemberId(index(self.plan.members.len() - 1))
+        }
+    }
+
+    /// What a member would be like that joins a balancer: as stock, disabled, and with nothing of what other lines say.
+    fn newcomer(&mut self, site: usize, balancer: &BalancerDraft) -> Member {
+        let settings = MemberSettings { status: Some("D".to_owned()), ..MemberSettings::default() };
+        let draft = MemberDraft { url: url::nowhere(), origin: balancer.origin.clone(), settings };
+        self.made(site, Some(&balancer.name), &draft)
+    }
+
+    fn conditions(&self, site: usize) -> Arc<[Arc<Expression>]> {
+        self.draft.sites[site].health.expressions.clone().into()
+    }
+
+    fn check_basis(&self, site: usize, draft: &MemberDraft) -> CheckBasis {
+        let server = inherit::settings(self.draft, site);
+        let timeout = server.timeout.unwrap_or(self.site_facts(site).timeout);
+        CheckBasis {
+            settings: HealthCheck::asked(&draft.settings, timeout, server.source_address),
+            written: draft.settings.hc_method.is_some(),
+            conditions: self.conditions(site),
+        }
     }
 
     fn health(&mut self, site: usize, draft: &MemberDraft) -> Option<HealthCheck> {
@@ -419,9 +473,9 @@ fn field_size(asked: Option<u32>) -> usize {
 }
 
 /// The protocols a member may switch to.
-fn upgrade(scheme: Scheme, settings: &MemberSettings) -> String {
-    match (&settings.upgrade, scheme) {
-        (Some(protocols), _) if !protocols.is_empty() => protocols.clone(),
+pub(super) fn upgrade_of(scheme: Scheme, written: Option<&str>) -> String {
+    match (written, scheme) {
+        (Some(protocols), _) if !protocols.is_empty() => protocols.to_owned(),
         (_, Scheme::Ws | Scheme::Wss) => "WebSocket".to_owned(),
         _ => String::new(),
     }

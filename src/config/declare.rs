@@ -5,6 +5,7 @@ use super::directive::Directive;
 use super::draft::DirectoryDraft;
 use super::expression::names_groups;
 use super::finding::{Finding, id};
+use super::forward::ForwardDraft;
 use super::health::HealthNames;
 use super::origin::Origin;
 use super::plan::{Encoding, Matching};
@@ -24,6 +25,7 @@ pub(crate) struct SiteDraft {
     /// Per-directory values at server level.
     pub defaults: DirectoryDraft,
     pub health: HealthNames,
+    pub forward: ForwardDraft,
 }
 
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ use super::declare::{MountDraft, SiteDraft, TargetDraft};
 use super::directive::Directive;
 use super::expression::{Expression, ExpressionId, names_groups};
 use super::finding::{Finding, Severity, id};
+use super::forward::{ForwardLine, Target};
 use super::health::Expression as Condition;
 use super::heartbeat::Heartbeat;
 use super::jk::JkDraft;
@@ -332,9 +333,30 @@ impl Draft {
             Statement::AddHeaders(on) => self.says(place).add_headers = Some(on),
             Statement::PassContinue(on) => self.says(place).pass_continue = Some(on),
             Statement::ErrorOverride(codes) => self.says(place).override_errors(codes),
+            Statement::Forward(line) => self.forward(line, place, origin),
             Statement::Nothing => {}
         }
         Ok(())
+    }
+
+    fn forward(&mut self, line: ForwardLine, place: Place, origin: &Origin) {
+        let site = place.site.0 as usize;
+        match line {
+            ForwardLine::Remote(remote) => self.sites[site].forward.remotes.push(remote),
+            ForwardLine::RemoteMatch { pattern, mut remote } => {
+                let id = self.expression_id(&pattern, origin);
+                self.expressions[id.0 as usize].directive = Some(Directive::ProxyRemoteMatch.name());
+                remote.target = Target::Expression(id);
+                self.sites[site].forward.remotes.push(remote);
+            }
+            ForwardLine::Direct(words) => self.sites[site].forward.direct.extend(words),
+            ForwardLine::Block(words) => self.sites[site].forward.blocked.extend(words),
+        }
+    }
+
+    /// Names in `NoProxy` and `ProxyBlock` that are to be looked up before [`compile`](super::compile).
+    pub fn names_to_resolve(&self) -> impl Iterator<Item = &str> {
+        self.sites.iter().flat_map(|site| site.forward.names())
     }
 
     fn says(&mut self, place: Place) -> &mut DirectoryDraft {
@@ -406,8 +428,16 @@ impl Draft {
     }
 
     fn expression(&mut self, pattern: &str, origin: &Origin) -> Matching {
-        self.expressions.push(Expression { origin: origin.clone(), pattern: pattern.to_owned() });
-        Matching::Expression(ExpressionId(index(self.expressions.len() - 1)))
+        Matching::Expression(self.expression_id(pattern, origin))
+    }
+
+    fn expression_id(&mut self, pattern: &str, origin: &Origin) -> ExpressionId {
+        self.expressions.push(Expression {
+            origin: origin.clone(),
+            pattern: pattern.to_owned(),
+            directive: None,
+        });
+        ExpressionId(index(self.expressions.len() - 1))
     }
 }
 

@@ -14,6 +14,8 @@ pub struct ExpressionId(pub u32);
 pub struct Expression {
     pub origin: Origin,
     pub pattern: String,
+    /// Name of the directive where its text of an error names it.
+    pub directive: Option<&'static str>,
 }
 
 /// How many groups a target can name, the whole match (`$0`) included.

@@ -100,6 +100,8 @@ pub mod id {
     pub const STICKY_NAME: &str = "MGY0314";
     pub const QUOTED_VALUE: &str = "MGY0315";
     pub const NO_TLS_ENGINE: &str = "MGY0316";
+    pub const OPEN_PROXY: &str = "MGY0330";
+    pub const NETWORK_MASK: &str = "MGY0331";
 
     pub const NO_EFFECT: &str = "MGY0401";
 }

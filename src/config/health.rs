@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::origin::Origin;
 use super::setting::MemberSettings;
+use super::value;
 
 /// How one member is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,17 @@ pub struct HealthCheck {
     pub timeout: Duration,
     /// Local end of the connection (`ProxySourceAddress`).
     pub source: Option<IpAddr>,
+}
+
+/// What is known of a member's check when it is changed while the server runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckBasis {
+    /// As written, with the defaults of what was not. Without a method it is one by `TCP`.
+    pub settings: HealthCheck,
+    /// `hcmethod` was written, if only as `NONE`.
+    pub written: bool,
+    /// The conditions that can be named.
+    pub conditions: Arc<[Arc<Expression>]>,
 }
 
 /// `hcmethod`, without `NONE`.
@@ -65,7 +77,8 @@ pub struct Expression {
 /// Threads for checks in the process that runs them, unless `ProxyHCTPsize` says otherwise.
 pub const DEFAULT_THREADS: u32 = 16;
 
-const METHODS: [(&str, CheckMethod); 8] = {
+/// The methods by their names, in the order of stock's pages.
+pub const METHODS: [(&str, CheckMethod); 8] = {
     use CheckMethod::{Cping, Http, Tcp};
     use HttpVersion::{Http10, Http11};
     [
@@ -84,6 +97,11 @@ impl CheckMethod {
     /// The method of this name, letter case ignored.
     pub fn from_name(name: &str) -> Option<CheckMethod> {
         METHODS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, method)| *method)
+    }
+
+    /// Can the answer be looked at with a condition?
+    pub fn has_answer(self) -> bool {
+        matches!(self, CheckMethod::Http(..))
     }
 
     /// The name as it is written in files.
@@ -112,6 +130,14 @@ impl HealthCheck {
     ) -> Option<HealthCheck> {
         Some(HealthCheck {
             method: settings.hc_method.flatten()?,
+            ..HealthCheck::asked(settings, timeout, source)
+        })
+    }
+
+    /// The check that the settings would ask for if they had a method.
+    pub(super) fn asked(settings: &MemberSettings, timeout: Duration, source: Option<IpAddr>) -> HealthCheck {
+        HealthCheck {
+            method: settings.hc_method.flatten().unwrap_or(CheckMethod::Tcp),
             interval: settings.hc_interval.unwrap_or(Duration::from_secs(30)),
             passes: settings.hc_passes.unwrap_or(1).max(1),
             fails: settings.hc_fails.unwrap_or(1).max(1),
@@ -119,7 +145,7 @@ impl HealthCheck {
             expression: settings.hc_expr.clone().flatten(),
             timeout,
             source,
-        })
+        }
     }
 }
 
@@ -140,6 +166,12 @@ impl HealthNames {
     pub fn expression(&self, name: &str) -> Option<&Arc<Expression>> {
         self.expressions.iter().rfind(|known| known.name.eq_ignore_ascii_case(name))
     }
+}
+
+/// An interval as a form gives it: milliseconds, unless a unit is named; at least 100 ms.
+pub fn interval_in_form(text: &str) -> Option<Duration> {
+    const LEAST: Duration = Duration::from_millis(100);
+    value::parse_duration(text, value::Unit::Milliseconds).filter(|interval| *interval >= LEAST)
 }
 
 /// Copies all values of a template, those it leaves out as their defaults. A template without a method means TCP.

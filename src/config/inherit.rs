@@ -5,6 +5,7 @@ use super::compile::{Compiler, Names};
 use super::declare::BalancerDraft;
 use super::draft::{DirectoryDraft, Draft};
 use super::finding::{Finding, id};
+use super::forward::{ForwardRules, KnownAddresses};
 use super::plan::{BalancerId, MemberId, Method};
 use super::setting::{BalancerSettings, SiteSettings};
 
@@ -21,6 +22,24 @@ pub(super) fn settings(draft: &Draft, site: usize) -> SiteSettings {
     let mut settings = draft.sites[site].settings.clone();
     settings.fill_from(&draft.sites[0].settings);
     settings
+}
+
+/// What a server forwards, and by which way. Other proxies of the main server are kept out by `ProxyPassInherit Off`.
+pub(super) fn forward(draft: &Draft, site: usize, addresses: Option<&KnownAddresses>) -> ForwardRules {
+    let settings = settings(draft, site);
+    let mut rules = ForwardRules {
+        requests: settings.requests.is_some_and(|switch| switch.on),
+        domain: settings.proxy_domain,
+        ..ForwardRules::default()
+    };
+    for owner in chain(site) {
+        let own = &draft.sites[owner].forward;
+        if owner == site || settings.pass_inherit.unwrap_or(true) {
+            rules.remotes.extend(own.remotes.iter().cloned());
+        }
+        own.add_to(&mut rules, addresses);
+    }
+    rules
 }
 
 /// Per-directory values at server level: lists one behind the other, single values from the inner one.

@@ -70,6 +70,38 @@ pub fn find(plan: &Plan, site: &Site, url: &[u8]) -> Result<Outside, Unreachable
     Ok(Outside { recipient, path_at })
 }
 
+/// Finds who gets a request that a client of a forward proxy made for `url`, as it came. As [`find`], but a socket of this
+/// machine is never reached, and `ftp://` needs another proxy, which speaks HTTP to us.
+///
+/// # Errors
+/// [`Unreachable`].
+pub fn find_foreign(plan: &Plan, site: &Site, url: &[u8]) -> Result<Foreign, Unreachable> {
+    let scheme = url.split(|byte| *byte == b':').next().unwrap_or_default();
+    if scheme.eq_ignore_ascii_case(b"unix") {
+        return Err(Unreachable::Nobody("a client cannot ask for a socket of this machine".to_owned()));
+    }
+    if !scheme.eq_ignore_ascii_case(b"ftp") {
+        return find(plan, site, url).map(|found| Foreign { found, only_remote: false });
+    }
+    let rest = &url[scheme.len()..];
+    let found = find_stranger(&[b"http", rest].concat())?;
+    let path_at = found.path_at - b"http".len() + scheme.len();
+    Ok(Foreign { found: Outside { path_at, ..found }, only_remote: true })
+}
+
+/// What a client of a forward proxy asked for.
+#[derive(Debug)]
+pub struct Foreign {
+    pub found: Outside,
+    /// Only another proxy (`ProxyRemote`) can reach it.
+    pub only_remote: bool,
+}
+
+fn find_stranger(url: &[u8]) -> Result<Outside, Unreachable> {
+    let nobody = Plan { sites: vec![Site::default()], ..Plan::default() };
+    find(&nobody, &nobody.sites[0], url)
+}
+
 /// Where the path of an absolute URL begins.
 fn path_start(url: &[u8]) -> usize {
     let authority = url.windows(3).position(|part| part == b"://").map_or(url.len(), |at| at + 3);
@@ -153,6 +185,57 @@ mod tests {
         let plan = plan();
         let garbage = find(&plan, plan.site(SiteId(0)), b"ajp://\xff/");
         assert!(matches!(garbage, Err(Unreachable::NoUrl(_))));
+    }
+
+    #[test]
+    fn a_client_can_ask_for_what_a_rule_can_ask_for_but_for_sockets() {
+        let plan = plan();
+        let foreign = |url: &str| find_foreign(&plan, plan.site(SiteId(0)), url.as_bytes());
+        for (url, name, path, only_remote) in [
+            ("http://Some.Host:8080/a?b", "http://some.host:8080", "/a?b", false),
+            ("https://h", "https://h", "", false),
+            ("HTTP://[::1]:81/x", "http://[::1]:81", "/x", false),
+            ("ftp://h/a", "http://h", "/a", true),
+            ("FTP://h:2121", "http://h:2121", "", true),
+        ] {
+            let found = foreign(url).unwrap();
+            let Recipient::Stranger(stranger) = &found.found.recipient else { panic!("{url}") };
+            let path_of_url = &url[found.found.path_at..];
+            assert_eq!(
+                (stranger.members[0].name.as_str(), path_of_url, found.only_remote),
+                (name, path, only_remote)
+            );
+        }
+        assert!(matches!(
+            foreign("ajp://h:1/app/x").unwrap().found.recipient,
+            Recipient::Known(Worker::Member(_))
+        ));
+        for url in ["unix:/run/x|http://h/", "gopher://h/", "h2c://h/", "fcgi://h/"] {
+            assert!(matches!(foreign(url), Err(Unreachable::Nobody(_))), "{url}");
+        }
+        for url in ["https:///x", "http://h:99999/", "http://h:0/", "http://h:1?q", "http://[x]/", "ftp://"] {
+            assert!(matches!(foreign(url), Err(Unreachable::NoUrl(_))), "{url}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_found_or_refused(url in proptest::collection::vec(proptest::num::u8::ANY, 0..60), start in 0usize..6) {
+            let start = ["", "http://", "ftp://", "https://h:", "unix:/", "balancer://"][start];
+            let url = [start.as_bytes(), &url].concat();
+            let plan = plan();
+            if let Ok(foreign) = find_foreign(&plan, plan.site(SiteId(0)), &url) {
+                proptest::prop_assert!(foreign.found.path_at <= url.len());
+                let rest = &url[foreign.found.path_at..];
+                proptest::prop_assert!(rest.is_empty() || rest[0] == b'/');
+                let rest = String::from_utf8_lossy(&url[..foreign.found.path_at]).to_ascii_lowercase();
+                if let Recipient::Stranger(plan) = &foreign.found.recipient {
+                    // What is connected to is what stands in the URL.
+                    proptest::prop_assert!(rest.contains(&plan.members[0].host));
+                    proptest::prop_assert!(plan.members[0].socket.is_none());
+                }
+            }
+        }
     }
 
     #[test]

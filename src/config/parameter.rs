@@ -124,8 +124,7 @@ pub(crate) const BALANCER: &[Parameter<BalancerSettings>] = parameters! { Balanc
     "nonce", "at most 36 characters, or None",
         |s: &mut BalancerSettings, v| short_text(&mut s.nonce, v, 36, "Provided nonce is too large");
     "growth", "a whole number from 1 to 100",
-        |s: &mut BalancerSettings, v| number(&mut s.growth, v, 1, 100, "growth must be between 1 and 100")
-            .map(|_| Taken::Growth);
+        |s: &mut BalancerSettings, v| number(&mut s.growth, v, 1, 100, "growth must be between 1 and 100");
 };
 
 /// Words people write from memory or bring from other balancers, with what they mean here.

@@ -4,14 +4,18 @@
 //! Both dialects end here; after compiling nobody can tell which one a balancer came from, except by its origin.
 
 use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::expression::{Expression, ExpressionId};
-use super::health::HealthCheck;
+use super::forward::ForwardRules;
+use super::health::{CheckBasis, Expression as Condition, HealthCheck};
 use super::heartbeat::Heartbeat;
 use super::jk::JkPlan;
 use super::mounts::{self, MountTable};
 use super::origin::Origin;
+use super::reserve::Reserve;
 use super::url::{self, Url};
 use crate::base::key::Key;
 use crate::base::status::Status;
@@ -43,12 +47,16 @@ pub struct Plan {
     pub balancers: Vec<Balancer>,
     /// Members of balancers and plain workers alike.
     pub members: Vec<Member>,
+    /// Places for members that may join; their numbers follow those of `members`.
+    pub reserve: Vec<Reserve>,
     /// Regular expressions of rules, for the adapter to compile and ask.
     pub expressions: Vec<Expression>,
     /// `ProxyHCTPsize`: threads for health checks; 0 = one check after the other.
     pub check_threads: u32,
     /// Where the messages of `lbmethod=heartbeat` come from.
     pub heartbeat: Heartbeat,
+    /// Something is shown by balancer-manager, so that what is checked can change while the server runs.
+    pub managed: bool,
     /// What lines of mod_jk say.
     pub jk: JkPlan,
 }
@@ -72,6 +80,8 @@ pub struct Site {
     pub bad_header: BadHeader,
     /// `ProxySourceAddress`: the local end of connections to members.
     pub source_address: Option<IpAddr>,
+    /// What is forwarded for clients, and through which other proxies back ends are asked.
+    pub forward: ForwardRules,
     /// `ProxyStatus`: mod_status shows the balancers.
     pub status: bool,
     /// `BalancerPersist`: the state of the balancers is kept when the server is stopped.
@@ -82,6 +92,8 @@ pub struct Site {
     pub balancers: Vec<(String, BalancerId)>,
     /// Plain workers this server can name, its own first.
     pub workers: Vec<MemberId>,
+    /// `ProxyHCExpr` of this server, in the order of the file.
+    pub conditions: Arc<[Arc<Condition>]>,
 }
 
 /// What a server takes over from the main server.
@@ -328,6 +340,8 @@ pub struct Balancer {
     pub nonce: Option<String>,
     /// `growth`: spare places for members added while running.
     pub growth: u32,
+    /// Numbers of these places, as [`MemberId`]s.
+    pub places: Range<u32>,
 }
 
 /// `stickysession` and its companions.
@@ -435,6 +449,8 @@ pub struct Member {
     pub secret: String,
     /// How the member's health is checked. Never for a plain worker.
     pub health: Option<HealthCheck>,
+    /// What the check of a balancer's member is made of when an administrator changes it.
+    pub check_basis: Option<Arc<CheckBasis>>,
     /// `responsefieldsize`: longest line of the head of an HTTP answer, in bytes.
     pub response_field_size: usize,
     /// `upgrade`: the protocols an HTTP member may switch to, as written; empty for none.
@@ -495,7 +511,11 @@ impl Plan {
         &self.balancers[id.0 as usize]
     }
 
+    /// A member; for a place that nobody took, what a member there would be like.
     pub fn member(&self, id: MemberId) -> &Member {
-        &self.members[id.0 as usize]
+        match self.members.get(id.0 as usize) {
+            Some(member) => member,
+            None => self.reserve[id.0 as usize - self.members.len()].member(),
+        }
     }
 }

@@ -93,6 +93,9 @@ settings! {
     /// What was said about a server.
     SiteSettings {
         via: super::plan::Via,
+        /// `ProxyRequests`.
+        requests: Switch,
+        proxy_domain: String,
         timeout: Duration,
         /// `-1` is `Some(None)`.
         max_forwards: Option<u32>,
@@ -105,6 +108,13 @@ settings! {
         status: bool,
         persist: bool,
     }
+}
+
+/// A flag, and the line that set it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Switch {
+    pub on: bool,
+    pub origin: Origin,
 }
 
 /// `flushpackets`.

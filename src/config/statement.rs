@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One line of the configuration, understood but not yet connected to the others.
 
+use super::forward::ForwardLine;
 use super::health::Expression;
 use super::heartbeat::HeartbeatLine;
 use super::plan::{Encoding, ErrorOverride};
@@ -78,7 +79,9 @@ pub(crate) enum Statement {
     CheckThreads(u32),
     /// `HeartbeatListen`, `HeartbeatStorage`, `HeartbeatMaxServers`.
     Heartbeat(HeartbeatLine),
-    /// A line that changes nothing (`ProxyRequests Off`).
+    /// Other proxies, and hosts that are not asked.
+    Forward(ForwardLine),
+    /// A line that changes nothing.
     Nothing,
 }
 

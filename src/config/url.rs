@@ -67,6 +67,19 @@ const LONGEST_HOST: usize = 255;
 /// Longest path of a UNIX socket, as in mod_proxy.
 const LONGEST_SOCKET: usize = 95;
 
+/// The URL of a member that is yet to come.
+pub(super) fn nowhere() -> MemberUrl {
+    MemberUrl {
+        name: String::new(),
+        authority: 0,
+        scheme: Scheme::Http,
+        host: String::new(),
+        port: 0,
+        socket: None,
+        path: String::new(),
+    }
+}
+
 /// Reads a URL.
 pub(crate) fn parse(url: &str) -> Result<Url, BadUrl> {
     let Some((scheme, rest)) = split_scheme(url) else {

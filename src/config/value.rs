@@ -12,8 +12,6 @@ pub(crate) enum Taken {
     Whole,
     /// Only the number at its start.
     Number(i64),
-    /// Nothing: members cannot be added while the server runs.
-    Growth,
     /// Nothing: no member of ours uses it.
     NoEffect,
 }

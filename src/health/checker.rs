@@ -15,7 +15,7 @@ use super::report::{Report, Subject};
 use super::schedule::{Schedule, remaining};
 use crate::backend::probe::{self, Answer, HttpAnswer, longest, probe};
 use crate::backend::{NotSecure, Pool, Transport};
-use crate::balance::{Bindings, health};
+use crate::balance::{self, Bindings, checks_in_force, health};
 use crate::base::clock::{Clock, Moment, SystemClock};
 use crate::base::status::Status;
 use crate::config::health::{Expression, HealthCheck};
@@ -82,6 +82,8 @@ struct Workshop<H> {
     limit: u32,
     under_way: AtomicU32,
     stopped: AtomicBool,
+    /// It was said that this process runs checks.
+    announced: AtomicBool,
     /// The thread that watches.
     watch: OnceLock<Thread>,
 }
@@ -92,16 +94,17 @@ impl Checker {
     /// # Errors
     /// The system's refusal of the thread.
     pub fn start<H: Host>(checks: Checks, host: H) -> io::Result<Option<Checker>> {
-        if checks.plan.members.iter().all(|member| member.health.is_none()) {
+        if !may_have_work(&checks.plan) {
             return Ok(None);
         }
         let work = Arc::new(Workshop {
-            pools: checks.plan.members.iter().map(Pool::new).collect(),
+            pools: checks.plan.all_members().map(Pool::new).collect(),
             limit: checks.plan.check_threads.max(1),
             checks,
             host,
             under_way: AtomicU32::new(0),
             stopped: AtomicBool::new(false),
+            announced: AtomicBool::new(false),
             watch: OnceLock::new(),
         });
         let own = Arc::clone(&work);
@@ -115,6 +118,12 @@ impl Checker {
     pub fn stop(&self) {
         self.work.stop();
     }
+}
+
+/// Is there something to check, or can there be while the server runs?
+fn may_have_work(plan: &Plan) -> bool {
+    let can_change = plan.managed && !plan.balancers.is_empty();
+    can_change || plan.members.iter().any(|member| member.health.is_some())
 }
 
 /// The server's signals are for its own threads; those of ours inherit the mask of the one that starts them.
@@ -148,11 +157,17 @@ impl<H: Host> Workshop<H> {
         // A newer configuration has processes of its own.
         while !self.is_stopped() && region.generation() <= me.generation {
             let pause = if region.checker().claim(*me, SystemClock.now()) {
-                let schedule = schedule.get_or_insert_with(|| self.begin());
+                let revision = region.checker().revision();
+                let schedule: &mut (u32, Schedule) = schedule.get_or_insert_with(|| (revision, self.begin()));
+                if schedule.0 != revision {
+                    *schedule = (revision, self.begin());
+                }
+                let schedule = &mut schedule.1;
                 self.start_due(schedule);
                 self.pause(schedule)
             } else {
                 schedule = None;
+                self.announced.store(false, Release);
                 STANDBY
             };
             if !pause.is_zero() {
@@ -172,9 +187,20 @@ impl<H: Host> Workshop<H> {
         }
     }
 
-    fn checked(&self) -> impl Iterator<Item = (MemberId, &HealthCheck)> {
-        let members = self.checks.plan.members.iter();
-        (0..).map(MemberId).zip(members).filter_map(|(id, member)| Some((id, member.health.as_ref()?)))
+    /// Everybody who is checked now.
+    fn checked(&self) -> impl Iterator<Item = (MemberId, HealthCheck)> {
+        let Checks { plan, bindings, region, .. } = &self.checks;
+        let declared = (0..).map(MemberId).take(plan.members.len());
+        let all =
+            plan.balancers.iter().flat_map(|balancer| balance::members(plan, region, bindings, balancer));
+        let joined = all.filter(|id| plan.reserve(*id).is_some());
+        declared.chain(joined).filter_map(|id| Some((id, self.check_of(id)?)))
+    }
+
+    /// How a member is checked now.
+    fn check_of(&self, id: MemberId) -> Option<HealthCheck> {
+        let Checks { plan, bindings, region, .. } = &self.checks;
+        checks_in_force(plan.member(id), region.check_changes(bindings.member(id)))?.check()
     }
 
     fn begin(&self) -> Schedule {
@@ -185,7 +211,9 @@ impl<H: Host> Workshop<H> {
             schedule.add(id, start + remaining(self.counts(id).last_began(), check.interval, now));
             members += 1;
         }
-        self.host.report(&Report::Begun { members });
+        if members > 0 && !self.announced.swap(true, AcqRel) {
+            self.host.report(&Report::Begun { members });
+        }
         schedule
     }
 
@@ -207,15 +235,15 @@ impl<H: Host> Workshop<H> {
         while !self.is_full() && !self.is_stopped() {
             let now = Instant::now();
             let Some(id) = schedule.take_due(now) else { return };
-            let Some(check) = self.checks.plan.member(id).health.as_ref() else { continue };
+            let Some(check) = self.check_of(id) else { continue };
             schedule.add(id, now + check.interval);
             self.start_one(id, check);
         }
     }
 
-    fn start_one(self: &Arc<Self>, id: MemberId, check: &HealthCheck) {
+    fn start_one(self: &Arc<Self>, id: MemberId, check: HealthCheck) {
         let Checks { plan, bindings, region, me } = &self.checks;
-        let limit = longest(plan.member(id), check);
+        let limit = longest(plan.member(id), &check);
         if region.member(bindings.member(id)).status().has(Status::STOPPED)
             || !self.counts(id).begin(*me, SystemClock.now(), limit)
         {
@@ -223,7 +251,7 @@ impl<H: Host> Workshop<H> {
         }
         self.under_way.fetch_add(1, AcqRel);
         // Dropped with the closure if the thread cannot be started.
-        let turn = Turn { work: Arc::clone(self), id };
+        let turn = Turn { work: Arc::clone(self), id, check };
         if let Err(error) = spawn("margay-check", move || turn.check()) {
             self.host.report(&Report::NoThread { error });
         }
@@ -257,12 +285,13 @@ impl<H: Host> Workshop<H> {
 struct Turn<H: Host> {
     work: Arc<Workshop<H>>,
     id: MemberId,
+    check: HealthCheck,
 }
 
 impl<H: Host> Turn<H> {
     fn check(self) {
         let Workshop { checks, host, .. } = &*self.work;
-        let Some(check) = checks.plan.member(self.id).health.as_ref() else { return };
+        let check = &self.check;
         let complaint = self.work.complaint(self.id, check);
         // Whoever took over has results of its own.
         if self.work.is_stopped() || !checks.region.checker().is_held_by(checks.me) {

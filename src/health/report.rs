@@ -51,8 +51,7 @@ pub struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     pub(super) fn new(plan: &'a Plan, id: MemberId, check: &'a HealthCheck) -> Subject<'a> {
-        let owner = plan.balancers.iter().find(|balancer| balancer.members.contains(&id));
-        let balancer = owner.map_or("", |balancer| &balancer.name);
+        let balancer = plan.owner(id).map_or("", |balancer| &balancer.name);
         Subject { member: plan.member(id), check, balancer }
     }
 }

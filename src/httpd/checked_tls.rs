@@ -39,18 +39,21 @@ impl CheckedTls {
     /// `pool` is the child's own, in `child_init`.
     pub unsafe fn new(pool: *mut ffi::apr_pool_t, runtime: &Runtime) -> CheckedTls {
         let plan = &*runtime.plan;
-        let mut settings = vec![None; plan.members.len()];
+        let mut settings = vec![None; plan.member_count()];
+        let is_checked = |id: &MemberId| {
+            let member = plan.member(*id);
+            member.scheme.is_tls() && member.health.is_some()
+        };
         for (balancer, known) in (0..).map(BalancerId).zip(&plan.balancers) {
-            let needs = |id: &MemberId| {
-                let member = plan.member(*id);
-                member.scheme.is_tls() && member.health.is_some()
-            };
-            for id in known.members.iter().copied().filter(needs) {
+            // What is checked, and who belongs to the balancer, may change while the server runs.
+            if !plan.managed && !known.members.iter().any(is_checked) {
+                continue;
+            }
+            // SAFETY: the caller vouches for the pool.
+            let own = unsafe { Settings::of(pool, runtime, balancer, &known.name) };
+            for id in known.members.iter().copied().chain(known.places()) {
                 let place = &mut settings[id.0 as usize];
-                if place.is_none() {
-                    // SAFETY: the caller vouches for the pool.
-                    *place = unsafe { Settings::of(pool, runtime, balancer, &known.name) };
-                }
+                *place = place.or(own);
             }
         }
         CheckedTls { settings }

@@ -180,8 +180,11 @@ fn started<T>(result: std::io::Result<Option<T>>) -> Option<T> {
 
 unsafe fn conditions(pool: *mut ffi::apr_pool_t, plan: &Plan) -> HashMap<String, Parsed> {
     let checks = plan.members.iter().filter_map(|member| member.health.as_ref());
+    let written = checks.filter_map(|check| check.expression.as_ref());
+    // An administrator may choose any of them while the server runs.
+    let named = plan.sites.iter().flat_map(|site| site.conditions.iter());
     let mut known = HashMap::new();
-    for expression in checks.filter_map(|check| check.expression.as_ref()) {
+    for expression in written.chain(named) {
         // SAFETY: the caller vouches for the pool.
         if let Ok(parsed) = unsafe { parse(pool, &expression.text) } {
             known.insert(expression.text.clone(), Parsed(parsed));

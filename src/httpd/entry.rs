@@ -9,7 +9,7 @@ use std::ptr;
 
 use super::guard::guard;
 use super::pass::{self, DirConf, ServerConf};
-use super::{ffi, handler, lifecycle, manager, pool, translate};
+use super::{ffi, forward, handler, lifecycle, manager, pool, translate};
 use crate::config::Finding;
 
 const INTERNAL_ERROR: c_int = 500;
@@ -139,6 +139,13 @@ unsafe extern "C" fn margay_on_child_status(
     if state == ffi::MPM_CHILD_EXITED {
         guard((), || lifecycle::child_ended(u32::try_from(pid).unwrap_or(0)));
     }
+}
+
+/// A request came that may be for another server.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn margay_on_foreign(r: *mut ffi::request_rec) -> c_int {
+    // SAFETY: see the top of the file.
+    guard(0, || unsafe { c_int::from(forward::takes_foreign(r)) })
 }
 
 /// A request came; its path is still encoded.

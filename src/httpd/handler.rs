@@ -87,6 +87,7 @@ unsafe fn forward_with(
     unsafe {
         let plan = &*child.runtime.plan;
         let site = plan.site(route.site);
+        let way = super::forward::Way::of(r, &site.forward, stranger);
         let mut room = SECTIONS.take();
         let inner = child.runtime.sections(dir_conf(r).sections(), &mut room);
         let slashes = if ffi::margay_keeps_encoded_slashes(r) != 0 {
@@ -94,18 +95,26 @@ unsafe fn forward_with(
         } else {
             EncodedSlashes::Decoded
         };
+        let search = |id, text: &[u8]| child.runtime.search(id, text).is_some();
+        let outward = way.as_ref().map(|way| way.outward(&search));
         let job = Job {
             worker: route.worker,
             path: route.path(),
             encoding: route.encoding,
             slashes,
-            sections: Sections { plan, defaults: site.defaults, inner },
+            sections: Sections {
+                plan,
+                defaults: site.defaults,
+                inner,
+                forward: (*r).proxyreq == ffi::PROXYREQ_PROXY as c_int,
+            },
             timeout: site.timeout,
             source: site.source_address,
             http: HttpRules {
                 via: site.via,
                 software: if site.via == Via::Full { software() } else { b"" },
                 bad_header: site.bad_header,
+                outward,
             },
         };
         let mut exchange = match HttpdRequest::new(r, child) {
@@ -159,6 +168,7 @@ unsafe fn check(r: *mut ffi::request_rec, child: &Child, route: &Route) -> Resul
             return Err(INTERNAL_ERROR);
         }
         max_forwards(r, child, route)?;
+        super::forward::add_domain(r, &child.runtime.plan.site(route.site).forward)?;
         if (*r).method_number == ffi::M_TRACE as c_int {
             match ffi::margay_trace_refusal(r) {
                 0 => {}
@@ -237,6 +247,7 @@ unsafe fn refuse(r: *mut ffi::request_rec, why: &str) -> c_int {
 /// # Safety
 /// `r` is the live request of this thread.
 pub(super) unsafe fn explain(r: *mut ffi::request_rec, status: u16, cause: &str) {
+    let cause = cause.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     // SAFETY: the caller vouches for `r`.
     unsafe {
         let shown = [

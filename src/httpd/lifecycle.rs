@@ -15,7 +15,7 @@ use super::heartbeats::Source;
 use super::pass::{Names, Pass, ServerConf, is_first_pass};
 use super::pattern::Pattern;
 use super::runtime::{Child, Runtime};
-use super::{checks, dialect, ffi, keep, log, pool, tree};
+use super::{checks, dialect, ffi, forward, keep, log, pool, tree};
 use crate::base::clock::{Clock, SystemClock};
 use crate::config::{Facts, Finding, SiteFacts};
 use crate::shared::Region;
@@ -117,7 +117,11 @@ unsafe fn facts(main: *mut ffi::server_rec, pass: &mut Pass) -> Facts {
         }
         let tree = tree::look(main);
         facts.handlers = tree.handlers;
+        facts.managed = tree.managed;
         facts.tls_engines = Some(tree.tls_engines);
+        facts.guards = Some(tree.guards);
+        let resolved = pass.draft.names_to_resolve().map(|name| (name.to_owned(), forward::addresses(name)));
+        facts.addresses = Some(resolved.collect());
     }
     facts
 }

@@ -10,6 +10,7 @@ use crate::proxy::exchange::Level;
 pub(super) const CRITICAL: u32 = ffi::APLOG_CRIT;
 pub(super) const ALERT: u32 = ffi::APLOG_ALERT;
 pub(super) const ERROR: u32 = ffi::APLOG_ERR;
+pub(super) const WARNING: u32 = ffi::APLOG_WARNING;
 pub(super) const NOTICE: u32 = ffi::APLOG_NOTICE;
 
 /// Writes a line that belongs to no request.

@@ -4,6 +4,7 @@
 use std::ffi::c_int;
 use std::fs::File;
 use std::io::{IoSlice, Read};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::dialect::Dialect;
@@ -19,11 +20,12 @@ use crate::proxy::exchange::{BodyError, Level, MAX_PIECES, Push};
 use crate::shared::{Region, ShortText};
 use crate::status::params::LONGEST_FORM;
 use crate::status::view::State;
-use crate::status::{Change, Form, Frame, Outcome, Params, html, section, xml};
+use crate::status::{Applied, Change, Form, Frame, Outcome, Params, html, section, xml};
 use crate::wire::ajp::BodyLength;
 
 const OK: c_int = ffi::OK as c_int;
 const DECLINED: c_int = ffi::DECLINED;
+const BAD_REQUEST: c_int = 400;
 const METHOD_NOT_ALLOWED: c_int = 405;
 const TOO_LARGE: c_int = 413;
 const UNAVAILABLE: c_int = 503;
@@ -85,7 +87,7 @@ pub(super) unsafe fn status_section(r: *mut ffi::request_rec, lines: bool) -> c_
 fn params(exchange: &mut HttpdRequest<'_>, posted: bool) -> Result<Params, c_int> {
     let view = exchange.request();
     if !posted {
-        return Ok(Params::parse(view.query.unwrap_or_default()).selection());
+        return Ok(Params::selection(view.query.unwrap_or_default()));
     }
     if view.body == BodyLength::None {
         return Ok(Params::default());
@@ -217,39 +219,54 @@ impl Visit<'_> {
             );
             return Ok(());
         }
-        match change.apply(state, balancer, member) {
-            Outcome::Done(applied) => {
-                let member = member.map(|id| format!(" member {}", state.plan.member(id).name));
-                let user = String::from_utf8_lossy(self.exchange.request().user.unwrap_or(b"-"));
-                for change in applied {
-                    self.exchange.log(
-                        Level::Notice,
-                        "MGY4001",
-                        format_args!(
-                            "balancer-manager: balancer://{name}{}: {} by user {}",
-                            member.as_deref().unwrap_or_default(),
-                            change.0.escape_default(),
-                            user.escape_default()
-                        ),
-                    );
-                }
-                Ok(())
-            }
+        let (applied, refused) = match change.apply(state, balancer, member) {
+            Outcome::Done(applied) => (applied, None),
+            Outcome::NotJoined(applied, why) => (applied, Some(why)),
             Outcome::Busy => {
                 self.exchange.log(
                     Level::Error,
                     "MGY4004",
                     format_args!("balancer-manager: another change is being made; try again"),
                 );
-                Err(UNAVAILABLE)
+                return Err(UNAVAILABLE);
             }
+        };
+        self.tell(name, member.map(|id| state.plan.member(id).name.as_str()), &applied);
+        let Some(why) = refused else { return Ok(()) };
+        self.exchange.log(
+            Level::Error,
+            "MGY4005",
+            format_args!(
+                "balancer-manager: balancer://{name}: failed to add worker {} ({})",
+                why.to_string().escape_default(),
+                why.stock_id()
+            ),
+        );
+        Err(BAD_REQUEST)
+    }
+
+    /// Every change is said in the log.
+    fn tell(&self, balancer: &str, member: Option<&str>, applied: &[Applied]) {
+        let member = member.map(|name| format!(" member {name}")).unwrap_or_default();
+        let user = String::from_utf8_lossy(self.exchange.request().user.unwrap_or(b"-"));
+        for change in applied {
+            self.exchange.log(
+                Level::Notice,
+                "MGY4001",
+                format_args!(
+                    "balancer-manager: balancer://{balancer}{member}: {} by user {}",
+                    change.0.escape_default(),
+                    user.escape_default()
+                ),
+            );
         }
     }
 
     fn frame(&self, state: &State<'_>) -> Frame {
         let inherits = state.plan.site(state.site).inherits;
         let persisted = state.plan.site(state.site).persist;
-        Frame { persisted, ..self.frame_of(inherits.balancers, inherits.rules) }
+        let conditions = Arc::clone(&state.plan.site(state.site).conditions);
+        Frame { persisted, conditions, ..self.frame_of(inherits.balancers, inherits.rules) }
     }
 
     fn frame_of(&self, balancers_inherited: bool, rules_inherited: bool) -> Frame {
@@ -272,6 +289,7 @@ impl Visit<'_> {
             balancers_inherited,
             rules_inherited,
             persisted: false,
+            conditions: Arc::default(),
         }
     }
 

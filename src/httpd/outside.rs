@@ -29,13 +29,15 @@ const MARK: &[u8] = b"proxy:";
 #[derive(Debug)]
 pub(super) struct Stranger {
     plan: Box<Plan>,
+    /// Only another proxy can reach it.
+    pub only_remote: bool,
     pools: [Pool; 1],
 }
 
 impl Stranger {
-    fn new(plan: Box<Plan>) -> Stranger {
+    pub fn new(plan: Box<Plan>) -> Stranger {
         let pools = [Pool::new(plan.member(MemberId(0)))];
-        Stranger { plan, pools }
+        Stranger { plan, only_remote: false, pools }
     }
 
     /// The world as it is for this back end: nobody else, and nothing to remember.
@@ -88,6 +90,9 @@ pub(super) unsafe fn route(
         let site = child.runtime.site(ServerConf::of((*r).server).site).ok_or(INTERNAL_ERROR)?;
         let plan = &child.runtime.plan;
         let url = pool::bytes((*r).filename).get(MARK.len()..).unwrap_or_default();
+        if (*r).proxyreq == ffi::PROXYREQ_PROXY as c_int {
+            return super::forward::route(r, child, site, url);
+        }
         let found = outside::find(plan, plan.site(site), url).map_err(|why| unreachable_url(r, &why))?;
         let (worker, stranger) = match found.recipient {
             Recipient::Known(worker) => (worker, None),
@@ -108,7 +113,7 @@ pub(super) unsafe fn route(
     }
 }
 
-unsafe fn unreachable_url(r: *mut ffi::request_rec, why: &Unreachable) -> c_int {
+pub(super) unsafe fn unreachable_url(r: *mut ffi::request_rec, why: &Unreachable) -> c_int {
     let (status, text) = match why {
         Unreachable::Nobody(text) => (INTERNAL_ERROR, format!("MGY2007: nobody answers: {text} (AH01144)")),
         Unreachable::NoUrl(text) => {
@@ -172,7 +177,8 @@ impl Adopted {
 pub(super) unsafe fn is_marked(r: *const ffi::request_rec) -> Result<(), c_int> {
     // SAFETY: the caller vouches for `r`.
     let marked = unsafe {
-        (*r).proxyreq == ffi::PROXYREQ_REVERSE as c_int && pool::bytes((*r).filename).starts_with(MARK)
+        [ffi::PROXYREQ_REVERSE, ffi::PROXYREQ_PROXY].contains(&((*r).proxyreq as u32))
+            && pool::bytes((*r).filename).starts_with(MARK)
     };
     if marked { Ok(()) } else { Err(DECLINED) }
 }

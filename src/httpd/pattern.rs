@@ -22,11 +22,12 @@ impl Pattern {
     /// # Errors
     /// What is wrong, with the line it stands in.
     pub fn compile(expression: &Expression) -> Result<Pattern, Finding> {
+        let of = expression.directive.map(|name| format!(" for {name}")).unwrap_or_default();
         let refused = |why: String| {
             Finding::error(
                 id::BAD_VALUE,
                 &expression.origin,
-                format!("Regular expression could not be compiled.{why}"),
+                format!("Regular expression{of} could not be compiled.{why}"),
             )
         };
         let text = CString::new(expression.pattern.as_str()).map_err(|_| refused(String::new()))?;

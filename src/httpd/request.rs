@@ -429,7 +429,7 @@ impl Exchange for HttpdRequest<'_> {
         }
     }
 
-    fn explain(&mut self, status: u16, cause: &'static str) {
+    fn explain(&mut self, status: u16, cause: &str) {
         // SAFETY: the live request.
         unsafe { handler::explain(self.raw, status, cause) }
     }

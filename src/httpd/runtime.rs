@@ -2,7 +2,7 @@
 //! A plan in force, and a child process that serves by it.
 
 use std::ffi::{CString, c_char};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use once_cell::sync::OnceCell;
 
@@ -14,7 +14,7 @@ use crate::balance::{Bindings, InForce};
 use crate::base::clock::{Moment, SystemClock};
 use crate::config::Plan;
 use crate::config::expression::{ExpressionId, Groups};
-use crate::config::plan::{BalancerId, Encoding, MemberId, Method, Section, SectionId, SiteId};
+use crate::config::plan::{BalancerId, Encoding, Member, MemberId, Method, Section, SectionId, SiteId};
 use crate::health::Checks;
 use crate::proxy::World;
 use crate::shared::{BalancerSlotId, Full, Lane, Owner, Region, ShortText};
@@ -48,6 +48,8 @@ struct Translation {
 struct Words {
     /// Name and route by member.
     members: Vec<(CString, CString)>,
+    /// The same of members that joined, made when they are met first.
+    joined: Vec<OnceLock<(CString, CString)>>,
     balancers: Vec<CString>,
     /// Names of sessions in cookies and in URLs by balancer.
     sessions: Vec<Option<(CString, CString)>>,
@@ -159,9 +161,9 @@ impl Runtime {
 
 impl Words {
     fn of(plan: &Plan) -> Words {
-        let word = |text: &str| CString::new(text).unwrap_or_default();
         Words {
-            members: plan.members.iter().map(|member| (word(&member.name), word(&member.route))).collect(),
+            members: plan.members.iter().map(words_of).collect(),
+            joined: plan.reserve.iter().map(|_| OnceLock::new()).collect(),
             balancers: plan
                 .balancers
                 .iter()
@@ -178,6 +180,15 @@ impl Words {
     }
 }
 
+fn word(text: &str) -> CString {
+    CString::new(text).unwrap_or_default()
+}
+
+/// Name and route.
+fn words_of(member: &Member) -> (CString, CString) {
+    (word(&member.name), word(&member.route))
+}
+
 /// What a child process serves by. It lives as long as the process.
 #[derive(Debug)]
 pub(super) struct Child {
@@ -190,7 +201,7 @@ pub(super) struct Child {
 
 impl Child {
     pub fn new(runtime: Arc<Runtime>, region: &'static Region, generation: u32) -> Child {
-        let pools = runtime.plan.members.iter().map(Pool::new).collect();
+        let pools = runtime.plan.all_members().map(Pool::new).collect();
         let lane = region.claim_lane(std::process::id(), generation);
         Child { runtime, region, pools, lane, heartbeats: OnceCell::new() }
     }
@@ -245,7 +256,13 @@ impl Child {
 
     /// Name and route of a member, as long-lived C strings.
     pub fn member_words(&self, id: MemberId) -> (*const c_char, *const c_char) {
-        let (name, route) = &self.runtime.words.members[id.0 as usize];
+        let (words, plan) = (&self.runtime.words, &self.runtime.plan);
+        let (name, route) = match words.members.get(id.0 as usize) {
+            Some(words) => words,
+            None => {
+                words.joined[id.0 as usize - words.members.len()].get_or_init(|| words_of(plan.member(id)))
+            }
+        };
         (name.as_ptr(), route.as_ptr())
     }
 

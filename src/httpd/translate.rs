@@ -178,6 +178,10 @@ impl Rules<'static> {
 pub(super) unsafe fn pre_translate(r: *mut ffi::request_rec) -> c_int {
     // SAFETY: the caller vouches for `r`.
     unsafe {
+        if (*r).proxyreq == ffi::PROXYREQ_PROXY as c_int {
+            // A URL of another server stays as it came.
+            return DONE;
+        }
         if !child().is_some_and(|child| child.runtime.maps_encoded_paths()) {
             return DECLINED;
         }

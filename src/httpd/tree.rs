@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A look at httpd's own tree of directives: pages of other handlers that one of our rules might hide, and where TLS to
-//! members is switched on.
+//! A look at httpd's own tree of directives: pages of other handlers that one of our rules might hide, where TLS to
+//! members is switched on, and who may use a forward proxy.
 
 use super::pass::ServerConf;
-use super::{ffi, pool};
+use super::{ffi, guards, pool};
 use crate::config::plan::SiteId;
 use crate::config::{HandlerPlace, Origin};
 
@@ -15,8 +15,12 @@ const PAGES: [&str; 4] = ["balancer-manager", "server-status", "server-info", "l
 pub(super) struct Tree {
     /// Every `<Location>` that sets one of these handlers.
     pub handlers: Vec<HandlerPlace>,
+    /// Something, somewhere, is shown by balancer-manager.
+    pub managed: bool,
     /// Sites that switch TLS to members on (`SSLProxyEngine On`), of their own or in a section.
     pub tls_engines: Vec<SiteId>,
+    /// Sections that say who may use a forward proxy, and whether they keep somebody out.
+    pub guards: Vec<(SiteId, bool)>,
 }
 
 /// Looks through the tree.
@@ -40,10 +44,15 @@ unsafe fn walk(
         // SAFETY: a node of the tree, alive as the tree is.
         unsafe {
             let keyword = pool::string((*node).directive);
+            if guards::is_section(&keyword) {
+                found.guards.extend(guards::verdict(node).map(|keeps_out| (site, keeps_out)));
+            }
+            found.managed |= is_manager(node, &keyword);
             if keyword.eq_ignore_ascii_case("<VirtualHost") {
                 walk((*node).first_child, main, site_at(main, node).unwrap_or(site), found);
             } else if keyword.eq_ignore_ascii_case("<Location") {
                 found.handlers.extend(page_of(node, site));
+                walk((*node).first_child, main, site, found);
             } else if is_engine(&keyword) {
                 let is_on = unquoted(&pool::string((*node).args)).eq_ignore_ascii_case("on");
                 found.tls_engines.extend(is_on.then_some(site));
@@ -92,6 +101,13 @@ unsafe fn site_at(main: *mut ffi::server_rec, node: *const ffi::ap_directive_t) 
         }
     }
     None
+}
+
+/// `SetHandler balancer-manager`, or an `AddHandler` of it.
+unsafe fn is_manager(node: *const ffi::ap_directive_t, keyword: &str) -> bool {
+    let sets_handler = ["SetHandler", "AddHandler"].iter().any(|known| keyword.eq_ignore_ascii_case(known));
+    // SAFETY: a node of the tree, alive as the tree is.
+    sets_handler && unsafe { pool::string((*node).args) }.contains("balancer-manager")
 }
 
 /// `SSLProxyEngine`, or its companion in another module for TLS (`TLSProxyEngine`, `GnuTLSProxyEngine`).

@@ -11,6 +11,7 @@ use super::response::Sections;
 use super::{ajp, http};
 use crate::backend::buffer::Received;
 use crate::backend::{BackendError, Connection, Lease, Pool, Receiver, SendTime};
+use crate::config::forward::Remote;
 use crate::config::jk::plan::StatusVerdict;
 use crate::config::plan::{Member, Scheme};
 use crate::shared::JkState;
@@ -52,6 +53,8 @@ pub struct Attempt<'a> {
     /// Kept connections are not to be used.
     pub fresh: bool,
     pub http: HttpRules<'a>,
+    /// Another proxy that the member is asked through.
+    pub remote: Option<&'a Remote>,
 }
 
 /// How far a try came before it failed.
@@ -156,16 +159,31 @@ impl Attempt<'_> {
             self.pool.clear();
         }
         // Nobody says when bytes arrived at a UNIX socket, so only a look tells what was there before.
+        let way = self.remote.map(|remote| remote.name.as_bytes());
         let always = self.careful || self.member.socket.is_some();
-        while lease.connection().is_some_and(|kept| !kept.is_quiet(now, always)) {
+        while lease.connection().is_some_and(|kept| kept.way() != way || !kept.is_quiet(now, always)) {
             lease.take_other();
         }
         if let Some(kept) = lease.connection() {
             kept.limit(self.timeout).map_err(BackendError::of_io)?;
         } else {
-            lease.dial(self.member, self.timeout, self.source)?;
+            self.dial(lease, way)?;
         }
         lease.connection().ok_or(BackendError::Closed)
+    }
+
+    /// Opens a connection in the place of the lease; `way` as [`Connection::way`] has it.
+    pub(super) fn dial<'l>(
+        &self,
+        lease: &'l mut Lease<'_>,
+        way: Option<&[u8]>,
+    ) -> Result<&'l mut Connection, BackendError> {
+        match (self.remote, way) {
+            (Some(remote), Some(way)) => {
+                lease.dial_remote(remote, way, self.member, self.timeout, self.source)
+            }
+            _ => lease.dial(self.member, self.timeout, self.source),
+        }
     }
 
     /// How far a request came whose head is `length` bytes long and of which `sent` bytes went out.

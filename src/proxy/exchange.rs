@@ -207,7 +207,7 @@ pub trait Exchange {
     fn answered(&mut self, status: u16, source_port: Option<u16>);
 
     /// The error page is to name this cause ("Proxy Error").
-    fn explain(&mut self, status: u16, cause: &'static str);
+    fn explain(&mut self, status: u16, cause: &str);
 
     /// Takes the reason phrase for the error page that the server makes in place of the response.
     fn error_reason(&mut self, status: u16, reason: &[u8]);

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The life of one forwarded request: pick a member, try, judge, try again, answer.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::attempt::{Answered, Attempt, Buffers, Failure, Scratch};
+use super::attempt::{Answered, Attempt, Buffers, Failure, Scratch, Stage};
 use super::exchange::{BodyError, Chosen, Exchange, Level, Request};
 use super::http;
 use super::judge::{self, Next};
+use super::outward::Outward;
 use super::request_body::RequestBody;
 use super::response::Sections;
 use super::session;
@@ -15,12 +17,12 @@ use super::target;
 use crate::backend::Pool;
 use crate::balance::retry::{self, Attempts};
 use crate::balance::transition::{self, Event};
-use crate::balance::{Bindings, Chooser, InForce, NoMember, Session, Tried};
+use crate::balance::{self, Bindings, Chooser, InForce, NoMember, Session, Tried};
 use crate::base::clock::Clock;
 use crate::config::Plan;
 use crate::config::plan::{Balancer, BalancerId, Encoding, Member, MemberId, Scheme, Via, Worker};
 use crate::shared::{Lane, MemberSlot, Region};
-use crate::wire::ajp::max_body;
+use crate::wire::ajp::{BodyLength, max_body};
 use crate::wire::http1::BadHeader;
 use crate::wire::uri::{self, EncodedSlashes};
 
@@ -41,6 +43,11 @@ impl<'w> World<'w> {
         Chooser { plan: self.plan, region: self.region, bindings: self.bindings }
     }
 
+    /// The members of a balancer, those that joined while the server runs included.
+    fn members(&self, balancer: &'w Balancer) -> impl Iterator<Item = MemberId> + use<'w> {
+        balance::members(self.plan, self.region, self.bindings, balancer)
+    }
+
     fn slot(&self, id: MemberId) -> &'w MemberSlot {
         self.region.member(self.bindings.member(id))
     }
@@ -55,6 +62,8 @@ pub struct HttpRules<'j> {
     pub software: &'j [u8],
     /// `ProxyBadHeader`.
     pub bad_header: BadHeader,
+    /// `None`: every member is asked directly, and none is blocked.
+    pub outward: Option<Outward<'j>>,
 }
 
 /// Where one request goes.
@@ -119,9 +128,11 @@ struct Forward<'a> {
     body: RequestBody,
     idempotent: bool,
     /// What the error page says of the last failure.
-    explanation: Option<&'static str>,
+    explanation: Option<Cow<'static, str>>,
     /// A kept connection ended under the request: the next one must be new.
     fresh: bool,
+    /// So many other proxies were asked in vain.
+    proxies_asked: usize,
 }
 
 impl<'a> Forward<'a> {
@@ -136,8 +147,9 @@ impl<'a> Forward<'a> {
             Worker::Balancer(id) => Some(world.plan.balancer(id)),
             Worker::Member(_) => None,
         };
-        let attempts =
-            balancer.zip(in_force.as_ref()).map(|(balancer, values)| Attempts::of(balancer, values));
+        let attempts = balancer
+            .zip(in_force.as_ref())
+            .map(|(balancer, values)| Attempts::among(world.members(balancer).count(), values));
         Self {
             world,
             job,
@@ -150,6 +162,7 @@ impl<'a> Forward<'a> {
             idempotent: retry::is_idempotent(request.method),
             explanation: None,
             fresh: false,
+            proxies_asked: 0,
         }
     }
 
@@ -237,13 +250,14 @@ impl<'a> Forward<'a> {
     /// The first packet must fit every member that may get it.
     fn packet_limit(&self, member: MemberId) -> usize {
         let own = self.world.plan.member(member).packet_size;
-        let others = self.balancer.into_iter().flat_map(|balancer| &balancer.members);
-        max_body(others.map(|&id| self.world.plan.member(id).packet_size).fold(own, usize::min))
+        let others = self.balancer.into_iter().flat_map(|balancer| self.world.members(balancer));
+        max_body(others.map(|id| self.world.plan.member(id).packet_size).fold(own, usize::min))
     }
 
     fn try_member<E: Exchange>(&mut self, id: MemberId, exchange: &mut E, scratch: &mut Scratch) -> Next {
         let member = self.world.plan.member(id);
         let slot = self.world.slot(id);
+        self.proxies_asked = 0;
         let _busy = self.world.lane.busy(self.world.bindings.member(id));
         loop {
             let sent_before = self.body.sent;
@@ -263,7 +277,7 @@ impl<'a> Forward<'a> {
             if !failure.is_after_passing() {
                 exchange.forget_response();
             }
-            self.explanation = judge::explanation(&failure).filter(|_| member.scheme != Scheme::Ajp);
+            self.explanation = judge::explanation(&failure, member, self.job.sections.forward);
             let case = judge::Case {
                 member,
                 balancer: self.balancer,
@@ -272,6 +286,10 @@ impl<'a> Forward<'a> {
             };
             match case.judge(failure, exchange) {
                 judge::Judgement::SameMemberFresh => self.fresh = true,
+                judge::Judgement::Next { next, .. } if self.has_another_way(member, next, exchange) => {
+                    self.fresh = false;
+                    self.proxies_asked += 1;
+                }
                 judge::Judgement::Next { event, next } => {
                     self.fresh = false;
                     self.apply(id, event, exchange);
@@ -291,9 +309,19 @@ impl<'a> Forward<'a> {
         let Scratch { packet, uri, text, receiver, .. } = scratch;
         self.write_uri(member, uri);
         target::is_member(exchange, member, uri);
+        let pool = &self.world.pools[id.0 as usize];
+        let outward = self.job.http.outward;
+        let remote = outward.and_then(|way| way.remote(member, uri, &exchange.request(), self.proxies_asked));
+        if let Some(way) = outward {
+            way.admit(member, pool, remote).map_err(Failure::at(Stage::NotSent))?;
+            if remote.is_some() && !member.scheme.is_tls() {
+                let path = std::mem::take(uri);
+                way.write_url(member, &path, uri);
+            }
+        }
         let attempt = Attempt {
             member,
-            pool: &self.world.pools[id.0 as usize],
+            pool,
             sections: self.job.sections,
             uri,
             session_route: self.session.and_then(|session| session.route),
@@ -302,11 +330,28 @@ impl<'a> Forward<'a> {
             careful: !self.idempotent,
             fresh: self.fresh,
             http: self.job.http,
+            remote,
         };
         let connected = || {
             transition::apply(self.world.slot(id), Event::Alive, self.world.clock.now());
         };
         attempt.run(exchange, &mut self.body, Buffers { packet, text, receiver }, connected)
+    }
+
+    /// After another proxy broke off, the next one is asked, or the member itself, if that can do no harm.
+    fn has_another_way<E: Exchange>(&self, member: &Member, next: Next, exchange: &E) -> bool {
+        let Some(way) = self.job.http.outward.filter(|way| !way.rules.remotes.is_empty()) else {
+            return false;
+        };
+        let broke_off = matches!(next, Next::Answer(502) | Next::OtherMember { or_else: 502 });
+        let has_no_body = matches!(exchange.request().body, BodyLength::None | BodyLength::Known(0));
+        if !(broke_off && has_no_body && self.idempotent) {
+            return false;
+        }
+        let mut path = Vec::new();
+        self.write_uri(member, &mut path);
+        let asked = |skipped| way.remote(member, &path, &exchange.request(), skipped).is_some();
+        asked(self.proxies_asked) && (way.only_remote.is_none() || asked(self.proxies_asked + 1))
     }
 
     fn write_uri(&self, member: &Member, out: &mut Vec<u8>) {
@@ -331,7 +376,7 @@ impl<'a> Forward<'a> {
     }
 
     fn explain<E: Exchange>(&self, status: u16, exchange: &mut E) {
-        if let Some(cause) = self.explanation {
+        if let Some(cause) = &self.explanation {
             exchange.explain(status, cause);
         }
     }

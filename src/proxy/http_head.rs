@@ -4,6 +4,7 @@
 use super::attempt::Attempt;
 use super::exchange::{Exchange, Request};
 use super::http_body::BodyFraming;
+use super::outward;
 use crate::config::plan::{Member, Via};
 use crate::wire::http1::{EncodeError, RequestWriter, decimal, is_hop_by_hop, lists};
 
@@ -53,6 +54,8 @@ pub(super) fn write<E: Exchange>(
             if !named && !std::mem::replace(&mut seen[which], true) {
                 added.write(&mut head, which, exchange, &request, true);
             }
+        } else if attempt.remote.is_some() && name.eq_ignore_ascii_case(b"Proxy-Authorization") {
+            // Said to the other proxy below, and to nobody behind it.
         } else if name.eq_ignore_ascii_case(b"Expect") {
             if manner.passes_expect && !named {
                 head.header(name, value);
@@ -69,6 +72,11 @@ pub(super) fn write<E: Exchange>(
         if added.has(which) && !seen[which] {
             added.write(&mut head, which, exchange, &request, false);
         }
+    }
+    if let Some(remote) = attempt.remote.filter(|_| !attempt.member.scheme.is_tls())
+        && let Some(value) = outward::credentials(remote, exchange)
+    {
+        head.header(b"Proxy-Authorization", value);
     }
     match manner.framing {
         BodyFraming::None => {}
@@ -160,6 +168,8 @@ const NAMES: [&[u8]; 4] = [b"Via", b"X-Forwarded-For", b"X-Forwarded-Host", b"X-
 impl<'a> Added<'a> {
     fn of(attempt: &Attempt<'a>) -> Self {
         let add = attempt.sections.innermost(|section| section.add_headers).unwrap_or(true);
+        // Whoever asks through a forward proxy is nobody's business behind it.
+        let add = add && !attempt.sections.forward;
         Self { via: attempt.http.via, forwarded: add, software: attempt.http.software }
     }
 

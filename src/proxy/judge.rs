@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a failed try means: for the member, for the request, for the log.
 
+use std::borrow::Cow;
+
 use super::attempt::{Failure, Stage};
 use super::exchange::{BodyError, Exchange, Level, Note};
 use crate::backend::{BackendError, NotSecure};
@@ -43,9 +45,19 @@ pub(super) struct Case<'a> {
     pub body_at_hand: bool,
 }
 
-/// What the page of an error says about a failure, where it says more than usual.
-pub(super) fn explanation(failure: &Failure) -> Option<&'static str> {
+/// What the page of an error says about a failure, where it says more than usual. A client that `named` the host itself
+/// may know what is wrong with it.
+pub(super) fn explanation(failure: &Failure, member: &Member, named: bool) -> Option<Cow<'static, str>> {
     let Failure::Backend { error, stage } = failure else { return None };
+    match error {
+        BackendError::Resolve { host, .. } if named => Some(format!("DNS lookup failure for: {host}").into()),
+        BackendError::Blocked { .. } => Some("Connect to remote machine blocked".into()),
+        error if member.scheme != Scheme::Ajp => usual_explanation(error, *stage).map(Cow::Borrowed),
+        _ => None,
+    }
+}
+
+fn usual_explanation(error: &BackendError, stage: Stage) -> Option<&'static str> {
     match error {
         BackendError::NoContinue => Some("Timeout on 100-Continue"),
         _ if matches!(stage, Stage::NotSent | Stage::StaleNotSent | Stage::Passed) => None,
@@ -104,6 +116,11 @@ impl Case<'_> {
     }
 
     fn judge_backend<E: Exchange>(&self, error: &BackendError, stage: Stage, exchange: &mut E) -> Judgement {
+        if let BackendError::Blocked { host, word } = error {
+            let text = format_args!("{host} is not asked: ProxyBlock {word} covers it (AH00916)");
+            exchange.log(Level::Warning, "MGY3208", text);
+            return Judgement::of(Next::Answer(403));
+        }
         let timed_out = matches!(error, BackendError::Timeout);
         if timed_out {
             exchange.note(Note::TimedOut);

@@ -14,6 +14,8 @@ pub struct Sections<'a> {
     /// Server-level values of the site.
     pub defaults: SectionId,
     pub inner: &'a [SectionId],
+    /// The request is one of a forward proxy: the client asked the member by its own name, so nothing is turned back.
+    pub forward: bool,
 }
 
 impl<'a> Sections<'a> {
@@ -59,7 +61,7 @@ pub fn give_header<E: Exchange>(
     scratch: &mut Vec<u8>,
 ) {
     let is_url = rewrite::names_a_url(name);
-    if !is_url && !name.eq_ignore_ascii_case(b"Set-Cookie") {
+    if sections.forward || !is_url && !name.eq_ignore_ascii_case(b"Set-Cookie") {
         return exchange.response_header(name, value);
     }
     match reverse_variables::filled(exchange, sections) {

@@ -42,9 +42,9 @@ fn rest_after<'v>(plan: &Plan, rule: &ReverseRule, value: &'v [u8]) -> Option<&'
     match &rule.internal {
         ReverseFrom::Prefix(prefix) => strip_prefix_any_case(value, prefix.as_bytes()),
         ReverseFrom::Path(path) => strip_prefix_any_case(path_of(value)?, path.as_bytes()),
-        ReverseFrom::Balancer { id, path } => plan.balancer(*id).members.iter().find_map(|&member| {
+        ReverseFrom::Balancer { id, path } => plan.met(plan.balancer(*id)).find_map(|member| {
             // What stands in front of the bar is this server's way to the member, not the member's name.
-            let name = plan.member(member).name.rsplit('|').next().unwrap_or_default().as_bytes();
+            let name = member.name.rsplit('|').next().unwrap_or_default().as_bytes();
             if path.is_empty() {
                 return strip_prefix_any_case(value, name);
             }

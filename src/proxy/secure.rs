@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::attempt::Attempt;
 use super::exchange::Exchange;
 use super::http_head::client_header;
+use super::outward;
 use crate::backend::{BackendError, Connection, Lease};
 
 /// The connection for a try: a kept one that is quiet and whose member proved to have the name that is needed now, else a
@@ -19,6 +20,7 @@ pub(super) fn connect<'l, E: Exchange>(
         return attempt.connect(lease);
     }
     let name = name_of_member(attempt, exchange);
+    let way = attempt.remote.map(|remote| outward::way_of_tunnel(remote, exchange));
     if attempt.fresh {
         lease.discard();
         attempt.pool.clear();
@@ -26,8 +28,10 @@ pub(super) fn connect<'l, E: Exchange>(
     let now = Instant::now();
     // Nobody says when bytes arrived inside TLS, so only a look tells what was there before.
     let usable = |kept: &Connection| {
-        kept.transport()
-            .is_some_and(|kept| kept.name().eq_ignore_ascii_case(name) && exchange.secure_again(kept))
+        kept.way() == way.as_deref()
+            && kept
+                .transport()
+                .is_some_and(|kept| kept.name().eq_ignore_ascii_case(name) && exchange.secure_again(kept))
             && kept.is_quiet(now, true)
     };
     while lease.connection().is_some_and(|kept| !usable(kept)) {
@@ -36,7 +40,10 @@ pub(super) fn connect<'l, E: Exchange>(
     if let Some(kept) = lease.connection() {
         kept.limit(attempt.timeout).map_err(BackendError::of_io)?;
     } else {
-        lease.dial(attempt.member, attempt.timeout, attempt.source)?;
+        let connection = attempt.dial(lease, way.as_deref())?;
+        if let Some(remote) = attempt.remote {
+            outward::connect_through(attempt, exchange, remote, connection)?;
+        }
         lease.wrap(&|socket| exchange.secure(socket, name, attempt.timeout))?;
     }
     lease.connection().ok_or(BackendError::Closed)

@@ -102,6 +102,9 @@ impl<E: Exchange> Tunnel<'_, E> {
                 self.take_from_client()?;
             }
             self.give_to_member()?;
+            if !self.goes_on() {
+                break;
+            }
             // With data in hand nobody is waited for, but the other direction gets its turn.
             let at_once = self.member_sends && self.member_may_have_data
                 || self.client_sends && self.client_may_have_data && self.pending.is_empty();

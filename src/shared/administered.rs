@@ -38,11 +38,11 @@ pub enum BalancerValue {
 /// Marks of what the file said, by value.
 #[repr(C, align(64))]
 #[derive(Debug)]
-struct Marks([AtomicU64; 8]);
+pub(super) struct Marks([AtomicU64; 8]);
 
 impl Marks {
     /// Notes what the file says now, and tells what it said before.
-    fn replace(&self, value: u32, mark: u64) -> u64 {
+    pub(super) fn replace(&self, value: u32, mark: u64) -> u64 {
         self.0[value as usize].swap(mark, Relaxed)
     }
 }
@@ -157,15 +157,15 @@ impl BalancerChanges {
     }
 }
 
-fn is_changed(changed: &AtomicU32, value: u32) -> bool {
+pub(super) fn is_changed(changed: &AtomicU32, value: u32) -> bool {
     changed.load(Acquire) & 1 << value != 0
 }
 
-fn note(changed: &AtomicU32, value: u32) {
+pub(super) fn note(changed: &AtomicU32, value: u32) {
     changed.fetch_or(1 << value, Release);
 }
 
-fn forget(changed: &AtomicU32, value: u32) {
+pub(super) fn forget(changed: &AtomicU32, value: u32) {
     changed.fetch_and(!(1 << value), Release);
 }
 

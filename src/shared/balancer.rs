@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What all processes know of one balancer.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Shared numbers of one balancer.
 #[repr(C, align(64))]
@@ -11,6 +11,8 @@ pub struct BalancerSlot {
     recovered: AtomicU64,
     /// Generation in which the letter case of a session name was remarked on, plus one.
     noted: AtomicU64,
+    /// How many places for members that join were ever given out.
+    places: AtomicU32,
 }
 
 impl BalancerSlot {
@@ -38,10 +40,21 @@ impl BalancerSlot {
         self.noted.load(Relaxed) != mark && self.noted.swap(mark, Relaxed) != mark
     }
 
+    /// How many places for members that join were given out so far; the numbers of them go from 0 to this.
+    pub fn places(&self) -> u32 {
+        self.places.load(Relaxed)
+    }
+
+    /// For the parent process only.
+    pub fn set_places(&self, count: u32) {
+        self.places.store(count, Relaxed);
+    }
+
     /// Back to the state of a slot that was never used.
     pub(super) fn reset(&self) {
         self.refused.store(0, Relaxed);
         self.recovered.store(0, Relaxed);
         self.noted.store(0, Relaxed);
+        self.places.store(0, Relaxed);
     }
 }

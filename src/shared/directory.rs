@@ -79,6 +79,8 @@ impl Region {
             layout.members[choice.index].reset();
             layout.member_changes[choice.index].reset();
             layout.health[choice.index].reset();
+            layout.places[choice.index].reset();
+            layout.check_changes[choice.index].reset();
             layout.jk_members[choice.index].reset();
         }
         for choice in balancers.iter().filter(|choice| choice.is_new) {
@@ -122,6 +124,29 @@ impl Region {
         layout.member_entries.iter().zip(&layout.members).enumerate().filter_map(|(index, (entry, slot))| {
             entry.key().map(|key| (key, MemberSlotId(index as u16), slot))
         })
+    }
+
+    /// The members that the newest configuration names. For the parent process only.
+    pub fn current_members(&self) -> HashMap<Key, MemberSlotId> {
+        let all = self.members().map(|(key, slot, _)| (key, slot));
+        all.filter(|(_, slot)| self.is_current(*slot)).collect()
+    }
+
+    /// Does the newest configuration name the member of this slot?
+    pub fn is_current(&self, slot: MemberSlotId) -> bool {
+        self.layout().member_entries[slot.index()].generation.load(Relaxed) == self.generation()
+    }
+
+    /// Gives the slot of a member another key: the next configuration finds it by that one. For the parent process only.
+    pub fn rename_member(&self, slot: MemberSlotId, key: Key) {
+        let entry = &self.layout().member_entries[slot.index()];
+        entry.name(key, entry.generation.load(Relaxed));
+    }
+
+    /// The slot of a balancer's key.
+    pub fn find_balancer(&self, key: Key) -> Option<BalancerSlotId> {
+        let found = self.layout().balancer_entries.iter().position(|entry| entry.key() == Some(key));
+        found.map(|index| BalancerSlotId(index as u16))
     }
 
     /// The slot of a member's key.

@@ -21,6 +21,8 @@ pub struct CheckerSlot {
     owner: AtomicU64,
     /// When the owner said last that it is alive.
     beat: AtomicU64,
+    /// Turned whenever an administrator changed what is checked.
+    revision: AtomicU32,
 }
 
 /// The checks of one member.
@@ -63,6 +65,16 @@ impl CheckerSlot {
     /// Who runs the checks.
     pub fn owner(&self) -> Option<Owner> {
         Owner::unpack(self.owner.load(Acquire))
+    }
+
+    /// A number that is another one after each change of what is checked.
+    pub fn revision(&self) -> u32 {
+        self.revision.load(Acquire)
+    }
+
+    /// An administrator changed what is checked.
+    pub fn revise(&self) {
+        self.revision.fetch_add(1, AcqRel);
     }
 
     /// Leaves the checks to others, if they are `me`'s.

@@ -5,6 +5,7 @@
 
 mod administered;
 mod balancer;
+mod checks;
 mod directory;
 mod health;
 mod heartbeat;
@@ -12,11 +13,13 @@ mod jk;
 mod lane;
 mod layout;
 mod member;
+mod place;
 mod region;
 mod text;
 
 pub use administered::{Administrator, BalancerChanges, BalancerValue, MemberChanges, MemberValue};
 pub use balancer::BalancerSlot;
+pub use checks::{CheckChanges, CheckValue};
 pub use directory::{Bound, Full, Place};
 pub use health::{CheckerSlot, HealthSlot};
 pub use heartbeat::{Beat, HEARTBEATS, Heartbeats, key_of_host};
@@ -26,5 +29,6 @@ pub use jk::{
 pub use lane::{Busy, Lane, Owner, Repaired};
 pub use layout::{BALANCERS, BalancerSlotId, LANES, MEMBERS, MemberSlotId};
 pub use member::{Change, MemberSlot, Reason, State};
+pub use place::{LONGEST_URL, MemberPlace};
 pub use region::{Region, RegionError};
 pub use text::{LONGEST, SharedText, ShortText};

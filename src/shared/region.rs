@@ -10,9 +10,11 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::administered::{BalancerChanges, MemberChanges};
 use super::balancer::BalancerSlot;
+use super::checks::CheckChanges;
 use super::jk::{JkBalancerSlot, JkMemberSlot};
 use super::layout::{BalancerSlotId, Layout, MAGIC, MemberSlotId, SIZE, VERSION};
 use super::member::MemberSlot;
+use super::place::MemberPlace;
 
 /// The mapping. Children of a fork see the same memory; another process can map it by its descriptor.
 pub struct Region {
@@ -95,6 +97,16 @@ impl Region {
     /// What an administrator changed about a member.
     pub fn member_changes(&self, slot: MemberSlotId) -> &MemberChanges {
         &self.layout().member_changes[slot.index()]
+    }
+
+    /// What an administrator changed about the health checks of a member.
+    pub fn check_changes(&self, slot: MemberSlotId) -> &CheckChanges {
+        &self.layout().check_changes[slot.index()]
+    }
+
+    /// The URL of a member that was added, if the slot is one for such a member.
+    pub fn place(&self, slot: MemberSlotId) -> &MemberPlace {
+        &self.layout().places[slot.index()]
     }
 
     /// What an administrator changed about a balancer.

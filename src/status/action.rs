@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
+use super::change_checks::ChecksChange;
 use super::escape::hundredths;
+use super::join::NotJoined;
 use super::params::Params;
 use super::view::State;
 use crate::balance::{Event, METHODS, code_of_method, transition};
@@ -34,6 +36,7 @@ pub struct MemberChange {
     pub redirect: Option<ShortText>,
     pub set: Status,
     pub clear: Status,
+    pub checks: ChecksChange,
 }
 
 /// Wishes for a balancer.
@@ -46,6 +49,8 @@ pub struct BalancerChange {
     pub no_failover: Option<bool>,
     /// Names in cookies and in URLs; both empty = not sticky.
     pub sticky: Option<(ShortText, ShortText)>,
+    /// URL of a member that is to join.
+    pub join: Option<String>,
 }
 
 /// What came of a change.
@@ -53,6 +58,8 @@ pub struct BalancerChange {
 pub enum Outcome {
     /// In force in all processes; empty if everything was so already.
     Done(Vec<Applied>),
+    /// The other changes are in force, but a member could not join.
+    NotJoined(Vec<Applied>, NotJoined),
     /// Another change is being made.
     Busy,
 }
@@ -79,6 +86,7 @@ impl Change {
             lbset: number(params, "w_ls", 99),
             route: params.get("w_wr").map(short_or_empty),
             redirect: params.get("w_rr").map(short_or_empty),
+            checks: ChecksChange::of(params),
             ..MemberChange::default()
         };
         for (name, flag) in FLAGS {
@@ -94,6 +102,7 @@ impl Change {
             max_attempts: number(params, "b_max", 99),
             no_failover: params.get("b_sforce").map(is_on),
             sticky: params.get("b_ss").and_then(sticky),
+            join: join(params),
         };
         Change { member, balancer }
     }
@@ -106,20 +115,24 @@ impl Change {
             work.change_member(member, &self.member);
         }
         work.change_balancer(&self.balancer);
-        Outcome::Done(work.applied)
+        let joined = self.balancer.join.as_ref().map(|url| work.join(url));
+        match joined {
+            Some(Err(why)) => Outcome::NotJoined(work.applied, why),
+            _ => Outcome::Done(work.applied),
+        }
     }
 }
 
 /// A change while it is made.
-struct Work<'a> {
-    state: &'a State<'a>,
-    balancer: BalancerId,
-    administrator: Administrator<'a>,
+pub(super) struct Work<'a> {
+    pub state: &'a State<'a>,
+    pub balancer: BalancerId,
+    pub administrator: Administrator<'a>,
     applied: Vec<Applied>,
 }
 
 impl Work<'_> {
-    fn note(&mut self, what: &str, old: &str, new: &str) {
+    pub fn note(&mut self, what: &str, old: &str, new: &str) {
         self.applied.push(Applied(format!("{what} \"{new}\" (was \"{old}\")")));
     }
 
@@ -154,6 +167,7 @@ impl Work<'_> {
             self.note("redirect", old.as_str(), redirect.as_str());
         }
         self.change_flags(id, wish);
+        self.change_checks(id, &wish.checks);
     }
 
     fn change_flags(&mut self, id: MemberId, wish: &MemberChange) {
@@ -177,8 +191,8 @@ impl Work<'_> {
 
     /// The members begin sharing requests anew.
     fn level_counters(&self, value: impl Fn(&crate::shared::MemberSlot) -> i64) {
-        for id in &self.state.plan.balancer(self.balancer).members {
-            let slot = self.state.region.member(self.state.bindings.member(*id));
+        for id in self.state.members(self.balancer) {
+            let slot = self.state.region.member(self.state.bindings.member(id));
             slot.set_lbstatus(value(slot));
         }
     }
@@ -200,7 +214,7 @@ impl Work<'_> {
             self.note("timeout", &seconds.to_string(), &timeout.to_string());
         }
         // The form shows what follows from the number of members where nothing is written, and sends it back.
-        let members = state.plan.balancer(self.balancer).members.len().saturating_sub(1);
+        let members = state.members(self.balancer).len().saturating_sub(1);
         let attempts = old.max_attempts().unwrap_or(u32::try_from(members).unwrap_or(u32::MAX));
         if let Some(wished) = wish.max_attempts.filter(|wished| *wished != attempts) {
             self.administrator.set_max_attempts(changes, wished);
@@ -230,6 +244,11 @@ fn method(name: &str) -> Option<Method> {
     METHODS.iter().find(|(_, known)| *known == name).map(|(method, _)| *method)
 }
 
+/// The URL of a member that is to join, if the form says that it is sure.
+fn join(params: &Params) -> Option<String> {
+    params.get("b_nwrkr").filter(|_| params.get("b_wyes") == Some("1")).map(str::to_owned)
+}
+
 fn is_on(value: &str) -> bool {
     leading_integer(value).0 != 0
 }
@@ -250,19 +269,20 @@ fn factor(text: &str) -> Option<u32> {
 }
 
 /// As stock: a text that is too long clears the value.
-fn short_or_empty(text: &str) -> ShortText {
+pub(super) fn short_or_empty(text: &str) -> ShortText {
     ShortText::of(text.as_bytes()).unwrap_or_default()
 }
 
-/// `name`, `cookie|path`, `-` for none; nothing for an empty value or names that are too long.
+/// `name`, `cookie|path`, `-` or an empty cookie for none; nothing for an empty value or names that are too long.
 fn sticky(text: &str) -> Option<(ShortText, ShortText)> {
     match text {
         "" => None,
         "-" => Some((ShortText::default(), ShortText::default())),
         _ => {
             let (cookie, path) = text.split_once('|').unwrap_or((text, text));
-            let cookie = ShortText::of(cookie.as_bytes()).filter(|name| !name.as_bytes().is_empty())?;
-            Some((cookie, ShortText::of(path.as_bytes())?))
+            let (cookie, path) = (ShortText::of(cookie.as_bytes())?, ShortText::of(path.as_bytes())?);
+            let is_none = cookie.as_bytes().is_empty();
+            Some((cookie, if is_none { ShortText::default() } else { path }))
         }
     }
 }
@@ -325,6 +345,6 @@ mod tests {
         assert_eq!(names("S|s"), Some(("S".into(), "s".into())));
         assert_eq!(names("S|"), Some(("S".into(), String::new())));
         assert_eq!(names("-"), Some((String::new(), String::new())));
-        assert_eq!(names("|s"), None);
+        assert_eq!(names("|s"), Some((String::new(), String::new())));
     }
 }

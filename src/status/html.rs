@@ -3,11 +3,12 @@
 //! working. What is new stands behind stock's last column.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
-use super::escape::{date, hidden_value, hundredths, markup, path, query_value, size};
+use super::escape::{date, hundredths, markup, path, query_value, size};
+use super::form::{write_balancer_form, write_member_form};
 use super::view::{BalancerView, CheckView, MemberView};
-use crate::balance::METHODS;
-use crate::base::status::Status;
+use crate::config::health::Expression;
 use crate::shared::Reason;
 
 /// What stands around the tables.
@@ -24,6 +25,8 @@ pub struct Frame {
     pub rules_inherited: bool,
     /// Changes are kept when the server is stopped.
     pub persisted: bool,
+    /// Conditions of health checks that can be chosen (`ProxyHCExpr`).
+    pub conditions: Arc<[Arc<Expression>]>,
 }
 
 /// Which form is shown below the tables.
@@ -47,15 +50,16 @@ const NOT_PERSISTED: &str =
 pub fn page(frame: &Frame, balancers: &[BalancerView], form: Option<Form<'_>>) -> String {
     let mut out = String::with_capacity(8192);
     write_head(&mut out, frame);
-    let with_checks =
-        balancers.iter().flat_map(|balancer| &balancer.members).any(|member| member.check.is_some());
+    let with_checks = speaks_of_checks(frame, balancers);
     for balancer in balancers {
         write_balancer(&mut out, frame, balancer, with_checks);
     }
     out.push_str("<hr />\n");
-    write_conditions(&mut out, balancers);
+    write_conditions(&mut out, frame);
     match form {
-        Some(Form::Member(balancer, member)) => write_member_form(&mut out, frame, balancer, member),
+        Some(Form::Member(balancer, member)) => {
+            write_member_form(&mut out, frame, balancer, member, with_checks);
+        }
         Some(Form::Balancer(balancer)) => write_balancer_form(&mut out, frame, balancer),
         None => {}
     }
@@ -92,7 +96,14 @@ fn on_off(on: bool) -> &'static str {
     if on { "On" } else { "Off" }
 }
 
-/// Stock has columns for health checks with mod_proxy_hcheck; here they are there as soon as any member is checked.
+/// Stock has columns and fields for health checks with mod_proxy_hcheck; here they are there as soon as the file or an
+/// administrator says anything about them.
+fn speaks_of_checks(frame: &Frame, balancers: &[BalancerView]) -> bool {
+    let mut members = balancers.iter().flat_map(|balancer| &balancer.members);
+    !frame.conditions.is_empty()
+        || members.any(|member| member.check.as_ref().is_some_and(|check| check.is_mentioned))
+}
+
 fn write_balancer(out: &mut String, frame: &Frame, balancer: &BalancerView, with_checks: bool) {
     let _ = write!(
         out,
@@ -129,7 +140,7 @@ fn write_balancer(out: &mut String, frame: &Frame, balancer: &BalancerView, with
     out.push_str("</table>\n");
 }
 
-fn sticky_text((cookie, path): &(String, String)) -> String {
+pub(super) fn sticky_text((cookie, path): &(String, String)) -> String {
     if cookie == path { cookie.clone() } else { format!("{cookie}|{path}") }
 }
 
@@ -164,16 +175,14 @@ fn write_member(
 }
 
 fn write_check(out: &mut String, check: Option<&CheckView>) {
-    let Some(CheckView { settings, passes, fails }) = check else {
-        out.push_str("<td>NONE</td><td>30000ms</td><td>1 (0)</td><td>1 (0)</td><td></td><td></td>");
-        return;
-    };
+    let Some(CheckView { in_force, passes, fails, .. }) = check else { return };
+    let settings = &in_force.settings;
     let expression =
         settings.expression.as_ref().map(|expression| markup(&expression.name)).unwrap_or_default();
     let _ = write!(
         out,
         "<td>{}</td><td>{}ms</td><td>{} ({passes})</td><td>{} ({fails})</td><td>{}</td><td>{expression}</td>",
-        settings.method.name(),
+        in_force.method_name(),
         settings.interval.as_millis(),
         settings.passes,
         settings.fails,
@@ -181,21 +190,16 @@ fn write_check(out: &mut String, check: Option<&CheckView>) {
     );
 }
 
-/// The conditions of health checks that the members shown here use.
-fn write_conditions(out: &mut String, balancers: &[BalancerView]) {
-    let checks =
-        balancers.iter().flat_map(|balancer| &balancer.members).filter_map(|member| member.check.as_ref());
-    let mut used: Vec<_> = checks.filter_map(|check| check.settings.expression.as_deref()).collect();
-    used.sort_by_key(|expression| &expression.name);
-    used.dedup_by_key(|expression| &expression.name);
-    if used.is_empty() {
+/// The conditions of health checks that can be chosen.
+fn write_conditions(out: &mut String, frame: &Frame) {
+    if frame.conditions.is_empty() {
         return;
     }
     out.push_str(
         "\n\n<table><tr><th colspan='2'>Health check cond. expressions:</th></tr>\n\
          <tr><th>Expr name</th><th>Expression</th></tr>\n",
     );
-    for expression in used {
+    for expression in frame.conditions.iter() {
         let (name, text) = (markup(&expression.name), markup(&expression.text));
         let _ = writeln!(out, "<tr><td>{name}</td><td>{text}</td></tr>");
     }
@@ -213,103 +217,6 @@ fn last_change(member: &MemberView) -> String {
         let _ = write!(text, " (last error {}, {} tries since)", date(error), member.retries);
     }
     text
-}
-
-/// Programs look for the quotes stock writes: `quote` is one for numbers and another for text.
-fn text_row(out: &mut String, label: &str, name: &str, value: &str, quote: char) {
-    let value = markup(value);
-    let _ = writeln!(
-        out,
-        "<tr><td>{label}:</td><td><input name='{name}' id='{name}' type=text value={quote}{value}{quote}></td></tr>"
-    );
-}
-
-fn radio(name: &str, on: bool) -> String {
-    let checked = |yes| if yes { " checked" } else { "" };
-    format!(
-        "<td><label for='{name}1'>On</label> <input name='{name}' id='{name}1' value='1' type=radio{}> <br/> \
-         <label for='{name}0'>Off</label> <input name='{name}' id='{name}0' value='0' type=radio{}></td>\n",
-        checked(on),
-        checked(!on)
-    )
-}
-
-fn open_form(out: &mut String, what: &str, frame: &Frame) {
-    let _ = write!(
-        out,
-        "<h3>Edit {}</h3>\n<form method='POST' enctype='application/x-www-form-urlencoded' action=\"{}\">\n",
-        markup(what),
-        markup(&frame.url)
-    );
-}
-
-fn close_form(out: &mut String, balancer: &BalancerView, member: Option<&MemberView>) {
-    out.push_str("<tr><td colspan='2'><input type=submit value='Submit'></td></tr>\n</table>\n");
-    let mut hidden = |name: &str, value: &str, quote: char| {
-        let _ = writeln!(
-            out,
-            "<input type=hidden name='{name}' id='{name}' value={quote}{}{quote}>",
-            hidden_value(value)
-        );
-    };
-    if let Some(member) = member {
-        hidden("w", &member.name, '"');
-    }
-    hidden("b", &balancer.name, '"');
-    hidden("nonce", &balancer.nonce, '\'');
-    out.push_str("</form>\n<hr />\n");
-}
-
-const SWITCHES: [(&str, &str, Status); 6] = [
-    ("Ignore Errors", "w_status_I", Status::IGNORE_ERRORS),
-    ("Draining Mode", "w_status_N", Status::DRAIN),
-    ("Disabled", "w_status_D", Status::DISABLED),
-    ("Hot Standby", "w_status_H", Status::HOT_STANDBY),
-    ("Hot Spare", "w_status_R", Status::HOT_SPARE),
-    ("Stopped", "w_status_S", Status::STOPPED),
-];
-
-fn write_member_form(out: &mut String, frame: &Frame, balancer: &BalancerView, member: &MemberView) {
-    open_form(out, &format!("worker settings for {}", member.name), frame);
-    out.push_str("<table>");
-    text_row(out, "Load factor", "w_lf", &hundredths(member.load_factor), '\'');
-    text_row(out, "LB Set", "w_ls", &member.lbset.to_string(), '\'');
-    text_row(out, "Route", "w_wr", &member.route, '"');
-    text_row(out, "Route Redirect", "w_rr", &member.redirect, '"');
-    out.push_str("<tr><td>Status:</td><td><table><tr>");
-    for (label, ..) in SWITCHES {
-        let _ = write!(out, "<th>{label}</th>");
-    }
-    out.push_str("</tr>\n<tr>");
-    for (_, name, flag) in SWITCHES {
-        out.push_str(&radio(name, member.status.has(flag)));
-    }
-    out.push_str("</tr></table></td></tr>\n");
-    close_form(out, balancer, Some(member));
-}
-
-/// Where nothing is heard of members, this method serves nobody: it is offered where it is in use.
-const HEARTBEAT: &str = "heartbeat";
-
-fn write_balancer_form(out: &mut String, frame: &Frame, balancer: &BalancerView) {
-    open_form(out, &format!("balancer settings for balancer://{}", balancer.name), frame);
-    out.push_str("<table>\n<tr><td>LBmethod:</td><td>\n<select name='b_lbm' id='b_lbm'>");
-    let is_offered = |name: &str| name != HEARTBEAT || balancer.method == HEARTBEAT;
-    for (_, name) in METHODS.into_iter().filter(|(_, name)| is_offered(name)) {
-        let selected = if name == balancer.method { " selected " } else { "" };
-        let _ = writeln!(out, "<option value='{name}'{selected}>{name}");
-    }
-    out.push_str("</select>\n</td></tr>\n");
-    text_row(out, "Timeout", "b_tmo", &balancer.timeout.to_string(), '\'');
-    text_row(out, "Failover Attempts", "b_max", &balancer.max_attempts.unwrap_or(0).to_string(), '\'');
-    let _ = writeln!(out, "<tr><td>Disable Failover:</td>{}</tr>", radio("b_sforce", balancer.no_failover));
-    let _ = writeln!(
-        out,
-        "<tr><td>Sticky Session:</td><td><input name='b_ss' id='b_ss' size=64 type=text value =\"{}\">\
-         &nbsp;&nbsp;&nbsp;&nbsp;(Use '-' to delete)</td></tr>",
-        markup(&balancer.sticky.as_ref().map(sticky_text).unwrap_or_default()),
-    );
-    close_form(out, balancer, None);
 }
 
 #[cfg(test)]

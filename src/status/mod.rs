@@ -5,8 +5,11 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+mod change_checks;
 pub mod escape;
+mod form;
 pub mod html;
+mod join;
 pub mod params;
 pub mod section;
 pub mod snapshot;
@@ -14,6 +17,8 @@ pub mod view;
 pub mod xml;
 
 pub use action::{Applied, Change, Outcome};
+pub use change_checks::ChecksChange;
 pub use html::{Form, Frame};
+pub use join::NotJoined;
 pub use params::Params;
 pub use view::{BalancerView, MemberView};

@@ -10,11 +10,22 @@ pub const LONGEST_FORM: usize = 64 * 1024;
 pub struct Params(Vec<(String, String)>);
 
 impl Params {
-    /// Never fails: what makes no sense is left out.
+    /// A form. Never fails: what makes no sense is left out.
     pub fn parse(text: &[u8]) -> Params {
+        Params::filtered(text, |_| true)
+    }
+
+    /// A query string: only the parameters that choose what is shown, in lower case.
+    pub fn selection(text: &[u8]) -> Params {
+        Params::filtered(text, |name| matches!(name, "b" | "w" | "nonce" | "xml"))
+    }
+
+    fn filtered(text: &[u8], is_wanted: impl Fn(&str) -> bool) -> Params {
         let pairs = text.split(|&byte| byte == b'&').filter_map(|pair| {
             let at = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
-            let name = String::from_utf8(decoded(&pair[..at])).ok().filter(|name| !name.is_empty())?;
+            let name = String::from_utf8(decoded(&pair[..at]))
+                .ok()
+                .filter(|name| !name.is_empty() && is_wanted(name))?;
             let value = decoded(&decoded(pair.get(at + 1..).unwrap_or_default()));
             let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
             let value = String::from_utf8(value[..end].to_vec()).ok()?;
@@ -30,12 +41,6 @@ impl Params {
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// Only the parameters that choose what is shown: those of a query string.
-    pub fn selection(mut self) -> Params {
-        self.0.retain(|(name, _)| matches!(name.as_str(), "b" | "w" | "nonce" | "xml"));
-        self
     }
 }
 
@@ -97,7 +102,8 @@ mod tests {
 
     #[test]
     fn a_query_string_only_selects() {
-        let params = Params::parse(b"b=c&w_lf=3&xml=1&nonce=n").selection();
+        let params = Params::selection(b"b=c&w_lf=3&xml=1&nonce=n&W=u");
+        assert_eq!(params.get("w"), None);
         assert_eq!((params.get("b"), params.get("xml"), params.get("w_lf")), (Some("c"), Some("1"), None));
     }
 }

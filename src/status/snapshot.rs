@@ -5,10 +5,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::action::{BalancerChange, Change, MemberChange};
+use super::action::{BalancerChange, Change, MemberChange, Outcome};
+use super::change_checks::ChecksChange;
 use super::escape::percent;
 use super::view::State;
-use crate::balance::{Event, METHODS, transition};
+use crate::balance::{Event, METHODS, checks_in_force, transition};
 use crate::base::clock::Moment;
 use crate::base::key::Key;
 use crate::base::status::Status;
@@ -39,7 +40,8 @@ pub fn write(state: &State<'_>) -> Option<String> {
     let mut members = BTreeSet::new();
     for id in balancers {
         write_balancer(&mut out, state, id);
-        members.extend(&state.plan.balancer(id).members);
+        members.extend(state.members(id));
+        write_joined(&mut out, state, id);
     }
     for id in members {
         write_member(&mut out, state, id);
@@ -82,6 +84,15 @@ fn write_balancer(out: &mut String, state: &State<'_>, id: BalancerId) {
     out.push('\n');
 }
 
+/// Members that the file does not name: who they are comes before what is known of them.
+fn write_joined(out: &mut String, state: &State<'_>, id: BalancerId) {
+    let balancer = state.plan.balancer(id);
+    for member in state.members(id).into_iter().filter(|id| state.plan.reserve(*id).is_some()) {
+        let name = percent(&state.plan.member(member).name, b"/:@[]|");
+        let _ = writeln!(out, "joined {:?} {name}", balancer.key);
+    }
+}
+
 fn write_member(out: &mut String, state: &State<'_>, id: MemberId) {
     let member = state.plan.member(id);
     let place = state.bindings.member(id);
@@ -99,6 +110,7 @@ fn write_member(out: &mut String, state: &State<'_>, id: MemberId) {
     if let Some(redirect) = changes.redirect() {
         word(out, "redirect", redirect.as_str());
     }
+    write_checks(out, state, id);
     let now = slot.state();
     if (now.status.0 ^ member.status.0) & FLAGS.0 != 0 {
         word(out, "flags", now.status.0 & FLAGS.0);
@@ -112,6 +124,39 @@ fn write_member(out: &mut String, state: &State<'_>, id: MemberId) {
     word(out, "sent", slot.bytes_written());
     word(out, "received", slot.bytes_read());
     out.push('\n');
+}
+
+fn write_checks(out: &mut String, state: &State<'_>, id: MemberId) {
+    let changes = state.region.check_changes(state.bindings.member(id));
+    let Some(in_force) = checks_in_force(state.plan.member(id), changes) else { return };
+    let settings = &in_force.settings;
+    if changes.method().is_some() {
+        word(out, "hcmethod", in_force.method_name());
+    }
+    for (name, number) in
+        [("hcinterval", changes.interval_ms()), ("hcpasses", changes.passes()), ("hcfails", changes.fails())]
+    {
+        if let Some(number) = number {
+            word(out, name, number);
+        }
+    }
+    if changes.uri().is_some() {
+        word(out, "hcuri", &settings.uri);
+    }
+    if changes.condition().is_some() {
+        word(out, "hcexpr", settings.expression.as_ref().map_or("", |condition| &condition.name));
+    }
+}
+
+fn checks_wish(words: &Words<'_>) -> ChecksChange {
+    ChecksChange {
+        method: words.text("hcmethod").and_then(|name| ChecksChange::method_of(name.as_str())),
+        interval: words.number("hcinterval").filter(|interval| *interval >= 100),
+        passes: words.number("hcpasses").filter(|passes| *passes > 0),
+        fails: words.number("hcfails").filter(|fails| *fails > 0),
+        uri: words.text("hcuri"),
+        condition: words.text("hcexpr"),
+    }
 }
 
 /// Puts a snapshot into force, as far as it is about balancers and members that are still there. Returns how many lines
@@ -151,7 +196,7 @@ fn restore_line(state: &State<'_>, kept: &BTreeSet<BalancerId>, line: &str) -> O
     let mut words = line.split(' ');
     let kind = words.next()?;
     let key = Key(u128::from_str_radix(words.next()?, 16).ok()?);
-    let _name = words.next()?;
+    let name = words.next()?;
     let words = Words::of(words);
     match kind {
         "balancer" => {
@@ -159,14 +204,23 @@ fn restore_line(state: &State<'_>, kept: &BTreeSet<BalancerId>, line: &str) -> O
             let change = Change { balancer: balancer_wish(&words), ..Change::default() };
             change.apply(state, *id, None);
         }
+        "joined" => {
+            let id = kept.iter().find(|id| state.plan.balancer(**id).key == key)?;
+            let join = plain(name)?;
+            let balancer = BalancerChange { join: Some(join), ..BalancerChange::default() };
+            match (Change { balancer, ..Change::default() }).apply(state, *id, None) {
+                Outcome::Done(_) => {}
+                Outcome::NotJoined(..) | Outcome::Busy => return None,
+            }
+        }
         "member" => {
             let owner = |id: &&BalancerId| {
-                state.plan.balancer(**id).members.iter().any(|member| state.plan.member(*member).key == key)
+                state.members(**id).into_iter().any(|member| state.plan.member(member).key == key)
             };
             let balancer = kept.iter().find(owner)?;
-            let mut members = state.plan.balancer(*balancer).members.iter();
-            let member = members.find(|member| state.plan.member(**member).key == key)?;
-            restore_member(state, *balancer, *member, &words);
+            let mut members = state.members(*balancer).into_iter();
+            let member = members.find(|member| state.plan.member(*member).key == key)?;
+            restore_member(state, *balancer, member, &words);
         }
         _ => return None,
     }
@@ -184,6 +238,7 @@ fn balancer_wish(words: &Words<'_>) -> BalancerChange {
         max_attempts: words.number("maxattempts").filter(|attempts| *attempts <= 99),
         no_failover: words.number::<u32>("nofailover").map(|on| on != 0),
         sticky: words.text("cookie").zip(words.text("path")),
+        join: None,
     }
 }
 
@@ -202,6 +257,7 @@ fn restore_member(state: &State<'_>, balancer: BalancerId, member: MemberId, wor
         redirect: words.text("redirect"),
         set: Status(flags.unwrap_or(0)),
         clear: Status(flags.map_or(0, |flags| FLAGS.0 & !flags)),
+        checks: checks_wish(words),
     };
     Change { member: wish, ..Change::default() }.apply(state, balancer, Some(member));
     let slot = state.region.member(state.bindings.member(member));

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use crate::balance::{Bindings, InForce, METHODS};
+use crate::balance::{self, Bindings, ChecksInForce, InForce, METHODS, checks_in_force};
 use crate::base::clock::Moment;
 use crate::base::status::Status;
 use crate::config::Plan;
-use crate::config::health::HealthCheck;
 use crate::config::plan::{Balancer, BalancerId, Flush, Member, MemberId, SiteId, Target, Worker};
 use crate::shared::{Reason, Region};
 
@@ -47,6 +46,8 @@ pub struct BalancerView {
     pub path: String,
     /// Room for members: those of the file and `growth`.
     pub max_members: usize,
+    /// There is a free place for a member to join.
+    pub has_room: bool,
     pub members: Vec<MemberView>,
 }
 
@@ -96,7 +97,9 @@ pub struct MemberView {
 /// How a member's health is checked, and how far the counts are.
 #[derive(Debug, Clone)]
 pub struct CheckView {
-    pub settings: HealthCheck,
+    pub in_force: ChecksInForce,
+    /// Something was said about checks, in the file or by an administrator.
+    pub is_mentioned: bool,
     /// Good and failed checks counted so far.
     pub passes: u32,
     pub fails: u32,
@@ -116,6 +119,21 @@ impl State<'_> {
         site.balancers.iter().map(|(_, id)| self.balancer(*id)).collect()
     }
 
+    /// The members of a balancer, those that joined while the server runs included.
+    pub(super) fn members(&self, id: BalancerId) -> Vec<MemberId> {
+        balance::members(self.plan, self.region, self.bindings, self.plan.balancer(id)).collect()
+    }
+
+    /// The place that the next member to join gets. A child of an older configuration gives none that the newest one has
+    /// not: nobody would find the member there.
+    pub(super) fn free_place(&self, id: BalancerId) -> Option<MemberId> {
+        let mut places = self.plan.balancer(id).places();
+        places.find(|id| {
+            let slot = self.bindings.member(*id);
+            !self.region.place(slot).is_taken() && self.region.is_current(slot)
+        })
+    }
+
     /// The values of a balancer that count now.
     pub(super) fn in_force(&self, id: BalancerId) -> InForce<'_> {
         InForce::new(self.plan.balancer(id), self.region.balancer_changes(self.bindings.balancer(id)))
@@ -125,7 +143,8 @@ impl State<'_> {
         let balancer = self.plan.balancer(id);
         let in_force = self.in_force(id);
         let sticky = in_force.sticky();
-        let others = u32::try_from(balancer.members.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let members = self.members(id);
+        let others = u32::try_from(members.len().saturating_sub(1)).unwrap_or(u32::MAX);
         BalancerView {
             id,
             name: balancer.name.clone(),
@@ -142,7 +161,8 @@ impl State<'_> {
                 .map_or("", |(_, name)| name),
             path: self.path_to(id),
             max_members: balancer.members.len() + balancer.growth as usize,
-            members: balancer.members.iter().map(|id| self.member(*id)).collect(),
+            has_room: self.free_place(id).is_some(),
+            members: members.into_iter().map(|id| self.member(id)).collect(),
         }
     }
 
@@ -209,11 +229,20 @@ impl State<'_> {
             disable_reuse: member.written.reuse.then_some(!member.pool.reuse),
             retry: member.written.retry.then_some(member.retry),
             flush: member.flush,
-            check: member.health.clone().map(|settings| {
-                let counts = self.region.health(place);
-                CheckView { settings, passes: counts.passes(), fails: counts.failures() }
-            }),
+            check: self.check(id),
         }
+    }
+
+    fn check(&self, id: MemberId) -> Option<CheckView> {
+        let (member, place) = (self.plan.member(id), self.bindings.member(id));
+        let (changes, counts) = (self.region.check_changes(place), self.region.health(place));
+        let written = member.check_basis.as_ref().is_some_and(|basis| basis.written);
+        Some(CheckView {
+            in_force: checks_in_force(member, changes)?,
+            is_mentioned: written || changes.are_some(),
+            passes: counts.passes(),
+            fails: counts.failures(),
+        })
     }
 
     /// `min`, `smax` and `max` as stock shows them: all 0 where a process has one thread.
@@ -231,8 +260,8 @@ impl State<'_> {
             url.find("://").map_or(0, |at| url[at + 3..].find('/').map_or(url.len(), |end| at + 3 + end));
         let url = url[..host_end].to_ascii_lowercase() + &url[host_end..];
         let begins = |id: &&MemberId| is_begin(&self.plan.member(**id).name, &url);
-        let members = self.plan.balancer(balancer).members.iter();
-        members.filter(begins).max_by_key(|id| self.plan.member(**id).name.len()).copied()
+        let members = self.members(balancer);
+        members.iter().filter(begins).max_by_key(|id| self.plan.member(**id).name.len()).copied()
     }
 
     /// A balancer of the server by its name, in any letter case.

@@ -168,6 +168,7 @@ pub fn plan(method: Method, members: &str) -> Plan {
         force_recovery: true,
         nonce: None,
         growth: 0,
+        places: 0..0,
     };
     Plan { members, balancers: vec![balancer], ..Plan::default() }
 }
@@ -207,6 +208,7 @@ fn member(text: &str) -> Member {
         flush: Flush::Off,
         secret: String::new(),
         health: None,
+        check_basis: None,
         written: Written::default(),
     };
     for (name, value) in words.map(|word| word.split_once('=').unwrap()) {

@@ -4,6 +4,7 @@
 mod allocation;
 mod changes;
 mod cluster;
+mod joined;
 mod restart;
 mod sequences;
 mod sessions;

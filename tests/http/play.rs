@@ -40,10 +40,10 @@ pub fn play(stage: &Stage, path: &str, exchange: &mut FakeExchange) -> Outcome {
         path: &path,
         encoding: Encoding::Canonical,
         slashes: EncodedSlashes::Decoded,
-        sections: Sections { plan, defaults: site.defaults, inner: &[] },
+        sections: Sections { plan, defaults: site.defaults, inner: &[], forward: false },
         timeout: stage.timeout,
         source: None,
-        http: HttpRules { via: site.via, software: b"Apache/9", bad_header: site.bad_header },
+        http: HttpRules { via: site.via, software: b"Apache/9", bad_header: site.bad_header, outward: None },
     };
     let outcome = stage.run(&job, exchange, &mut Scratch::default());
     exchange.assert_orderly();

@@ -421,7 +421,7 @@ impl Exchange for FakeExchange {
 
     fn answered(&mut self, _status: u16, _source_port: Option<u16>) {}
 
-    fn explain(&mut self, _status: u16, _cause: &'static str) {}
+    fn explain(&mut self, _status: u16, _cause: &str) {}
 
     fn error_reason(&mut self, _: u16, _: &[u8]) {}
 

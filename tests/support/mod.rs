@@ -8,12 +8,14 @@
 pub mod ajp_peer;
 pub mod ajp_text;
 pub mod black_hole;
+pub mod browser;
 pub mod client;
 pub mod fault;
 pub mod http_peer;
 pub mod httpd;
 pub mod load;
 pub mod log;
+pub mod manager;
 pub mod pair;
 pub mod process;
 pub mod tls;

@@ -74,7 +74,12 @@ impl Stage {
             path: &path,
             encoding: Encoding::Canonical,
             slashes: EncodedSlashes::Decoded,
-            sections: Sections { plan: &self.plan, defaults: self.plan.site(SiteId(0)).defaults, inner: &[] },
+            sections: Sections {
+                plan: &self.plan,
+                defaults: self.plan.site(SiteId(0)).defaults,
+                inner: &[],
+                forward: false,
+            },
             timeout: self.timeout,
             source: None,
             http: Default::default(),

@@ -2,6 +2,7 @@
 //! Lines that are correct and probably not meant.
 
 mod balancers;
+mod forward;
 mod handlers;
 mod rules;
 mod secure;
@@ -20,6 +21,7 @@ pub(super) fn all(draft: &Draft, plan: &Plan, facts: &Facts) -> Vec<Finding> {
     rules::check(draft, plan, &mut findings);
     handlers::check(draft, plan, facts, &mut findings);
     secure::check(plan, facts, &mut findings);
+    forward::check(draft, plan, facts, &mut findings);
     findings
 }
 

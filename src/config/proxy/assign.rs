@@ -132,9 +132,6 @@ fn set<S>(
                 number_cure(known.name, "=", number, rest),
             );
         }
-        Taken::Growth => reader.note(format!(
-            "{start} has no effect in this version: balancer-manager changes members, and adds none"
-        )),
         Taken::NoEffect => reader.note(format!("{start} has no effect on ajp:// members")),
     }
     Ok(())

@@ -4,6 +4,7 @@
 //! A reader looks at one line and its section, never at other lines.
 
 mod assign;
+mod forward;
 mod health;
 mod heartbeat;
 mod later;
@@ -38,13 +39,11 @@ pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         D::ProxyHCExpr => health::read_expression(reader, args),
         D::ProxyHCTPsize => health::read_threads(reader, args),
         D::ProxyPreserveHost => reader.flag(args).map(Statement::PreserveHost),
-        D::BalancerGrowth
-        | D::ProxyRemote
-        | D::ProxyRemoteMatch
-        | D::NoProxy
-        | D::ProxyBlock
-        | D::ProxyDomain => later::read(reader, args),
+        D::BalancerGrowth => later::read(reader, args),
         D::HeartbeatStorage | D::HeartbeatListen | D::HeartbeatMaxServers => heartbeat::read(reader, args),
+        D::ProxyRemote | D::ProxyRemoteMatch | D::NoProxy | D::ProxyBlock | D::ProxyDomain => {
+            forward::read(reader, args)
+        }
         D::ProxyAddHeaders => reader.flag(args).map(Statement::AddHeaders),
         D::Proxy100Continue => reader.flag(args).map(Statement::PassContinue),
         D::ProxyErrorOverride => override_errors::read(reader, args),

@@ -9,7 +9,7 @@ use crate::base::text::{leading_integer, quoted};
 use crate::config::directive::Directive;
 use crate::config::finding::{Finding, id};
 use crate::config::plan::Via;
-use crate::config::setting::SiteSettings;
+use crate::config::setting::{SiteSettings, Switch};
 use crate::config::statement::Statement;
 use crate::config::url::shown;
 use crate::wire::http1::BadHeader;
@@ -18,7 +18,9 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
     use Directive as D;
     let mut site = SiteSettings::default();
     match reader.directive {
-        D::ProxyRequests => return requests(reader, args),
+        D::ProxyRequests => {
+            site.requests = Some(Switch { on: reader.flag(args)?, origin: reader.origin.clone() });
+        }
         D::ProxyPassInherit => site.pass_inherit = Some(reader.flag(args)?),
         D::BalancerPersist => site.persist = Some(reader.flag(args)?),
         D::BalancerInherit => site.balancer_inherit = Some(reader.flag(args)?),
@@ -44,16 +46,6 @@ fn one_word(reader: &mut Reader, site: &mut SiteSettings, word: &str) -> Result<
         _ => {}
     }
     Ok(())
-}
-
-fn requests(reader: &Reader, args: &str) -> Result<Statement, Finding> {
-    if !reader.flag(args)? {
-        return Ok(Statement::Nothing);
-    }
-    let text = "ProxyRequests On is not available: this version is no forward proxy";
-    Err(reader.error(id::LATER_VERSION, text).cured_by(
-        "Write ProxyRequests Off; ProxyPass does not need it. An open forward proxy is a danger to its network anyway.",
-    ))
 }
 
 fn via(reader: &Reader, word: &str) -> Result<Via, Finding> {

@@ -8,7 +8,9 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError};
 
 use super::*;
+use crate::config::health::CheckMethod;
 use crate::config::{Directive, Draft, Facts, Origin, Place};
+use crate::shared::CheckValue;
 
 /// Takes the lines, and decides by the answer's body.
 #[derive(Clone, Default)]
@@ -219,5 +221,68 @@ fn a_hanging_member_is_not_checked_again_before_its_check_ends() {
     let (checker, _) = start(checks(region(), 1, &[hanging, member(quick, "hcmethod=TCP hcinterval=100ms")]));
     wait_until(|| others.load(Acquire) >= 10);
     assert_eq!(count.load(Acquire), 1);
+    checker.stop();
+}
+
+#[test]
+fn checks_follow_an_administrator_on_and_off() {
+    let ((a, asked_a), (b, asked_b)) = (listen(drop), listen(drop));
+    let region = region();
+    let lines = [member(a, ""), member(b, "hcmethod=TCP hcinterval=100ms")];
+    let checks = checks(region, 1, &lines);
+    let slot = checks.bindings.member(MemberId(0));
+    let change = |value, number| {
+        let administrator = region.administer(Duration::from_secs(60)).unwrap();
+        administrator.set_check_number(region.check_changes(slot), value, number);
+        region.checker().revise();
+    };
+    let (checker, _) = start(checks);
+    wait_until(|| asked_b.load(Acquire) >= 3);
+    assert_eq!(asked_a.load(Acquire), 0);
+
+    change(CheckValue::Interval, 100);
+    change(CheckValue::Method, balance::code_of_check(Some(CheckMethod::Tcp)));
+    wait_until(|| asked_a.load(Acquire) >= 2);
+
+    change(CheckValue::Method, 0);
+    let later = |rounds: usize| {
+        let now = asked_b.load(Acquire);
+        wait_until(|| asked_b.load(Acquire) >= now + rounds);
+        asked_a.load(Acquire)
+    };
+    let before = later(3);
+    // One that was under way may be counted late.
+    assert!(later(10) <= before + 1);
+    checker.stop();
+}
+
+#[test]
+fn a_plan_without_checks_has_a_thread_if_they_can_be_switched_on() {
+    let mut checks = checks(region(), 1, &[member(1, "")]);
+    Arc::get_mut(&mut checks.plan).unwrap().managed = true;
+    let (checker, desk) = start(checks);
+    assert_eq!(desk.said("MGY3304"), 0);
+    checker.stop();
+}
+
+#[test]
+fn who_joins_is_checked_as_the_administrator_says() {
+    let ((a, _), (b, asked_b)) = (listen(drop), listen(drop));
+    let region = region();
+    let lines = [
+        member(a, "hcmethod=TCP hcinterval=100ms"),
+        (Directive::ProxySet, "balancer://c growth=1".to_owned()),
+    ];
+    let checks = checks(region, 1, &lines);
+    let place = checks.plan.balancers[0].places().next().unwrap();
+    let slot = checks.bindings.member(place);
+    let (checker, _) = start(checks);
+    let administrator = region.administer(Duration::from_secs(60)).unwrap();
+    administrator.take_place(region.place(slot), &format!("ajp://127.0.0.1:{b}"));
+    administrator.set_check_number(region.check_changes(slot), CheckValue::Interval, 100);
+    let tcp = balance::code_of_check(Some(CheckMethod::Tcp));
+    administrator.set_check_number(region.check_changes(slot), CheckValue::Method, tcp);
+    region.checker().revise();
+    wait_until(|| asked_b.load(Acquire) >= 2);
     checker.stop();
 }
