@@ -42,6 +42,8 @@ pub struct Lease<'p> {
     pool: &'p Pool,
     connection: Option<Connection>,
     clean: bool,
+    /// Nothing was sent or received.
+    untouched: bool,
     era: u32,
 }
 
@@ -76,7 +78,7 @@ impl Pool {
             places.idle.drain(..expired);
         }
         let connection = places.idle.pop();
-        Ok(Lease { pool: self, connection, clean: false, era: self.era.load(Relaxed) })
+        Ok(Lease { pool: self, connection, clean: false, untouched: false, era: self.era.load(Relaxed) })
     }
 
     fn wait_for_place<'a>(
@@ -136,10 +138,11 @@ impl Pool {
     /// Have `interval` milliseconds passed since this was true last? Begins with the first question.
     pub fn is_due(&self, now: u64, interval: u64) -> bool {
         let last = self.looked_after.load(Relaxed);
-        let is_over = last > 0 && now.saturating_sub(last) >= interval;
-        (last == 0 || is_over)
-            && self.looked_after.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
-            && is_over
+        if last > 0 && now.saturating_sub(last) < interval {
+            return false;
+        }
+        let is_ours = self.looked_after.compare_exchange(last, now, Relaxed, Relaxed).is_ok();
+        is_ours && last > 0
     }
 
     /// Closes connections that have been idle for `limit`, the oldest first, as long as more than `keep` are left.
@@ -213,10 +216,12 @@ impl Lease<'_> {
         timeout: Duration,
         source: Option<IpAddr>,
     ) -> Result<&mut Connection, BackendError> {
-        self.dial_at(member, (&member.host, member.port), timeout, source)
+        let limits = (member.connect_timeout.unwrap_or(timeout), timeout);
+        self.dial_at(member, (&member.host, member.port), limits, source)
     }
 
-    /// As [`Lease::dial`], with a host and a port in place of the member's own.
+    /// As [`Lease::dial`], with a host and a port in place of the member's own, and with limits for connecting and for
+    /// each send and receive afterwards.
     ///
     /// # Errors
     /// As [`Lease::dial`].
@@ -224,10 +229,10 @@ impl Lease<'_> {
         &mut self,
         member: &Member,
         (host, port): (&str, u16),
-        timeout: Duration,
+        (connect_timeout, timeout): (Duration, Duration),
         source: Option<IpAddr>,
     ) -> Result<&mut Connection, BackendError> {
-        let options = options(member, timeout, source);
+        let options = options(member, (connect_timeout, timeout), source);
         if let Some(path) = &member.socket {
             let refused = |cause| BackendError::ConnectSocket { path: path.clone(), cause };
             let connection = Connection::dial_socket(path, &options).map_err(refused)?;
@@ -265,7 +270,10 @@ impl Lease<'_> {
     ) -> Result<&mut Connection, BackendError> {
         let resolve = |cause| BackendError::Resolve { host: remote.host.clone(), cause };
         let addresses = Addresses::default().get(&remote.host, remote.port, None).map_err(resolve)?;
-        let connection = Self::dial_any(&addresses, &options(member, timeout, source))?;
+        let connection = Self::dial_any(
+            &addresses,
+            &options(member, (member.connect_timeout.unwrap_or(timeout), timeout), source),
+        )?;
         Ok(self.connection.insert(connection.by_way(way)))
     }
 
@@ -289,15 +297,25 @@ impl Lease<'_> {
         Err(last.unwrap_or(BackendError::Closed))
     }
 
+    /// Gives the connection back as it was taken: nobody asked anything.
+    pub fn put_back(mut self) {
+        self.clean = true;
+        self.untouched = true;
+    }
+
     /// Declares the exchange complete: the connection may carry another request. The only place that says so.
     pub fn finish(mut self) {
         self.clean = true;
     }
 }
 
-fn options(member: &Member, timeout: Duration, source: Option<IpAddr>) -> DialOptions {
+fn options(
+    member: &Member,
+    (connect_timeout, timeout): (Duration, Duration),
+    source: Option<IpAddr>,
+) -> DialOptions {
     DialOptions {
-        connect_timeout: member.connect_timeout.unwrap_or(timeout),
+        connect_timeout,
         timeout,
         tcp_keepalive: member.tcp_keepalive,
         receive_buffer: member.receive_buffer,
@@ -314,7 +332,9 @@ impl Drop for Lease<'_> {
         let mut places = self.pool.lock();
         places.taken = places.taken.saturating_sub(1);
         if let Some(mut connection) = kept {
-            connection.rest();
+            if !self.untouched {
+                connection.rest();
+            }
             places.idle.push(connection);
         }
         drop(places);

@@ -389,7 +389,12 @@ impl<'a> Compiler<'a> {
     /// What a member would be like that joins a balancer: as stock, disabled, and with nothing of what other lines say.
     fn newcomer(&mut self, site: usize, balancer: &BalancerDraft) -> Member {
         let settings = MemberSettings { status: Some("D".to_owned()), ..MemberSettings::default() };
-        let draft = MemberDraft { url: url::nowhere(), origin: balancer.origin.clone(), settings };
+        let draft = MemberDraft {
+            url: url::nowhere(),
+            origin: balancer.origin.clone(),
+            settings,
+            stands_for_many: false,
+        };
         self.made(site, Some(&balancer.name), &draft)
     }
 

@@ -32,6 +32,7 @@ pub(super) fn run<E: Exchange>(
     let talk = Talk {
         name: &attempt.member.name,
         packet_size: attempt.member.packet_size,
+        receive_size: attempt.member.packet_size,
         careful: attempt.careful,
         flush: attempt.member.flush,
         keeps: true,
@@ -141,6 +142,8 @@ pub(super) struct Talk<'t, T> {
     /// Of the member, for the log.
     pub name: &'t str,
     pub packet_size: usize,
+    /// The same for what is received.
+    pub receive_size: usize,
     /// The connection was seen to be quiet before the request.
     pub careful: bool,
     pub flush: Flush,
@@ -187,7 +190,7 @@ impl<T: TakeHead> Talk<'_, T> {
     ) -> Result<Answered, Failure> {
         // What is no good answer may have been sent before the question.
         let doubted = |stage| if unsure && stage == Stage::Sent { Stage::Stale } else { stage };
-        let mut decoder = Decoder::new(self.packet_size);
+        let mut decoder = Decoder::new(self.receive_size);
         let mut relay = Relay::new(exchange.request().method == b"HEAD");
         loop {
             let mut used = 0;

@@ -23,6 +23,7 @@ mod rewrite;
 mod secure;
 mod session;
 mod target;
+mod trailers;
 mod tunnel;
 
 pub use attempt::Scratch;

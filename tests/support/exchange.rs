@@ -14,6 +14,7 @@ use margay::proxy::Exchange;
 use margay::proxy::exchange::{
     BodyError, BodyRead, Chosen, ClientGone, Level, Note, Push, Request, ResponseLine, Tls, TunnelRead,
 };
+use margay::proxy::jk::{JkExchange, JkTried};
 use margay::wire::ajp::BodyLength;
 
 /// What happened to the response, in order.
@@ -56,6 +57,42 @@ pub enum BodyEnd {
     Fails(i32),
 }
 
+/// Who talks to whom.
+#[derive(Debug, Clone)]
+pub struct Ends {
+    pub remote_addr: Vec<u8>,
+    pub remote_host: Option<Vec<u8>>,
+    pub remote_port: Vec<u8>,
+    pub local_addr: Vec<u8>,
+    pub server_name: Vec<u8>,
+    pub server_port: u16,
+    pub auth_type: Option<Vec<u8>>,
+}
+
+impl Default for Ends {
+    fn default() -> Ends {
+        Ends {
+            remote_addr: b"192.0.2.7".to_vec(),
+            remote_host: None,
+            remote_port: b"40000".to_vec(),
+            local_addr: b"192.0.2.1".to_vec(),
+            server_name: b"www.example.test".to_vec(),
+            server_port: 80,
+            auth_type: None,
+        }
+    }
+}
+
+/// See [`Tls`].
+#[derive(Debug, Clone, Default)]
+pub struct TlsText {
+    pub certificate: Option<Vec<u8>>,
+    pub cipher: Option<Vec<u8>>,
+    pub session: Option<Vec<u8>>,
+    pub key_size: Option<u16>,
+    pub protocol: Option<Vec<u8>>,
+}
+
 /// Does the web server still take data? Called before each write with the number of writes so far.
 pub type OnWrite = Box<dyn FnMut(usize, Push) -> Result<(), ClientGone> + Send>;
 
@@ -73,6 +110,8 @@ pub struct FakeExchange {
     /// The client's end of a tunnel.
     pub socket: Option<std::os::unix::net::UnixStream>,
     pub on_write: OnWrite,
+    /// What is to follow the body.
+    pub trailers: Vec<(Vec<u8>, Vec<u8>)>,
     kept: VecDeque<Vec<u8>>,
     /// How often the client's body was read.
     pub reads: usize,
@@ -88,6 +127,14 @@ pub struct FakeExchange {
     pub calls: Vec<Call>,
     pub env: Vec<Env>,
     log: RefCell<Vec<(Level, &'static str, String)>>,
+    /// The members that were tried, by name, and their states afterwards.
+    pub tried: Vec<(String, &'static str)>,
+    /// The routes that were told, in order.
+    pub routes: Vec<String>,
+    /// What containers are told of the client's TLS connection.
+    pub tls: Option<TlsText>,
+    pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    pub ends: Ends,
 }
 
 impl FakeExchange {
@@ -104,6 +151,7 @@ impl FakeExchange {
             variables: Vec::new(),
             socket: None,
             on_write: Box::new(|_, _| Ok(())),
+            trailers: Vec::new(),
             kept: VecDeque::new(),
             reads: 0,
             target: String::new(),
@@ -114,6 +162,11 @@ impl FakeExchange {
             calls: Vec::new(),
             env: Vec::new(),
             log: RefCell::default(),
+            tried: Vec::new(),
+            routes: Vec::new(),
+            tls: None,
+            attributes: Vec::new(),
+            ends: Ends::default(),
         }
     }
 
@@ -295,17 +348,17 @@ impl Exchange for FakeExchange {
             method: &self.method,
             protocol: &self.protocol,
             query: self.query.as_deref(),
-            remote_addr: b"192.0.2.7",
-            remote_host: None,
+            remote_addr: &self.ends.remote_addr,
+            remote_host: self.ends.remote_host.as_deref(),
             remote_port: 40000,
-            local_addr: b"192.0.2.1",
-            server_name: b"www.example.test",
+            local_addr: &self.ends.local_addr,
+            server_name: &self.ends.server_name,
             own_name: b"www.example.test",
             own_port: 80,
-            server_port: 80,
-            is_tls: false,
+            server_port: self.ends.server_port,
+            is_tls: self.tls.is_some(),
             user: self.user.as_deref(),
-            auth_type: None,
+            auth_type: self.ends.auth_type.as_deref(),
             body: self.length,
             is_subrequest: false,
             is_first: self.is_first,
@@ -318,11 +371,18 @@ impl Exchange for FakeExchange {
     }
 
     fn tls(&self) -> Tls<'_> {
-        panic!("asked for TLS on a plain connection")
+        let tls = self.tls.as_ref().expect("asked for TLS on a plain connection");
+        Tls {
+            certificate: tls.certificate.as_deref(),
+            cipher: tls.cipher.as_deref(),
+            session: tls.session.as_deref(),
+            key_size: tls.key_size,
+            protocol: tls.protocol.as_deref(),
+        }
     }
 
     fn attributes(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        std::iter::empty()
+        self.attributes.iter().map(|(name, value)| (&name[..], &value[..]))
     }
 
     fn variable(&self, name: &CStr) -> Option<&[u8]> {
@@ -419,6 +479,10 @@ impl Exchange for FakeExchange {
         self.calls.push(Call::Header(lossy(name), lossy(value)));
     }
 
+    fn response_trailer(&mut self, name: &[u8], value: &[u8]) {
+        self.trailers.push((name.to_vec(), value.to_vec()));
+    }
+
     fn answered(&mut self, _status: u16, _source_port: Option<u16>) {}
 
     fn explain(&mut self, _status: u16, _cause: &str) {}
@@ -492,5 +556,19 @@ impl Exchange for FakeExchange {
 
     fn log(&self, level: Level, id: &'static str, text: fmt::Arguments<'_>) {
         self.log.borrow_mut().push((level, id, text.to_string()));
+    }
+}
+
+impl JkExchange for FakeExchange {
+    fn remote_port(&self) -> &[u8] {
+        &self.ends.remote_port
+    }
+
+    fn tried(&mut self, tried: &JkTried<'_>) {
+        self.tried.push((tried.name.to_owned(), tried.state.name()));
+    }
+
+    fn route(&mut self, route: &[u8]) {
+        self.routes.push(lossy(route));
     }
 }

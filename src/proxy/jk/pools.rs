@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use crate::backend::Receiver;
 use crate::balance::jk::{maintain, millis};
-use crate::base::clock::Moment;
 use crate::config::plan::MemberId;
 use crate::proxy::World;
 use crate::proxy::ajp::ping_on;
@@ -24,8 +23,13 @@ pub fn maintain_all(world: &World<'_>) {
     if !world.plan.jk.maintain.is_zero() {
         let now = world.clock.now();
         maintain(world.plan, world.region, world.bindings, now);
-        for (id, slot) in workers(world) {
-            maintain_pool(world, id, slot, now);
+        // One pool keeps the time for all.
+        let is_due =
+            |(id, _): (MemberId, _)| world.pools[id.0 as usize].is_due(now.0, millis(world.plan.jk.maintain));
+        if workers(world).next().is_some_and(is_due) {
+            for (id, slot) in workers(world) {
+                maintain_pool(world, id, slot);
+            }
         }
     }
 }
@@ -58,11 +62,8 @@ fn workers<'w>(world: &'w World<'_>) -> impl Iterator<Item = (MemberId, &'w JkMe
     })
 }
 
-fn maintain_pool(world: &World<'_>, id: MemberId, slot: &JkMemberSlot, now: Moment) {
+fn maintain_pool(world: &World<'_>, id: MemberId, slot: &JkMemberSlot) {
     let pool = &world.pools[id.0 as usize];
-    if !pool.is_due(now.0, millis(world.plan.jk.maintain)) {
-        return;
-    }
     let Some(jk) = world.plan.jk.member(id) else { return };
     let limit = |which| Some(Duration::from_millis(slot.number(which))).filter(|limit| !limit.is_zero());
     let moment = Instant::now();
