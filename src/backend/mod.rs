@@ -7,6 +7,7 @@
 pub mod address;
 pub mod buffer;
 pub mod connection;
+pub mod datagram;
 pub mod error;
 pub mod pool;
 pub mod probe;
