@@ -15,5 +15,5 @@ pub mod transport;
 pub use buffer::Receiver;
 pub use connection::{Connection, SendTime};
 pub use error::BackendError;
-pub use pool::{Lease, Pool};
+pub use pool::{DialTarget, Lease, Pool};
 pub use transport::{NotSecure, Transport};
