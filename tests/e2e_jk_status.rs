@@ -156,13 +156,13 @@ fn without_ages(line: &str) -> String {
     };
     let mut cells: Vec<String> = line.split("</td><td>").map(str::to_owned).collect();
     let count = cells.len();
-    for place in 0..count {
-        let cell = cells[place].trim_end_matches("</td></tr>").to_owned();
+    for (place, cell) in cells.iter_mut().enumerate() {
+        let bare = cell.trim_end_matches("</td></tr>").to_owned();
         let before_error = place + 2 == count;
-        if is_age(&cell) || before_error && cell.bytes().all(|byte| byte.is_ascii_digit()) {
-            cells[place] = "~".to_owned();
-        } else if cell.contains("/sec)") {
-            cells[place] = cell.split('(').next().unwrap_or_default().to_owned();
+        if is_age(&bare) || before_error && bare.bytes().all(|byte| byte.is_ascii_digit()) {
+            "~".clone_into(cell);
+        } else if bare.contains("/sec)") {
+            cell.truncate(cell.find('(').unwrap_or(cell.len()));
         }
     }
     cells.join("</td><td>")
