@@ -170,6 +170,8 @@ impl Exchange for Lean<'_> {
 
     fn response_header(&mut self, _: &[u8], _: &[u8]) {}
 
+    fn response_trailer(&mut self, _name: &[u8], _value: &[u8]) {}
+
     fn answered(&mut self, _: u16, _: Option<u16>) {}
 
     fn explain(&mut self, _: u16, _: &str) {}
@@ -383,5 +385,22 @@ fn warm_requests_over_http_allocate_nothing() {
         assert_eq!(taken_by_warm_http_requests(chunked, b"GET", b""), [0; 5]);
         assert_eq!(taken_by_warm_http_requests(chunked, b"POST", &[b'b'; 4096]), [0; 5]);
         assert_eq!(taken_by_warm_http_requests(chunked, b"PUT", &[b'b'; 40_000]), [0; 5]);
+    }
+}
+
+#[test]
+fn finding_a_rule_of_mod_jk_allocates_nothing() {
+    let rules = (0..500).map(|at| format!("JkMount /app{at}|/* ajp13\nJkMount /*.do{at} ajp13\n"));
+    let read = conf::read(&format!("{}JkUnMount /app7/static/* *", rules.collect::<String>()));
+    let plan = read.plan.expect("a usable configuration");
+    let site = &plan.jk.sites[0];
+    let mut room = Vec::with_capacity(100);
+    let paths: [&[u8]; 5] =
+        [b"/app7/x", b"/app7/static/x", b"/q/x.do9", b"/none", b"/app7;jsessionid=1/../app8/x"];
+    for path in paths {
+        let taken = taken_by(|| {
+            site.find(&site.mounts, path, &mut room).expect("not above the root");
+        });
+        assert_eq!(taken, 0, "{}", String::from_utf8_lossy(path));
     }
 }

@@ -16,6 +16,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("proxy", &["balance", "backend", "config", "shared", "wire", "base"]),
     ("health", &["balance", "backend", "config", "shared", "wire", "base"]),
     ("status", &["balance", "config", "shared", "base"]),
+    ("agent", &["status", "backend", "balance", "config", "shared", "wire", "base"]),
     ("httpd", &["status", "proxy", "health", "balance", "backend", "config", "shared", "wire", "base"]),
 ];
 

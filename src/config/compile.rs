@@ -91,9 +91,11 @@ impl Draft {
         let mut findings = self.findings.clone();
         let (mut plan, more, newcomers) = Compiler::new(self, facts).run();
         findings.extend(more);
-        findings.extend(jk::compile(&self.jk, self.sites.len(), facts, &mut plan));
+        let of_jk = jk::compile(&self.jk, self.sites.len(), facts, &mut plan);
         plan.add_places(newcomers);
         // What lacks a refused line would be warned about for the wrong reason.
+        let is_wanted = |finding: &Finding| !self.has_errors() || finding.severity == Severity::Error;
+        findings.extend(of_jk.into_iter().filter(is_wanted));
         if !self.has_errors() {
             findings.extend(lint::all(self, &plan, facts));
         }
@@ -393,7 +395,12 @@ impl<'a> Compiler<'a> {
     /// What a member would be like that joins a balancer: as stock, disabled, and with nothing of what other lines say.
     fn newcomer(&mut self, site: usize, balancer: &BalancerDraft) -> Member {
         let settings = MemberSettings { status: Some("D".to_owned()), ..MemberSettings::default() };
-        let draft = MemberDraft { url: url::nowhere(), origin: balancer.origin.clone(), settings };
+        let draft = MemberDraft {
+            url: url::nowhere(),
+            origin: balancer.origin.clone(),
+            settings,
+            stands_for_many: false,
+        };
         self.made(site, Some(&balancer.name), &draft)
     }
 

@@ -370,7 +370,10 @@ impl Draft {
         let site = &mut self.sites[place.site.0 as usize];
         let (target, findings) = match line.target {
             None => (TargetDraft::Exclude, Vec::new()),
-            Some(target) => site.rule_target(target, &line.pairs, line.is_named, origin),
+            Some(target) => {
+                let is_expression = matching != Matching::Prefix;
+                site.rule_target(target, &line.pairs, line.is_named, is_expression, origin)
+            }
         };
         let target = if line.is_named { TargetDraft::Named } else { target };
         self.findings.extend(findings);

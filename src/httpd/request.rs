@@ -365,6 +365,12 @@ impl Exchange for HttpdRequest<'_> {
         }
     }
 
+    fn response_trailer(&mut self, name: &[u8], value: &[u8]) {
+        let (name, value) = (self.text(name), self.text(value));
+        // SAFETY: the request's own table; both lie in its pool.
+        unsafe { ffi::apr_table_addn(self.raw().trailers_out, name, value) }
+    }
+
     fn answered(&mut self, status: u16, source_port: Option<u16>) {
         self.note(c"proxy-status", self.text(&digits(status)));
         if let Some(port) = source_port {

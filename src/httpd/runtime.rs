@@ -156,6 +156,14 @@ impl Runtime {
     }
 }
 
+/// A member's name as stock has it in `BALANCER_WORKER_NAME`: without the socket it is reached by.
+fn shown(name: &str) -> &str {
+    match name.split_once('|') {
+        Some((socket, url)) if socket.starts_with("unix:") => url,
+        _ => name,
+    }
+}
+
 impl Words {
     fn of(plan: &Plan) -> Words {
         Words {
@@ -183,7 +191,7 @@ fn word(text: &str) -> CString {
 
 /// Name and route.
 fn words_of(member: &Member) -> (CString, CString) {
-    (word(&member.name), word(&member.route))
+    (word(shown(&member.name)), word(&member.route))
 }
 
 /// What a child process serves by. It lives as long as the process.

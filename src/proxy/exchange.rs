@@ -176,6 +176,9 @@ pub trait Exchange {
     /// Takes one header of the response.
     fn response_header(&mut self, name: &[u8], value: &[u8]);
 
+    /// Takes one header that is to follow the body.
+    fn response_trailer(&mut self, name: &[u8], value: &[u8]);
+
     /// An HTTP member answered with this status on a connection from this port: for logs.
     fn answered(&mut self, status: u16, source_port: Option<u16>);
 

@@ -21,6 +21,7 @@ mod response;
 mod rewrite;
 mod secure;
 mod session;
+mod trailers;
 mod tunnel;
 
 pub use attempt::Scratch;

@@ -65,6 +65,11 @@ impl Members {
         text
     }
 
+    /// A name in place of the socket's path.
+    pub fn named(&self, line: &str) -> String {
+        line.replace(&self.socket.display().to_string(), "E.socket")
+    }
+
     /// Names in place of numbers of ports.
     pub fn names(&self) -> impl Iterator<Item = (String, &'static str)> {
         const PORTS: [&str; 5] = ["A.port", "B.port", "C.port", "D.port", "E.port"];

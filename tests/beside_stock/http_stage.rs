@@ -11,7 +11,7 @@ use crate::support::client::{Client, Response};
 use crate::support::httpd::{Front, Httpd, load_line};
 use crate::support::{PATIENCE, scratch_dir, source_dir, wait_until};
 
-const MODULES: [&str; 32] = [
+const MODULES: [&str; 35] = [
     "setenvif",
     "env",
     "headers",
@@ -44,6 +44,9 @@ const MODULES: [&str; 32] = [
     "allowmethods",
     "macro",
     "info",
+    "sed",
+    "xml2enc",
+    "proxy_html",
 ];
 
 /// One process: the order of members and the number of connections do not depend on who takes a request.
@@ -75,7 +78,10 @@ impl Stage {
         let mut builder = Httpd::builder(name).front(front).prefix(prefix.clone());
         builder = MODULES.iter().fold(builder, |builder, module| builder.module(module));
         let port = builder.port();
-        let fill = |line: &str| placed(line, &members).replace("{PORT}", &port.to_string());
+        let fill = |line: &str| {
+            let line = placed(line, &members).replace("{PORT}", &port.to_string());
+            line.replace("{ROOT}", &prefix.display().to_string())
+        };
         if front == Front::Stock {
             builder = builder.line(load_line("proxy_wstunnel"));
         }
@@ -126,7 +132,11 @@ impl Stage {
         let clients = client_ports.into_iter().map(|port: u16| (port.to_string(), "CLIENT"));
         let ports: Vec<(String, &str)> =
             [own].into_iter().chain(self.members.names()).chain(clients).collect();
-        lines.iter().map(|line| with_names(line, &ports)).collect()
+        let root = self.httpd.prefix().display().to_string();
+        lines
+            .iter()
+            .map(|line| with_names(&self.members.named(&line.replace(&root, "ROOT")), &ports))
+            .collect()
     }
 
     fn log(&self) -> String {
@@ -234,7 +244,9 @@ impl Show {
         let mut order = Vec::new();
         for (name, value) in &response.headers {
             // The time is the server's own unless a test dictates one.
-            let value = if name == "Date" && !value.contains("1999") { "now" } else { value };
+            let is_time =
+                ["Date", "Last-Modified", "Expires"].contains(&name.as_str()) && value.ends_with(" GMT");
+            let value = if is_time && !value.contains(" 199") { "now" } else { value };
             lines.push(format!("client header: {name}: {}", value.escape_debug()));
             // Which of the two there is may differ, see the judge.
             // Stock moves all cookies to the end, Margay the type.

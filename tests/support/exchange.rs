@@ -110,6 +110,8 @@ pub struct FakeExchange {
     /// The client's end of a tunnel.
     pub socket: Option<std::os::unix::net::UnixStream>,
     pub on_write: OnWrite,
+    /// What is to follow the body.
+    pub trailers: Vec<(Vec<u8>, Vec<u8>)>,
     kept: VecDeque<Vec<u8>>,
     /// How often the client's body was read.
     pub reads: usize,
@@ -140,6 +142,7 @@ impl FakeExchange {
             variables: Vec::new(),
             socket: None,
             on_write: Box::new(|_, _| Ok(())),
+            trailers: Vec::new(),
             kept: VecDeque::new(),
             reads: 0,
             calls: Vec::new(),
@@ -439,6 +442,10 @@ impl Exchange for FakeExchange {
 
     fn response_header(&mut self, name: &[u8], value: &[u8]) {
         self.calls.push(Call::Header(lossy(name), lossy(value)));
+    }
+
+    fn response_trailer(&mut self, name: &[u8], value: &[u8]) {
+        self.trailers.push((name.to_vec(), value.to_vec()));
     }
 
     fn answered(&mut self, _status: u16, _source_port: Option<u16>) {}

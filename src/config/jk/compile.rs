@@ -2,6 +2,7 @@
 //! From the lines of mod_jk to [`JkPlan`]: which workers there are, and what each server has of them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::definitions::{Definitions, Worker, read_file, too_long, unreadable};
@@ -10,16 +11,15 @@ use super::member::Owner;
 use super::mount_file::{RuleLine, read_mount_file};
 use super::mounts::JkMounts;
 use super::plan::{
-    JkBalancerId, JkIndicators, JkLog, JkMountFile, JkOptions, JkPlan, JkRule, JkSite, JkTarget, JkWorker,
-    RuleSource,
+    JkBalancerId, JkIndicators, JkLog, JkMountFile, JkOptions, JkRule, JkSite, JkTarget, JkWorker, RuleSource,
 };
 use super::properties::words;
-use super::{balancer, id, member};
+use super::{balancer, id, lint, member};
 use crate::base::text::{leading_integer, nearest, quoted};
 use crate::config::compile::Facts;
 use crate::config::directive::Directive;
 use crate::config::draft::index;
-use crate::config::finding::Finding;
+use crate::config::finding::{Finding, Severity};
 use crate::config::origin::Origin;
 use crate::config::plan::{MemberId, Plan};
 use crate::config::url::shown;
@@ -52,8 +52,12 @@ pub(in crate::config) fn compile(
     compiler.plan.jk.properties = definitions.all();
     let mounts = compiler.rules_of_workers(&definitions);
     compiler.sites(sites, &mounts);
-    let mut findings = definitions.findings;
+    let mut findings = definitions.findings.clone();
     findings.append(&mut compiler.findings);
+    if !findings.iter().any(|finding| finding.severity == Severity::Error) {
+        lint::check(draft, &definitions, plan, &mut findings);
+    }
+    findings.sort_by(|a, b| (&a.origin.file, a.origin.line).cmp(&(&b.origin.file, b.origin.line)));
     findings
 }
 
@@ -78,18 +82,17 @@ impl Compiler<'_> {
         let mut seen = HashSet::new();
         for name in words(names) {
             if seen.insert(name) {
-                self.listed(definitions, name, origin, listed.is_some());
+                self.listed(definitions, name, origin, listed.map(|list| list.value.as_str()));
             }
         }
-        self.unused(definitions);
     }
 
     /// A worker of `worker.list`.
-    fn listed(&mut self, definitions: &Definitions, name: &str, origin: &Origin, is_written: bool) {
+    fn listed(&mut self, definitions: &Definitions, name: &str, origin: &Origin, list: Option<&str>) {
         self.findings.extend(too_long("Worker name", name, origin));
         let mut worker = Worker::new(definitions, name, origin);
-        if is_written && !definitions.is_defined(name) {
-            worker.findings.push(undefined(definitions, name, "worker.list", origin));
+        if let Some(list) = list.filter(|_| !definitions.is_defined(name)) {
+            worker.findings.push(undefined(definitions, name, ("worker.list", list), origin));
         }
         let target = match worker.text("type").unwrap_or("ajp13") {
             "ajp13" | "ajp14" => Some(JkTarget::Ajp(self.member(&mut worker, None))),
@@ -139,7 +142,12 @@ impl Compiler<'_> {
             let mut member = Worker::new(worker.definitions, name, &list.origin);
             self.findings.extend(too_long("Worker name", name, &list.origin));
             if !member.definitions.is_defined(name) {
-                member.findings.push(undefined(member.definitions, name, &list.name, &list.origin));
+                member.findings.push(undefined(
+                    member.definitions,
+                    name,
+                    (&list.name, &list.value),
+                    &list.origin,
+                ));
             }
             match member.text("type").unwrap_or("ajp13") {
                 "ajp13" | "ajp14" => {
@@ -186,35 +194,6 @@ impl Compiler<'_> {
         self.findings.append(&mut findings);
     }
 
-    /// Workers with a type or a port that neither `worker.list` nor a balancer names: probably forgotten.
-    fn unused(&mut self, definitions: &Definitions) {
-        let jk = &self.plan.jk;
-        let mut used: HashSet<&str> = jk.workers.iter().map(|worker| worker.name.as_str()).collect();
-        used.extend(jk.members.iter().flatten().map(|member| member.name.as_str()));
-        let referred: HashSet<&str> = definitions
-            .names()
-            .iter()
-            .filter_map(|name| definitions.property(name, "reference")?.value.strip_prefix("worker."))
-            .collect();
-        for name in definitions.names() {
-            let listed = definitions.global("worker.list").map_or(DEFAULT_WORKER, |list| &list.value);
-            if used.contains(name) || referred.contains(name) || words(listed).any(|word| word == name) {
-                continue;
-            }
-            let Some(origin) = definitions.first_line(name) else { continue };
-            let text = format!(
-                "worker {} is neither in worker.list nor a member of a balancer there: nobody uses it",
-                shown(name)
-            );
-            let missing = used.iter().filter(|word| !definitions.is_defined(word)).copied();
-            let cure = match nearest(name, missing) {
-                Some(guess) => format!("Did you mean {guess}?"),
-                None => format!("Write worker.list={}, or add it to balance_workers.", shown(name)),
-            };
-            self.findings.push(Finding::notice(id::UNUSED_WORKER, origin, text).cured_by(cure));
-        }
-    }
-
     /// `mount` of the workers in `worker.list`.
     fn rules_of_workers(&mut self, definitions: &Definitions) -> Vec<JkRule> {
         let mut rules = Vec::new();
@@ -238,22 +217,26 @@ impl Compiler<'_> {
 
     fn sites(&mut self, count: usize, of_workers: &[JkRule]) {
         let main = self.draft.site(0);
+        let table = Arc::new(self.mounts(&main, of_workers));
         for site in 0..count {
-            let own = if site == 0 {
-                main.clone()
-            } else {
-                inherited(&main, self.draft.site(site), self.draft.copy_all)
+            let compiled = match site {
+                0 => self.site(&main, table.clone()),
+                _ => self.virtual_host(&main, self.draft.site(site), &table),
             };
-            let compiled = self.site(&own, of_workers);
             self.plan.jk.sites.push(compiled);
         }
-        let bare = inherited(&main, JkSiteDraft::default(), self.draft.copy_all);
-        self.plan.jk.bare = self.site(&bare, of_workers);
+        self.plan.jk.bare = self.virtual_host(&main, JkSiteDraft::default(), &table);
     }
 
-    fn site(&mut self, own: &JkSiteDraft, of_workers: &[JkRule]) -> JkSite {
+    fn virtual_host(&mut self, main: &JkSiteDraft, own: JkSiteDraft, table: &Arc<JkMounts>) -> JkSite {
+        let (site, has_main_table) = inherited(main, own, self.draft.copy_all);
+        let mounts = if has_main_table { table.clone() } else { Arc::new(self.mounts(&site, &[])) };
+        self.site(&site, mounts)
+    }
+
+    fn mounts(&mut self, own: &JkSiteDraft, of_workers: &[JkRule]) -> JkMounts {
         let mut rules = Vec::new();
-        let mount_file = own.mount_file.as_ref().map(|(file, origin)| {
+        if let Some((file, origin)) = &own.mount_file {
             let path = absolute(file, &self.facts.server_root);
             match read_file(self.facts, &path) {
                 Ok(text) => {
@@ -263,8 +246,7 @@ impl Compiler<'_> {
                 }
                 Err(why) => self.findings.push(unreadable("JkMountFile", "mount", &path, why, origin)),
             }
-            JkMountFile { path, reload: own.reload.unwrap_or(Some(DEFAULT_RELOAD)) }
-        });
+        }
         for RuleDraft { key, worker, origin } in &own.rules {
             let line = RuleLine { key, worker, origin, source: RuleSource::Directive };
             match line.rules(&self.plan.jk, &mut self.findings) {
@@ -273,11 +255,19 @@ impl Compiler<'_> {
             }
         }
         rules.extend(of_workers.iter().cloned());
+        JkMounts::new(rules)
+    }
+
+    fn site(&self, own: &JkSiteDraft, mounts: Arc<JkMounts>) -> JkSite {
+        let mount_file = own.mount_file.as_ref().map(|(file, _)| JkMountFile {
+            path: absolute(file, &self.facts.server_root),
+            reload: own.reload.unwrap_or(Some(DEFAULT_RELOAD)),
+        });
         let mut options = JkOptions::default();
         own.options.apply(&mut options);
         let log = JkLog::default();
         JkSite {
-            mounts: JkMounts::new(rules),
+            mounts,
             mount_file,
             auto_alias: own.auto_alias.as_deref().map(|folder| absolute(folder, &self.facts.server_root)),
             strip_session: own.strip_session.clone().flatten(),
@@ -295,25 +285,21 @@ impl Compiler<'_> {
     }
 }
 
-/// What a virtual host has of the main server.
-fn inherited(main: &JkSiteDraft, own: JkSiteDraft, copy_all: bool) -> JkSiteDraft {
+/// What a virtual host has of the main server, and whether it has the very table of that one: then the `mount` lines of
+/// workers count for it too.
+fn inherited(main: &JkSiteDraft, own: JkSiteDraft, copy_all: bool) -> (JkSiteDraft, bool) {
     let mut site = own;
     let copies = site.copy.unwrap_or(copy_all);
     let has_rules = !site.rules.is_empty() || site.mount_file.is_some();
     if copies {
-        let missing: Vec<RuleDraft> = main
-            .rules
-            .iter()
-            .filter(|rule| !site.rules.iter().any(|own| own.key == rule.key))
-            .cloned()
-            .collect();
-        site.rules.extend(missing);
+        site.copy_rules(main);
         site.mount_file = site.mount_file.or_else(|| main.mount_file.clone());
         site.auto_alias = site.auto_alias.or_else(|| main.auto_alias.clone());
     }
     site.options = site.options.over(main.options);
-    if copies && !has_rules {
-        // mod_jk asks the main server's own table then, which has these with it.
+    let has_main_table = copies && !has_rules;
+    if has_main_table {
+        // These two are the table's.
         site.options = site.options.with_reject_unsafe_of(main.options);
         site.reload = main.reload;
     }
@@ -331,7 +317,7 @@ fn inherited(main: &JkSiteDraft, own: JkSiteDraft, copy_all: bool) -> JkSiteDraf
             site.env_vars.push((name.clone(), default.clone()));
         }
     }
-    site
+    (site, has_main_table)
 }
 
 fn indicators(said: &[(Directive, String)]) -> JkIndicators {
@@ -371,13 +357,15 @@ fn maintain(definitions: &Definitions) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
-fn undefined(definitions: &Definitions, name: &str, list: &str, origin: &Origin) -> Finding {
+/// `list`: name and value of the property that names the worker.
+fn undefined(definitions: &Definitions, name: &str, list: (&str, &str), origin: &Origin) -> Finding {
     let text = format!(
         "{} names {}, which has no properties: it becomes an ajp13 worker at localhost:8009",
-        shown(list),
+        shown(list.0),
         quoted(name)
     );
-    let cure = match nearest(name, definitions.names()) {
+    let others = definitions.names().into_iter().filter(|other| words(list.1).all(|word| word != *other));
+    let cure = match nearest(name, others) {
         Some(guess) => format!("Did you mean {guess}?"),
         None => format!("Write worker.{0}.host=… and worker.{0}.port=….", shown(name)),
     };

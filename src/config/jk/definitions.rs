@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! All properties together: checked names, references worked in, values in their types.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::attribute::{self, ATTRIBUTES, OFTEN_MEANT, Standing};
@@ -10,7 +10,7 @@ use super::id;
 use super::properties::{Properties, Property, words};
 use crate::base::text::{leading_integer, nearest, quoted};
 use crate::config::compile::Facts;
-use crate::config::finding::Finding;
+use crate::config::finding::{self, Finding};
 use crate::config::origin::Origin;
 use crate::config::url::shown;
 
@@ -87,10 +87,8 @@ impl<'f> Definitions<'f> {
         for property in self.properties.iter().filter(|property| property.name.starts_with("worker.")) {
             let name = property.name.rsplit('.').next().unwrap_or_default();
             let shown_name = shown(&property.name);
-            let Some(attribute) = attribute::find(name) else {
-                self.findings.push(unknown(property, name));
-                continue;
-            };
+            self.findings.extend(unknown("", &property.name, &property.origin));
+            let Some(attribute) = attribute::find(name) else { continue };
             match attribute.standing {
                 Standing::Current => {}
                 Standing::Deprecated(replacement) if warned.insert(name) => {
@@ -101,7 +99,7 @@ impl<'f> Definitions<'f> {
                 }
                 Standing::NoEffect if warned.insert(name) => {
                     let text = format!("The attribute '{shown_name}' has no effect");
-                    self.findings.push(Finding::notice(id::NO_EFFECT, &property.origin, text));
+                    self.findings.push(Finding::notice(finding::id::NO_EFFECT, &property.origin, text));
                 }
                 Standing::Deprecated(_) | Standing::NoEffect => {}
             }
@@ -110,48 +108,55 @@ impl<'f> Definitions<'f> {
 
     /// `worker.a.reference=worker.t`: what `worker.t` has and `worker.a` has not.
     fn work_in_references(&mut self) {
-        let mut by_prefix: HashMap<&str, Vec<(&str, &Property)>> = HashMap::new();
-        for property in self.properties.iter() {
-            if let Some((prefix, attribute)) = property.name.rsplit_once('.') {
-                by_prefix.entry(prefix).or_default().push((attribute, property));
+        let references = self.properties.iter().filter(|property| is_reference(property));
+        for reference in references.cloned().collect::<Vec<_>>() {
+            if let Err(finding) = self.follow(&reference, 1) {
+                self.findings.push(finding);
             }
-        }
-        let mut copies = Vec::new();
-        for (prefix, own) in &by_prefix {
-            let Some((_, reference)) = own.iter().find(|(attribute, _)| *attribute == "reference") else {
-                continue;
-            };
-            if !prefix.starts_with("worker.") {
-                continue;
-            }
-            let mut target = reference;
-            for step in 0.. {
-                if step == LONGEST_CHAIN {
-                    self.findings.push(endless(reference));
-                    break;
-                }
-                let name = target.value.trim_end_matches('.');
-                let Some(properties) = by_prefix.get(name) else {
-                    self.findings.push(lost_reference(target, by_prefix.keys().copied()));
-                    break;
-                };
-                // Copies come in the order of the file, whatever the order of the table.
-                copies.extend(properties.iter().filter(|(attribute, _)| *attribute != "reference").map(
-                    |(attribute, property)| {
-                        (reference.origin.clone(), step, format!("{prefix}.{attribute}"), (*property).clone())
-                    },
-                ));
-                match properties.iter().find(|(attribute, _)| *attribute == "reference") {
-                    Some((_, next)) => target = next,
-                    None => break,
-                }
-            }
-        }
-        copies.sort_by(|a, b| (a.0.line, a.1, a.3.origin.line).cmp(&(b.0.line, b.1, b.3.origin.line)));
-        for (_, _, name, property) in copies {
-            self.properties.add_if_missing(&name, &property.value, &property.origin);
         }
     }
+
+    /// Copies what a reference brings. What is referred to may refer to others itself, and gets theirs first.
+    fn follow(&mut self, reference: &Property, depth: usize) -> Result<(), Finding> {
+        if depth > LONGEST_CHAIN {
+            return Err(endless(reference));
+        }
+        if let Some(next) = self.properties.get(&format!("{}.reference", reference.value)).cloned() {
+            self.follow(&next, depth + 1)?;
+        }
+        let own = reference.name.strip_suffix("reference").unwrap_or_default();
+        let from = format!("{}.", reference.value);
+        let brought =
+            |property: &Property| Some((property.name.strip_prefix(&from)?.to_owned(), property.clone()));
+        let copies: Vec<_> = self.properties.iter().filter_map(brought).collect();
+        if copies.is_empty() {
+            return Err(self.lost_reference(reference));
+        }
+        for (attribute, property) in copies {
+            self.properties.add_if_missing(&format!("{own}{attribute}"), &property.value, &property.origin);
+        }
+        Ok(())
+    }
+
+    fn lost_reference(&self, reference: &Property) -> Finding {
+        let text = format!(
+            "Reference '{}' not found: {} copies from it",
+            shown(&reference.value),
+            shown(&reference.name)
+        );
+        let names: Vec<String> = self.names().iter().map(|name| format!("worker.{name}")).collect();
+        let known = names.iter().map(String::as_str);
+        let bare = names.iter().find(|name| name.strip_prefix("worker.") == Some(reference.value.as_str()));
+        let cure = match bare.map(String::as_str).or_else(|| nearest(&reference.value, known)) {
+            Some(guess) => format!("Did you mean {}?", shown(guess)),
+            None => "Write worker. and a name that has properties.".to_owned(),
+        };
+        Finding::error(id::REFERENCE, &reference.origin, text).cured_by(cure)
+    }
+}
+
+fn is_reference(property: &Property) -> bool {
+    property.name.starts_with("worker.") && property.name.ends_with(".reference")
 }
 
 /// The text of a file the adapter was asked to read.
@@ -176,35 +181,28 @@ fn worker_of(name: &str) -> Option<&str> {
     name.strip_prefix("worker.")?.rsplit_once('.').map(|(worker, _)| worker)
 }
 
-fn unknown(property: &Property, attribute: &str) -> Finding {
-    let text = format!("The attribute '{}' is not supported", shown(&property.name));
-    let finding = Finding::error(id::UNKNOWN_ATTRIBUTE, &property.origin, text);
+/// The finding for a name that begins with `worker.` and has no known attribute; `prefix` is what mod_jk prints in front.
+pub(super) fn unknown(prefix: &str, name: &str, origin: &Origin) -> Option<Finding> {
+    let attribute = name.strip_prefix("worker.")?.rsplit('.').next().unwrap_or_default();
+    if attribute::find(attribute).is_some() {
+        return None;
+    }
+    let text = format!("{prefix}The attribute '{}' is not supported", shown(name));
+    let finding = Finding::error(id::UNKNOWN_ATTRIBUTE, origin, text);
     let lower = attribute.to_ascii_lowercase();
-    let start = property.name.strip_suffix(attribute).unwrap_or_default();
+    let start = name.strip_suffix(attribute).unwrap_or_default();
     let meant = OFTEN_MEANT.iter().find(|(word, _)| *word == lower).map(|(_, meant)| *meant);
     let current = || {
         let known = ATTRIBUTES.iter().filter(|known| known.standing == Standing::Current);
         nearest(attribute, known.map(|known| known.name))
     };
-    finding.cured_by(match meant.or_else(current) {
-        Some(guess) => format!("Did you mean {}{guess}?", shown(start)),
-        None => "Remove the line, or give a variable of your own a name that does not begin with worker."
-            .to_owned(),
-    })
-}
-
-fn lost_reference<'n>(reference: &Property, known: impl Iterator<Item = &'n str>) -> Finding {
-    let text = format!(
-        "Reference '{}' not found: {} copies from it",
-        shown(&reference.value),
-        shown(&reference.name)
-    );
-    let workers = known.filter(|name| name.starts_with("worker."));
-    let cure = match nearest(&reference.value, workers) {
-        Some(guess) => format!("Did you mean {guess}?"),
-        None => "Write worker. in front of a name that has properties.".to_owned(),
-    };
-    Finding::error(id::REFERENCE, &reference.origin, text).cured_by(cure)
+    Some(
+        finding.cured_by(match meant.or_else(current) {
+            Some(guess) => format!("Did you mean {}{guess}?", shown(start)),
+            None => "Remove the line, or give a variable of your own a name that does not begin with worker."
+                .to_owned(),
+        }),
+    )
 }
 
 fn endless(reference: &Property) -> Finding {

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The `Jk…` lines as they are being read: what each server has said so far.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use super::definitions::unknown;
 use super::id;
 use super::options::OptionsDraft;
 use super::plan::JkLogLevel;
 use crate::base::text::{leading_integer, nearest, quoted};
 use crate::config::directive::Directive;
-use crate::config::finding::Finding;
+use crate::config::finding::{self, Finding};
 use crate::config::origin::Origin;
 use crate::config::plan::SiteId;
 use crate::config::proxy::Reader;
@@ -33,6 +35,7 @@ pub(in crate::config) struct JkDraft {
 #[derive(Debug, Clone, Default)]
 pub(super) struct JkSiteDraft {
     pub rules: Vec<RuleDraft>,
+    by_key: HashMap<String, usize>,
     /// `JkMountCopy`
     pub copy: Option<bool>,
     pub mount_file: Option<(String, Origin)>,
@@ -49,6 +52,8 @@ pub(super) struct JkSiteDraft {
     pub extract_ssl: Option<bool>,
     pub options: OptionsDraft,
     pub env_vars: Vec<(String, Option<String>)>,
+    /// Was there any line of mod_jk?
+    pub has_lines: bool,
 }
 
 /// `JkMount`, `JkUnMount`.
@@ -62,13 +67,21 @@ pub(super) struct RuleDraft {
 }
 
 impl JkSiteDraft {
+    /// Adds the main server's rules whose paths are not there.
+    pub fn copy_rules(&mut self, main: &Self) {
+        let missing = main.rules.iter().filter(|rule| !self.by_key.contains_key(&rule.key));
+        self.rules.extend(missing.cloned());
+    }
+
     /// A path that was there already keeps its place and gets the new worker.
     fn rule(&mut self, key: String, worker: String, origin: &Origin) -> Option<Finding> {
         let rule = RuleDraft { key, worker, origin: origin.clone() };
-        let Some(known) = self.rules.iter_mut().find(|known| known.key == rule.key) else {
+        let Some(&known) = self.by_key.get(&rule.key) else {
+            self.by_key.insert(rule.key.clone(), self.rules.len());
             self.rules.push(rule);
             return None;
         };
+        let known = &mut self.rules[known];
         let path = shown(rule.key.trim_start_matches('!'));
         let finding = (known.worker != rule.worker).then(|| {
             let text = format!(
@@ -127,12 +140,19 @@ impl JkDraft {
         if self.sites.len() <= at {
             self.sites.resize_with(at + 1, JkSiteDraft::default);
         }
+        self.sites[at].has_lines = true;
         &mut self.sites[at]
     }
 
     fn global(&mut self, reader: &mut Reader, args: &str) -> Result<(), Finding> {
         use Directive as D;
         if reader.directive == D::JkWorkerProperty {
+            let name = args.split('=').next().unwrap_or_default().trim();
+            if args.contains('=')
+                && let Some(finding) = unknown("Invalid JkWorkerProperty: ", name, reader.origin)
+            {
+                return Err(finding);
+            }
             self.properties.push((args.to_owned(), reader.origin.clone()));
             return Ok(());
         }
@@ -169,12 +189,12 @@ impl JkDraft {
             "off" => self.of_site(site).copy = Some(false),
             _ => {
                 let text = format!("JkMountCopy must be All, On or Off: not {}", quoted(&word));
-                return Err(reader.error(id::BAD_VALUE, text));
+                return Err(reader.error(finding::id::BAD_VALUE, text));
             }
         }
         if site.0 == 0 && word.eq_ignore_ascii_case("on") {
             let text = "JkMountCopy On has no effect in the main server";
-            reader.warn(id::NO_EFFECT, text, "Write JkMountCopy All here, or On into the virtual hosts.");
+            reader.warn(id::ODD_VALUE, text, "Write JkMountCopy All here, or On into the virtual hosts.");
         }
         Ok(())
     }
@@ -188,7 +208,7 @@ impl JkDraft {
             (None, Some(section)) => section.argument.to_owned(),
             (Some(_), Some(section)) => {
                 let text = format!("{name} can not have a path when defined in a location");
-                return Err(reader.error(id::ARGUMENTS, text).cured_by(format!(
+                return Err(reader.error(finding::id::ARGUMENTS, text).cured_by(format!(
                     "Write \"{name} {}\" into {} {}, or the line as it is outside of it.",
                     shown(&worker),
                     section.kind.keyword(),
@@ -198,7 +218,7 @@ impl JkDraft {
             (None, None) => {
                 let text = format!("{name} needs a path when not defined in a location");
                 return Err(reader
-                    .error(id::ARGUMENTS, text)
+                    .error(finding::id::ARGUMENTS, text)
                     .cured_by(format!("Write {name} /path/* {}.", shown(&worker))));
             }
         };
@@ -237,7 +257,7 @@ fn main_only(reader: &Reader, site: SiteId) -> Result<(), Finding> {
     }
     let text = format!("{} cannot occur within <VirtualHost> section", reader.name());
     Err(reader
-        .error(crate::config::finding::id::PLACE, text)
+        .error(finding::id::PLACE, text)
         .cured_by("Move the line out of the virtual host: it is for the whole server."))
 }
 
@@ -306,7 +326,7 @@ fn strip_session(reader: &Reader, word: &str, mark: Option<String>) -> Result<Op
         "off" => Ok(None),
         _ => {
             let text = format!("JkStripSession must be On or Off: not {}", quoted(word));
-            Err(reader.error(id::BAD_VALUE, text))
+            Err(reader.error(finding::id::BAD_VALUE, text))
         }
     }
 }

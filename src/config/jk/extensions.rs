@@ -26,6 +26,17 @@ const KNOWN: [&str; 12] = [
     "session_cookie_path",
 ];
 
+/// Of these the first one counts, of the others the last.
+const ONCE: [&str; 7] = [
+    "active",
+    "disabled",
+    "stopped",
+    "fail_on_status",
+    "session_cookie",
+    "session_path",
+    "session_cookie_path",
+];
+
 /// A worker's name with its extensions, understood.
 #[derive(Debug, Clone)]
 pub struct NamedWorker {
@@ -65,6 +76,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn all(&mut self, text: &str) {
         let mut lists: [Option<&str>; 3] = [None; 3];
+        let mut said = Vec::new();
         let mut parts = text.split(';').map(str::trim).filter(|part| !part.is_empty()).peekable();
         while let Some(part) = parts.next() {
             let Some((name, value)) = part.split_once('=') else {
@@ -76,6 +88,12 @@ impl Reading<'_> {
                 // Its own semicolon has cut it off.
                 value = parts.next_if(|next| !is_extension(next)).unwrap_or_default();
             }
+            if ONCE.contains(&name) && said.contains(&name) {
+                let text = format!("rule extension '{name}=' only allowed once: the first one counts");
+                self.warn(id::EXTENSION, text, "Remove one of the two.".to_owned());
+                continue;
+            }
+            said.push(name);
             match name {
                 "active" => lists[0] = Some(value),
                 "disabled" => lists[1] = Some(value),

@@ -232,7 +232,8 @@ impl Hasher for Hashed {
     }
 
     fn write_u64(&mut self, hash: u64) {
-        // The table looks at the highest bits as well, which FNV mixes least for short texts.
-        self.0 = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // The table looks at the lowest and the highest bits; short texts that differ in a digit differ in few of both.
+        let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
     }
 }

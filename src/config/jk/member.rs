@@ -43,9 +43,7 @@ pub(super) fn read(worker: &mut Worker, owner: Option<Owner>) -> (Member, JkMemb
     let (host, port) = address(worker);
     let pings = pings(worker);
     let socket_timeout = worker.seconds("socket_timeout").unwrap_or_default();
-    let retries =
-        worker.integer("retries").and_then(|count| u32::try_from(count).ok()).filter(|count| *count > 0);
-    let retries = retries.unwrap_or(2);
+    let retries = worker.at_least("retries", 1, 1).unwrap_or(2);
     let retry_interval = worker.milliseconds("retry_interval").unwrap_or(Duration::from_millis(100));
     let route = route(worker, owner);
     let member = JkMember {
@@ -65,7 +63,7 @@ pub(super) fn read(worker: &mut Worker, owner: Option<Owner>) -> (Member, JkMemb
         reply_timeout: worker.milliseconds("reply_timeout").filter(|wait| !wait.is_zero()),
         retries,
         retry_interval,
-        recovery: Recovery(worker.count("recovery_options").unwrap_or(0)),
+        recovery: recovery(worker),
         fail_on_status: fail_on_status(worker),
         busy_limit: worker.count("busy_limit").unwrap_or(0),
         pool_size: either(worker, "connection_pool_size", "cachesize").filter(|size| *size > 0),
@@ -205,15 +203,20 @@ fn pings(worker: &mut Worker) -> Pings {
     let has = |mode| modes.contains([mode, 'A']);
     let timeout = worker.milliseconds("ping_timeout").unwrap_or(Duration::from_secs(10));
     let mut by_mode = |attribute, mode| {
-        let default = if has(mode) { timeout } else { Duration::ZERO };
-        Some(worker.milliseconds(attribute).unwrap_or(default)).filter(|wait| !wait.is_zero())
+        // Zero is as if it were not there; only below zero switches off what the mode switches on.
+        match worker.integer(attribute).unwrap_or(0) {
+            0 => Some(timeout).filter(|wait| has(mode) && !wait.is_zero()),
+            wait => u64::try_from(wait).ok().map(Duration::from_millis),
+        }
     };
     let connect = by_mode("connect_timeout", 'C');
     let prepost = by_mode("prepost_timeout", 'P');
     // A number of seconds that is the hundredth of one of milliseconds: mod_jk's.
     let hundredth = Duration::from_secs(u64::try_from(timeout.as_millis()).unwrap_or(0) / 100);
-    let default = if has('I') { hundredth } else { Duration::ZERO };
-    let interval = worker.seconds("connection_ping_interval").unwrap_or(default);
+    let interval = match worker.integer("connection_ping_interval").unwrap_or(0) {
+        0 if has('I') => hundredth,
+        seconds => Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
+    };
     Pings { connect, prepost, timeout, interval }
 }
 
@@ -260,6 +263,12 @@ fn source(worker: &mut Worker) -> Option<IpAddr> {
             None
         }
     }
+}
+
+/// A negative number has all the bits it has in C.
+fn recovery(worker: &mut Worker) -> Recovery {
+    let bits = worker.integer("recovery_options").and_then(|bits| i32::try_from(bits).ok());
+    Recovery(bits.unwrap_or(0).cast_unsigned())
 }
 
 fn fail_on_status(worker: &mut Worker) -> FailOnStatus {

@@ -10,6 +10,7 @@ mod draft;
 mod extensions;
 mod id;
 mod index;
+mod lint;
 mod member;
 mod mount_file;
 pub mod mounts;

@@ -48,9 +48,13 @@ impl RuleLine<'_> {
     pub fn rules(self, plan: &JkPlan, findings: &mut Vec<Finding>) -> Result<Vec<JkRule>, Finding> {
         let (is_disabled, pattern) = flag(self.key, '-');
         let (is_exclusion, pattern) = flag(pattern, '!');
-        if !pattern.starts_with('/') {
+        let patterns = self.patterns(pattern);
+        let (patterns, bad): (Vec<_>, Vec<_>) =
+            patterns.into_iter().partition(|pattern| pattern.starts_with('/'));
+        if patterns.is_empty() {
             return Err(self.bad_pattern(pattern));
         }
+        findings.extend(bad.iter().map(|pattern| self.bad_pattern(pattern)));
         let NamedWorker { mut worker, extensions, findings: more } =
             read_worker(self.worker, plan, self.origin);
         findings.extend(more);
@@ -60,10 +64,6 @@ impl RuleLine<'_> {
         if let RuleWorker::Unknown(name) = &worker {
             findings.push(self.unknown_worker(name, is_exclusion, plan));
         }
-        let patterns = match pattern.split_once('|') {
-            Some((first, more)) => vec![first.to_owned(), format!("{first}{more}")],
-            None => vec![pattern.to_owned()],
-        };
         let rule = |pattern| JkRule {
             origin: self.origin.clone(),
             source: self.source,
@@ -74,6 +74,16 @@ impl RuleLine<'_> {
             extensions: extensions.clone(),
         };
         Ok(patterns.into_iter().map(rule).collect())
+    }
+
+    /// `X|Y` is X and XY, but not in `mount` of a worker.
+    fn patterns(self, pattern: &str) -> Vec<String> {
+        match pattern.split_once('|') {
+            Some((first, more)) if self.source != RuleSource::Worker => {
+                vec![first.to_owned(), format!("{first}{more}")]
+            }
+            _ => vec![pattern.to_owned()],
+        }
     }
 
     fn bad_pattern(self, pattern: &str) -> Finding {

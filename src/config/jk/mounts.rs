@@ -50,14 +50,23 @@ impl JkMounts {
         if path.first() != Some(&b'/') || path.len() > LONGEST_PATH {
             return None;
         }
-        let fits = |place: u32| pattern::matches(self.rules[place as usize].pattern.as_bytes(), path);
-        let found = &self.rules[self.leading.first(path, &fits)? as usize];
+        let found = self.leading(path)?;
         let excludes = |place: u32| {
             let exclusion = &self.rules[place as usize];
             let concerns = exclusion.worker == RuleWorker::Any || exclusion.worker == found.worker;
-            concerns && fits(place)
+            concerns && self.fits(place, path)
         };
         self.exclusions.first(path, &excludes).is_none().then_some(found)
+    }
+
+    /// The first rule that fits, whatever exclusions say.
+    pub(super) fn leading(&self, path: &[u8]) -> Option<&JkRule> {
+        let place = self.leading.first(path, &|place| self.fits(place, path))?;
+        Some(&self.rules[place as usize])
+    }
+
+    fn fits(&self, place: u32, path: &[u8]) -> bool {
+        pattern::matches(self.rules[place as usize].pattern.as_bytes(), path)
     }
 
     /// The same rules, with `rules_of_file` in place of those that came from the mount file.

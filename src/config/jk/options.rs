@@ -22,7 +22,10 @@ const URI_FORMS: [(&str, UriForm); 4] = [
     ("ForwardURIEscaped", UriForm::Escaped),
 ];
 
-const SWITCHES: [(&str, fn(&mut JkOptions) -> &mut bool); 9] = [
+/// Where an option is kept.
+type Switch = fn(&mut JkOptions) -> &mut bool;
+
+const SWITCHES: [(&str, Switch); 9] = [
     ("ForwardDirectories", |options| &mut options.forward_directories),
     ("ForwardLocalAddress", |options| &mut options.forward_local_address),
     ("ForwardPhysicalAddress", |options| &mut options.forward_physical_address),
@@ -60,7 +63,15 @@ impl OptionsDraft {
             }
             self.uri = Some(*form);
         } else if let Some(at) = SWITCHES.iter().position(|(known, _)| is(known)) {
-            self.switches[at] = Some(on);
+            let known = &mut self.switches[at];
+            if *known == Some(!on) {
+                let text = format!(
+                    "JkOptions {} stands with + and with -: it is off, whatever comes last",
+                    SWITCHES[at].0
+                );
+                reader.warn(id::ODD_VALUE, text, "Remove one of the two.");
+            }
+            *known = Some(on && *known != Some(false));
         } else if OBSOLETE.iter().any(|known| is(known)) {
             reader.note(format!("JkOptions {} has no effect: slashes are always collapsed", shown(word)));
         } else {

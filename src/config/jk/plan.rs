@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::mounts::JkMounts;
@@ -286,7 +287,8 @@ pub struct JkStatus {
 #[derive(Debug, Default)]
 pub struct JkSite {
     /// `JkMount`, `JkUnMount`, `mount` of workers, and the mount file as it was when the configuration was read.
-    pub mounts: JkMounts,
+    /// Hosts that have the main server's table share it.
+    pub mounts: Arc<JkMounts>,
     /// `JkMountFile`: path and `JkMountFileReload`. Read again while running.
     pub mount_file: Option<JkMountFile>,
     /// `JkAutoAlias`

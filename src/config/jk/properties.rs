@@ -52,20 +52,27 @@ impl<'e> Properties<'e> {
     /// Reads all lines of a file.
     pub fn read(&mut self, text: &str, file: &str) {
         let file: std::sync::Arc<str> = file.into();
+        if text.starts_with('\u{feff}') {
+            let origin = Origin { file: file.clone(), line: 1 };
+            let text =
+                "the file begins with a byte order mark, which becomes a part of the first line's name";
+            self.findings.push(
+                Finding::warning(id::ODD_VALUE, &origin, text)
+                    .cured_by("Save the file as UTF-8 without a byte order mark."),
+            );
+        }
         for (number, line) in (1u32..).zip(text.split('\n')) {
-            self.line(line, &Origin { file: file.clone(), line: number });
+            let origin = Origin { file: file.clone(), line: number };
+            if line.len() > LONGEST_LINE {
+                self.findings.push(long_line(line, &origin));
+            }
+            self.line(line.split('#').next().unwrap_or_default(), &origin);
         }
     }
 
-    /// Reads one line. One without `=` or without a value says nothing.
+    /// Reads one line without looking for comments, which only files have. One without `=` or without a value says
+    /// nothing.
     pub fn line(&mut self, line: &str, origin: &Origin) {
-        if line.len() > LONGEST_LINE {
-            let text = format!("a line of {} characters: mod_jk cuts it after {LONGEST_LINE}", line.len());
-            self.findings.push(
-                Finding::warning(id::LONG_LINE, origin, text).cured_by("Write several lines in its place."),
-            );
-        }
-        let line = line.split('#').next().unwrap_or_default();
         let Some((name, value)) = line.split_once('=') else { return };
         let (name, value) = (trimmed(name), trimmed(value));
         if !name.is_empty() && !value.is_empty() {
@@ -81,16 +88,23 @@ impl<'e> Properties<'e> {
             return;
         };
         let known = &mut self.list[known];
-        match self.repetition.map_or(Repetition::Replaces, |of| of(name)) {
+        let repetition = self.repetition.map_or(Repetition::Replaces, |of| of(name));
+        let counts = match repetition {
+            Repetition::Replaces => "this line counts",
+            Repetition::Joins('*') => "both values are joined, with * between",
+            Repetition::Joins(_) => "",
+        };
+        if !counts.is_empty() {
+            let text = format!("{} was said at {} already; {counts}", shown(name), known.origin);
+            let cure = "Remove one of the two lines.";
+            self.findings.push(Finding::warning(id::OVERWRITTEN, origin, text).cured_by(cure));
+        }
+        match repetition {
+            Repetition::Replaces => known.value = value,
+            Repetition::Joins(_) if known.value.len() > LONGEST_VALUE * 16 => {}
             Repetition::Joins(between) => {
                 known.value.push(between);
                 known.value.push_str(&value);
-            }
-            Repetition::Replaces => {
-                let text = format!("{} was said at {} already; this line counts", shown(name), known.origin);
-                let cure = "Remove one of the two lines.";
-                self.findings.push(Finding::warning(id::OVERWRITTEN, origin, text).cured_by(cure));
-                known.value = value;
             }
         }
         known.origin = origin.clone();
@@ -140,6 +154,11 @@ impl<'e> Properties<'e> {
         result.push_str(rest);
         result
     }
+}
+
+fn long_line(line: &str, origin: &Origin) -> Finding {
+    let text = format!("a line of {} characters: mod_jk cuts it after {LONGEST_LINE}", line.len());
+    Finding::warning(id::LONG_LINE, origin, text).cured_by("Write several lines in its place.")
 }
 
 /// Without the blanks of C around it.

@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
         let entry = self.directive.entry();
         let (least, most, count) = match entry.form {
             Form::One => (1, 1, "one argument"),
-            Form::OneOrTwo => (1, 2, "one or two arguments"),
+            Form::OneOrTwo => (1, 2, "1-2 arguments"),
             Form::TwoOrThree => (2, 3, "two or three arguments"),
             Form::OneToThree => (1, 3, "one, two or three arguments"),
             Form::Raw | Form::Flag | Form::Container => (0, usize::MAX, ""),
