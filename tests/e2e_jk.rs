@@ -4,7 +4,6 @@
 
 mod support;
 
-
 use support::ajp_peer::{After, Peer};
 use support::ajp_text;
 use support::client::{Client, Response};
