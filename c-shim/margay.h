@@ -43,6 +43,9 @@ int margay_announce_sections(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *pt
 /* standin.c: under which module's name a line of this level is written, or -1 if it is not. */
 int margay_log_index(const request_rec *r, int level);
 
+/* jk.c: the hooks of mod_jk's dialect; called by register_hooks. */
+void margay_register_jk(void);
+
 /* ---- C calls Rust: src/httpd/entry.rs ------------------------------------------------------------------------- */
 
 /* A line of the configuration; the text to refuse it with, or NULL. */
@@ -72,12 +75,28 @@ int margay_on_request(request_rec *r);
 /* mod_status makes its page: writes the balancers to it, as lines for programs or as tables. */
 int margay_on_status_section(request_rec *r, int lines);
 
+/* ---- C calls Rust: src/httpd/jk/entry.rs, only while mod_jk's dialect is ours ------------------------------------- */
+
+/* Finds the rule of mod_jk for a decoded path. */
+int margay_on_jk_translate(request_rec *r);
+/* Takes the session out of a path that no rule maps; DECLINED. */
+int margay_on_jk_strip(request_rec *r);
+/* The same for requests whose path others have translated; a request with a worker has no file. */
+int margay_on_jk_map_to_storage(request_rec *r);
+/* Forwards a request whose handler is mod_jk's or a directory's, or DECLINED. */
+int margay_on_jk_request(request_rec *r);
+/* A request is over. */
+int margay_on_jk_log(request_rec *r);
+
 /* ---- Rust calls C ----------------------------------------------------------------------------------------------- */
 
 /* log.c: text of n bytes, not ended by a zero. */
 void margay_log_request(request_rec *r, int level, apr_status_t status, const char *text, apr_size_t n);
 void margay_log_server(server_rec *server, int level, apr_status_t status, const char *text, apr_size_t n);
 int margay_log_enabled(const request_rec *r, int level);
+
+/* Local time by strftime's rules; the number of characters, 0 if there is no room. */
+apr_size_t margay_local_time(char *into, apr_size_t room, const char *format, apr_int64_t seconds);
 
 /* request.c: the response. Every function that passes data on returns 0, or another value if the client is gone. */
 apr_bucket_brigade *margay_brigade(request_rec *r);
@@ -179,7 +198,24 @@ const void *margay_expression_parse(apr_pool_t *pool, const char *text, const ch
 int margay_expression_true(const void *expression, int status, const margay_header *headers, apr_size_t count,
                            const char *body, apr_size_t n, char *why, apr_size_t room);
 
+/* jk.c */
+/* What mod_dir wants to know of a sub-request it made for an index file; OK, or DECLINED where httpd has to look. */
+int margay_jk_name_file(request_rec *r);
+int margay_is_directory(apr_pool_t *pool, const char *path);
+int margay_is_file(apr_pool_t *pool, const char *path);
+/* A path as httpd encodes it for URLs. */
+const char *margay_escape_path(apr_pool_t *pool, const char *path);
+/* Where to write for a program that reads a log; -1 if it cannot be started. */
+int margay_piped_log(apr_pool_t *pool, const char *program);
+/* Reads what is left of the request body. */
+int margay_discard_body(request_rec *r);
+/* Port of the server of a request, or its scheme's. */
+unsigned margay_port(const request_rec *r);
+
 /* standin.c */
+/* What mod_jk's dialect keeps of a request; NULL for nothing. */
+void *margay_jk_state(const request_rec *r);
+void margay_jk_set_state(request_rec *r, void *state);
 /* True if a module of this name (mod_proxy.c) is loaded that is not ours. */
 int margay_is_loaded(const char *module_name);
 /* The languages of other modules that we speak; the names of directives.def in capitals. */

@@ -39,6 +39,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_translate_name(margay_on_translate, after_rewrite, NULL, APR_HOOK_FIRST);
     ap_hook_map_to_storage(margay_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(margay_on_request, NULL, NULL, APR_HOOK_FIRST);
+    margay_register_jk();
     APR_OPTIONAL_HOOK(ap, status_hook, status_section, NULL, NULL, APR_HOOK_MIDDLE);
     margay_stand_in(p);
 }

@@ -167,6 +167,24 @@ int margay_dialect_owner(int dialect)
     return margay_is_loaded(dialects[dialect].real) ? MARGAY_OWNER_BOTH : MARGAY_OWNER_US;
 }
 
+/* The record that stands for mod_jk has the place of its requests' state. */
+static const module *jk_record(void)
+{
+    return &records[dialects[MARGAY_DIALECT_JK].first];
+}
+
+void *margay_jk_state(const request_rec *r)
+{
+    return is_linked(jk_record()) ? ap_get_module_config(r->request_config, jk_record()) : NULL;
+}
+
+void margay_jk_set_state(request_rec *r, void *state)
+{
+    if (is_linked(jk_record())) {
+        ap_set_module_config(r->request_config, jk_record(), state);
+    }
+}
+
 int margay_is_loaded(const char *module_name)
 {
     const module *linked;
@@ -199,5 +217,5 @@ int margay_log_index(const request_rec *r, int level)
             return records[i].module_index;
         }
     }
-    return -1;
+    return shows(r, jk_record(), level) ? jk_record()->module_index : -1;
 }

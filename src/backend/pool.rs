@@ -242,7 +242,7 @@ impl Lease<'_> {
         source: Option<IpAddr>,
     ) -> Result<&mut Connection, BackendError> {
         let DialTarget { host, port, ipv6_first } = target;
-        let options = options(member, (connect_timeout, timeout), source);
+        let options = DialOptions { connect_timeout, ..options(member, timeout, source) };
         if let Some(path) = &member.socket {
             let refused = |cause| BackendError::ConnectSocket { path: path.clone(), cause };
             let connection = Connection::dial_socket(path, &options).map_err(refused)?;
@@ -294,10 +294,7 @@ impl Lease<'_> {
     ) -> Result<&mut Connection, BackendError> {
         let resolve = |cause| BackendError::Resolve { host: remote.host.clone(), cause };
         let addresses = Addresses::default().get(&remote.host, remote.port, None).map_err(resolve)?;
-        let connection = Self::dial_any(
-            &addresses,
-            &options(member, (member.connect_timeout.unwrap_or(timeout), timeout), source),
-        )?;
+        let connection = Self::dial_any(&addresses, &options(member, timeout, source))?;
         Ok(self.connection.insert(connection.by_way(way)))
     }
 
@@ -333,13 +330,9 @@ impl Lease<'_> {
     }
 }
 
-fn options(
-    member: &Member,
-    (connect_timeout, timeout): (Duration, Duration),
-    source: Option<IpAddr>,
-) -> DialOptions {
+fn options(member: &Member, timeout: Duration, source: Option<IpAddr>) -> DialOptions {
     DialOptions {
-        connect_timeout,
+        connect_timeout: member.connect_timeout.unwrap_or(timeout),
         timeout,
         tcp_keepalive: member.tcp_keepalive,
         receive_buffer: member.receive_buffer,

@@ -121,6 +121,7 @@ unsafe fn forward_with(
             Ok(exchange) => exchange,
             Err(status) => return status,
         };
+        exchange.keep_whole();
         let world = match stranger {
             None => child.world(),
             Some(stranger) => match stranger.world(child) {

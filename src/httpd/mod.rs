@@ -14,6 +14,7 @@ mod forward;
 mod guard;
 mod guards;
 mod handler;
+mod jk;
 mod keep;
 mod lifecycle;
 mod log;

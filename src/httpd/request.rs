@@ -72,11 +72,21 @@ impl<'r> HttpdRequest<'r> {
                 // A stream of HTTP/2 has no socket of its own.
                 can_upgrade: connection.master.is_null() && r.proto_num >= HTTP_1_1,
             };
-            ffi::margay_out_keep_whole(raw);
             let out = ffi::margay_brigade(raw);
             let none = std::ptr::null_mut();
             Ok(Self { raw, child, view, out, body: none, headers_before: std::ptr::null_mut() })
         }
+    }
+
+    /// A Range of the client is for the member alone.
+    pub fn keep_whole(&self) {
+        // SAFETY: the live request.
+        unsafe { ffi::margay_out_keep_whole(self.raw) }
+    }
+
+    /// The request as httpd knows it.
+    pub fn view(&self) -> Request<'r> {
+        self.view
     }
 
     fn raw(&self) -> &ffi::request_rec {

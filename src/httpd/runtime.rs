@@ -4,6 +4,7 @@
 use std::ffi::{CString, c_char};
 use std::sync::{Arc, OnceLock};
 
+use super::jk::mounts::Stamps;
 use super::pass::Names;
 use super::pattern::Pattern;
 use crate::backend::Pool;
@@ -31,6 +32,7 @@ pub(super) struct Runtime {
     /// Some rule has `mapping=`: paths have to be looked at before httpd decodes them.
     maps_encoded_paths: bool,
     words: Words,
+    stamps: Stamps,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,7 @@ impl Runtime {
             translation: None,
             maps_encoded_paths,
             words,
+            stamps: Stamps::new(),
         })
     }
 
@@ -117,7 +120,17 @@ impl Runtime {
             translation: Some(translation),
             maps_encoded_paths: self.maps_encoded_paths,
             words: Words::of(&self.plan),
+            stamps: self.stamps.clone(),
         })
+    }
+
+    /// Notes when the mount files of mod_jk's lines were read.
+    pub fn with_stamps(self, stamps: Stamps) -> Runtime {
+        Runtime { stamps, ..self }
+    }
+
+    pub fn stamps(&self) -> &Stamps {
+        &self.stamps
     }
 
     /// Does any rule have `mapping=encoded` or `mapping=servlet`?

@@ -24,7 +24,7 @@ pub struct RequestBody {
     pub(super) handed_over: usize,
     /// The current packet is the first one: nothing that was sent is lost.
     pub(super) whole: bool,
-    /// Bytes sent to members, over all tries.
+    /// Bytes sent to members, over all tries; with mod_jk's lines, those of packets around them too.
     pub sent: u64,
     dialect: Dialect,
 }
@@ -133,7 +133,10 @@ impl RequestBody {
         if self.kept == 0 {
             let packet: &[u8] = match self.dialect {
                 Dialect::ModProxy => &EMPTY_BODY_PACKET,
-                Dialect::ModJk => &EMPTY_PACKET,
+                Dialect::ModJk => {
+                    self.sent += EMPTY_PACKET.len() as u64;
+                    &EMPTY_PACKET
+                }
             };
             let mut empty = [IoSlice::new(packet)];
             return connection
@@ -171,7 +174,8 @@ impl RequestBody {
     ) -> Result<(), BackendError> {
         let size = self.kept.min(limit);
         self.handed_over = size;
-        self.sent += size as u64;
+        let around = if self.dialect == Dialect::ModJk { body_packet_header(0).len() } else { 0 };
+        self.sent += (size + around) as u64;
         let mut body = [IoSlice::new(&[]); MAX_PIECES];
         let count = exchange.body_pieces(size, &mut body);
         let header = body_packet_header(u16::try_from(size).unwrap_or(u16::MAX));

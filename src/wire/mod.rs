@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ajp;
+pub mod as_sent;
 #[cfg(feature = "agent")]
 pub mod cluster;
 pub mod cookie;
