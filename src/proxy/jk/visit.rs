@@ -219,7 +219,6 @@ impl<'a> Visit<'a> {
             }
             return Err(early(Failure::Encode(error)));
         }
-        load.body.sent += packet.len() as u64;
         let not_sent = |error| early(Failure::Backend { error, stage: Stage::NotSent });
         let mut lease = match lease {
             Some(lease) => lease,
