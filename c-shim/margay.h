@@ -34,7 +34,8 @@ const char *margay_forward_plain_url(request_rec *r);
  * called by register_hooks. */
 void margay_stand_in(apr_pool_t *pool);
 /* config.c: the directives of each dialect. */
-extern const command_rec margay_own_commands[], margay_proxy_commands[], margay_jk_commands[];
+extern const command_rec margay_own_commands[], margay_proxy_commands[], margay_jk_commands[],
+    margay_heartmonitor_commands[];
 /* outgoing.c: tells the modules that want to know of a <Proxy> section; OK, or what refuses the configuration. */
 int margay_announce_section(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *server,
                             ap_conf_vector_t *section);
@@ -112,11 +113,14 @@ void margay_content_type(request_rec *r, const char *type);
 void margay_out_keep_whole(request_rec *r);
 
 /* request.c: the request body. `kept` holds what was read and not yet consumed. */
-/* Reads once, at most `want` bytes; 0, or the HTTP status of the failure (AP_FILTER_ERROR: already answered). */
-int margay_body_read(request_rec *r, apr_bucket_brigade *kept, apr_size_t want, apr_size_t *got, int *end);
+/* Reads once, at most `want` bytes; without `wait` perhaps nothing. 0, or the HTTP status of the failure (AP_FILTER_ERROR: already answered). */
+int margay_body_read(request_rec *r, apr_bucket_brigade *kept, apr_size_t want, int wait, apr_size_t *got,
+                     int *end);
 /* Describes the first `limit` bytes of `kept` in at most `max` pieces; returns how many pieces. */
 int margay_body_pieces(apr_bucket_brigade *kept, struct iovec *pieces, int max, apr_size_t limit);
 void margay_body_consume(apr_bucket_brigade *kept, apr_size_t n);
+/* spool.c: moves all that is kept into a temporary file, made when *file is NULL. Nothing may have been consumed. */
+apr_status_t margay_body_spool(request_rec *r, apr_bucket_brigade *kept, apr_file_t **file);
 
 /* tunnel.c: the client's connection as a tunnel. */
 /* Sends what r->status and r->headers_out say as an interim response. */
@@ -151,9 +155,12 @@ typedef struct margay_outgoing margay_outgoing;
 #define MARGAY_OUTGOING_FAILED 5
 #define MARGAY_OUTGOING_NOTHING 6
 #define MARGAY_OUTGOING_END 7
-/* Makes the handshake over a connected socket, as the configuration of the request says. `name` is asked for and checked.
- * The descriptor is taken over whatever the answer is. */
-int margay_outgoing_open(request_rec *r, int fd, const char *name, apr_interval_time_t limit, margay_outgoing **opened);
+/* Makes the handshake over a connected socket, as the settings (of a request, or those below) say. `name` is asked for and
+ * checked. The descriptor is taken over whatever the answer is. */
+int margay_outgoing_open(server_rec *server, ap_conf_vector_t *settings, int fd, const char *name,
+                         apr_interval_time_t limit, margay_outgoing **opened);
+/* config.c: the settings for a URL that no request asks for, made in this pool. */
+ap_conf_vector_t *margay_outgoing_settings(apr_pool_t *pool, const server_rec *server, const char *url);
 void margay_outgoing_close(margay_outgoing *o);
 int margay_outgoing_fd(const margay_outgoing *o);
 /* From now on the configuration of this request acts; 0 if it does not allow TLS. */
@@ -212,6 +219,15 @@ int margay_discard_body(request_rec *r);
 /* Port of the server of a request, or its scheme's. */
 unsigned margay_port(const request_rec *r);
 
+/* heartbeat.c: what mod_heartmonitor keeps in shared memory. */
+/* Looks for that memory; called in post_config, after mod_heartmonitor's. */
+void margay_heartbeat_attach(apr_pool_t *pconf);
+/* True if it was found. */
+int margay_heartbeat_is_attached(void);
+/* Describes each back end to `each`; `ip` is valid during the call, `seen` is in microseconds. */
+typedef void margay_heartbeat_each(void *baton, const char *ip, int ready, int busy, apr_time_t seen);
+int margay_heartbeat_read(apr_pool_t *pool, margay_heartbeat_each *each, void *baton);
+
 /* standin.c */
 /* What mod_jk's dialect keeps of a request; NULL for nothing. */
 void *margay_jk_state(const request_rec *r);
@@ -221,7 +237,9 @@ int margay_is_loaded(const char *module_name);
 /* The languages of other modules that we speak; the names of directives.def in capitals. */
 #define MARGAY_DIALECT_PROXY 0
 #define MARGAY_DIALECT_JK 1
-#define MARGAY_DIALECTS 2
+/* Directives for what mod_heartmonitor does; without names, and not refused beside it. */
+#define MARGAY_DIALECT_HEARTMONITOR 2
+#define MARGAY_DIALECTS 3
 /* Its directives are registered by us alone. */
 #define MARGAY_OWNER_US 0
 /* The real module was loaded before us: we have registered nothing and stay out of its way. */

@@ -10,7 +10,7 @@
 //! 4. [`backend`]: connections to members
 //! 5. [`proxy`]: the life of one forwarded request; [`health`]: members checked without one; [`status`]: showing and
 //!    changing state
-//! 6. `httpd`: the adapter, the only room that sees httpd
+//! 6. `httpd`: the adapter, the only room that sees httpd; `agent`: the member of Tomcat's own cluster
 //!
 //! A request enters at `httpd::entry`, finds its target in [`config`]'s plan, is carried by [`proxy`], which asks
 //! [`balance`] for a member and [`backend`] for a connection, and speaks [`wire::ajp`] on it.
@@ -29,5 +29,7 @@ pub mod health;
 pub mod proxy;
 pub mod status;
 
+#[cfg(feature = "agent")]
+pub mod agent;
 #[cfg(feature = "httpd")]
 mod httpd;

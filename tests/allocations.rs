@@ -9,9 +9,15 @@ mod ajp_peer;
 mod ajp_text;
 #[path = "support/conf.rs"]
 mod conf;
+#[path = "support/exchange.rs"]
+#[allow(dead_code)]
+mod exchange;
 #[path = "support/http_peer.rs"]
 #[allow(dead_code)]
 mod http_peer;
+#[path = "jk/stage.rs"]
+#[allow(dead_code)]
+mod jk_stage;
 #[path = "support/stage.rs"]
 #[allow(dead_code)]
 mod stage;
@@ -28,8 +34,9 @@ use ajp_peer::Peer;
 use margay::backend::{NotSecure, Transport};
 use margay::config::plan::{Encoding, SiteId, Target};
 use margay::proxy::exchange::{
-    BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls, TunnelRead,
+    BodyError, BodyRead, Chosen, ClientGone, Level, Note, Push, Request, ResponseLine, Tls, TunnelRead,
 };
+use margay::proxy::jk::{JkExchange, JkTried};
 use margay::proxy::{Exchange, Job, Outcome, Scratch, Sections};
 use margay::wire::ajp::BodyLength;
 use margay::wire::uri::EncodedSlashes;
@@ -113,6 +120,7 @@ impl Exchange for Lean<'_> {
                 length => BodyLength::Known(length as u64),
             },
             is_subrequest: false,
+            is_first: true,
             can_upgrade: false,
         }
     }
@@ -129,7 +137,7 @@ impl Exchange for Lean<'_> {
         std::iter::empty()
     }
 
-    fn variable(&self, _: &'static CStr) -> Option<&[u8]> {
+    fn variable(&self, _: &CStr) -> Option<&[u8]> {
         None
     }
 
@@ -147,6 +155,16 @@ impl Exchange for Lean<'_> {
         Ok(BodyRead { bytes, end: self.read == self.body.len() })
     }
 
+    fn body_read_now(&mut self, want: usize) -> Result<Option<BodyRead>, BodyError> {
+        Ok(Some(self.body_read(want)?))
+    }
+
+    fn note(&self, _: Note) {}
+
+    fn body_spool(&mut self) -> Result<(), BodyError> {
+        Ok(())
+    }
+
     fn body_pieces<'a>(&'a self, limit: usize, into: &mut [IoSlice<'a>]) -> usize {
         let kept = &self.body[self.gone..self.read];
         let pieces = kept[..kept.len().min(limit)].chunks(1500);
@@ -157,11 +175,15 @@ impl Exchange for Lean<'_> {
         self.gone += n;
     }
 
+    fn target(&mut self, _: &[&[u8]], _: bool) {}
+
     fn chosen(&mut self, _: Chosen<'_>) {}
 
     fn response_line(&mut self, _: ResponseLine<'_>) {}
 
     fn response_header(&mut self, _: &[u8], _: &[u8]) {}
+
+    fn response_trailer(&mut self, _name: &[u8], _value: &[u8]) {}
 
     fn answered(&mut self, _: u16, _: Option<u16>) {}
 
@@ -209,6 +231,20 @@ impl Exchange for Lean<'_> {
 
     fn log(&self, _: Level, id: &'static str, text: fmt::Arguments<'_>) {
         panic!("{id}: {text}");
+    }
+}
+
+impl JkExchange for Lean<'_> {
+    fn remote_port(&self) -> &[u8] {
+        b"40000"
+    }
+
+    fn tried(&mut self, tried: &JkTried<'_>) {
+        assert_eq!(tried.name, "a");
+    }
+
+    fn route(&mut self, route: &[u8]) {
+        assert_eq!(route, b"a");
     }
 }
 
@@ -277,6 +313,58 @@ fn taken_by_warm_requests_to(a: &str, b: &str, parameters: &str, method: &[u8], 
     };
     ask();
     (0..5).map(|_| ask()).collect()
+}
+
+/// What each of several warm requests in mod_jk's way takes from the heap.
+fn taken_by_warm_jk_requests(pings: bool, method: &[u8], body: &[u8]) -> Vec<usize> {
+    let answer = |conn: &mut ajp_peer::Conn, head: &ajp_text::Head| {
+        conn.read_body(head, 8186)?;
+        conn.answer(200, &[("Content-Type", "text/html")], &[&[b'x'; 5000][..], b"tail"])
+    };
+    let (a, b) = (Peer::start(answer), Peer::start(answer));
+    let stage = jk_stage::Stage::balanced(&[&a, &b], |plan| {
+        let member = jk_stage::jk(plan, 0);
+        member.prepost_ping = pings.then_some(Duration::from_secs(30));
+        member.reply_timeout = Some(Duration::from_secs(60));
+        plan.jk.balancers[0].set_session_cookie = true;
+        plan.jk.balancers[0].session_path = ";other".into();
+    });
+    let extensions = Default::default();
+    let job = margay::proxy::jk::JkJob {
+        target: margay::config::jk::plan::JkTarget::Balancer(margay::config::jk::plan::JkBalancerId(0)),
+        extensions: &extensions,
+        uri: b"/back/some%20thing;x=1",
+        options: Default::default(),
+        variables: Default::default(),
+    };
+    let headers = HEADERS.map(|(name, value)| match name {
+        // Of no member, and of a domain that nobody has: all that can be asked for is looked at.
+        b"Cookie" => (name, &b"a=1; JSESSIONID=1.none; JSESSIONID=0123456789ABCDEF.a"[..]),
+        _ => (name, value),
+    });
+    let mut scratch = Scratch::default();
+    let mut ask = || {
+        let mut exchange = Lean::new(method, &headers, body);
+        let taken = taken_by(|| {
+            let outcome = margay::proxy::jk::forward_jk(&stage.world(), &job, &mut exchange, &mut scratch);
+            assert_eq!(outcome, Outcome::Done);
+        });
+        assert!(exchange.complete && exchange.received == 5004);
+        taken
+    };
+    ask();
+    let taken = (0..5).map(|_| ask()).collect();
+    assert_eq!((a.connections(), b.connections()), (1, 0));
+    taken
+}
+
+#[test]
+fn warm_requests_in_mod_jks_way_allocate_nothing() {
+    for pings in [false, true] {
+        assert_eq!(taken_by_warm_jk_requests(pings, b"GET", b""), [0; 5]);
+        assert_eq!(taken_by_warm_jk_requests(pings, b"POST", &[b'b'; 4096]), [0; 5]);
+        assert_eq!(taken_by_warm_jk_requests(pings, b"PUT", &[b'b'; 40_000]), [0; 5]);
+    }
 }
 
 #[test]

@@ -35,10 +35,7 @@ fn seen(name: &str, front: Front, table: &Table) -> Vec<Vec<String>> {
 /// The tables of AJP members with HTTP members: what is meant to differ there may differ here or not.
 #[track_caller]
 fn assert_alike_as_with_ajp(name: &str) {
-    let mut table = Table::read(name);
-    let lines = table.sites.iter_mut().flat_map(|site| &mut site.lines).chain(&mut table.main);
-    lines.for_each(|line| *line = line.replace("ajp://", "http://"));
-    assert_table_alike(name, &table, judge_over_http);
+    assert_table_alike(name, &Table::read_over_http(name), judge_over_http);
 }
 
 /// Fails with every case of a table in which the fronts disagree without a reason, or agree in spite of one.
@@ -120,4 +117,24 @@ fn answers_of_other_tables_reach_the_client_alike() {
 #[test]
 fn requests_of_other_tables_reach_the_member_alike() {
     assert_alike_as_with_ajp("requests");
+}
+
+#[test]
+fn the_rest_of_httpd_works_with_http_members_alike() {
+    assert_alike("http_neighbours");
+}
+
+#[test]
+fn connections_switch_and_end_alike() {
+    assert_alike("http_upgrades");
+}
+
+#[test]
+fn nobody_is_fooled_and_rules_of_others_keep_their_place() {
+    assert_alike("http_security");
+}
+
+#[test]
+fn names_and_tries_are_alike() {
+    assert_alike("http_names");
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each room, the rooms it may use.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("base", &[]),
     ("wire", &["base"]),
     ("config", &["wire", "base"]),
@@ -16,6 +16,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("proxy", &["balance", "backend", "config", "shared", "wire", "base"]),
     ("health", &["balance", "backend", "config", "shared", "wire", "base"]),
     ("status", &["balance", "config", "shared", "base"]),
+    ("agent", &["status", "backend", "balance", "config", "shared", "wire", "base"]),
     ("httpd", &["status", "proxy", "health", "balance", "backend", "config", "shared", "wire", "base"]),
 ];
 

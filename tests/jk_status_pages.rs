@@ -376,3 +376,41 @@ const TIMES: [(&str, &str); 4] = [
     ("20261122131934", "20261122074641"),
     ("2026-11-22 13:19:34", "2026-11-22 07:46:41"),
 ];
+
+proptest::proptest! {
+    /// Whatever is asked, there is a page, and nothing of the query string becomes markup in it.
+    #[test]
+    fn no_parameter_becomes_markup(
+        names in proptest::collection::vec("cmd|mime|w|sw|att|val[01]|re|opt|from|psw|v[lwa][a-z]{1,3}|[a-z<\"&%]{1,3}", 0..8),
+        values in proptest::collection::vec(
+            "list|show|edit|update|html|xml|balancer|node1|solo|<x>|%3Cx%3E|\"x|%22x|'|&|%00|%ff|\\PC{0,8}|[0-9-]{1,12}", 8),
+    ) {
+        let pairs: Vec<String> = names.iter().zip(&values).map(|(name, value)| format!("{name}={value}")).collect();
+        let target = format!("/jkmanager?{}", pairs.join("&"));
+        let mut known = Known { view: idle(), actions: vec![] };
+        let page = visit(&mut known, &style("/jkmanager", &GOOD, &BAD), &target);
+        proptest::prop_assert!(!page.body.contains("<x>") && !page.body.contains("=\"\"x"), "{}\n{}", target, page.body);
+        proptest::prop_assert!(page.body.bytes().all(|byte| byte == b'\n' || byte >= b' '), "{}", target);
+    }
+}
+
+#[test]
+fn a_change_names_what_it_changes() {
+    for (query, actions) in [
+        ("cmd=update&w=balancer&sw=*&vwf=9", 2),
+        ("cmd=update&w=balancer&att=vwa&val1=S", 1),
+        ("cmd=update&w=balancer&att=vahst&val1=S", 0),
+        ("cmd=update&w=balancer&vlr=2", 0),
+        ("cmd=update&w=balancer&vlr=3", 1),
+        ("cmd=update&w=solo&vamps=9000", 1),
+        ("cmd=reset&w=balancer", 1),
+        ("cmd=reset&w=balancer&sw=node2", 1),
+        ("cmd=recover&w=balancer&sw=node2", 1),
+        ("cmd=recover&w=balancer&sw=node1", 0),
+        ("cmd=update&w=balancer&sw=node1&vwf=9&opt=32", 0),
+    ] {
+        let mut known = Known { view: used(2, JkState::Error), actions: vec![] };
+        visit(&mut known, &style("/jkmanager", &GOOD, &BAD), &format!("/jkmanager?{query}"));
+        assert_eq!(known.actions.len(), actions, "{query}: {:?}", known.actions);
+    }
+}

@@ -42,7 +42,18 @@ pub struct Lease<'p> {
     pool: &'p Pool,
     connection: Option<Connection>,
     clean: bool,
+    /// Nothing was sent or received.
+    untouched: bool,
     era: u32,
+}
+
+/// Where a connection leads.
+#[derive(Debug, Clone, Copy)]
+pub struct DialTarget<'t> {
+    pub host: &'t str,
+    pub port: u16,
+    /// The family whose addresses are tried first; `None`: as the resolver orders them.
+    pub ipv6_first: Option<bool>,
 }
 
 impl Pool {
@@ -76,7 +87,7 @@ impl Pool {
             places.idle.drain(..expired);
         }
         let connection = places.idle.pop();
-        Ok(Lease { pool: self, connection, clean: false, era: self.era.load(Relaxed) })
+        Ok(Lease { pool: self, connection, clean: false, untouched: false, era: self.era.load(Relaxed) })
     }
 
     fn wait_for_place<'a>(
@@ -136,10 +147,11 @@ impl Pool {
     /// Have `interval` milliseconds passed since this was true last? Begins with the first question.
     pub fn is_due(&self, now: u64, interval: u64) -> bool {
         let last = self.looked_after.load(Relaxed);
-        let is_over = last > 0 && now.saturating_sub(last) >= interval;
-        (last == 0 || is_over)
-            && self.looked_after.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
-            && is_over
+        if last > 0 && now.saturating_sub(last) < interval {
+            return false;
+        }
+        let is_ours = self.looked_after.compare_exchange(last, now, Relaxed, Relaxed).is_ok();
+        is_ours && last > 0
     }
 
     /// Closes connections that have been idle for `limit`, the oldest first, as long as more than `keep` are left.
@@ -213,21 +225,24 @@ impl Lease<'_> {
         timeout: Duration,
         source: Option<IpAddr>,
     ) -> Result<&mut Connection, BackendError> {
-        self.dial_at(member, (&member.host, member.port), timeout, source)
+        let limits = (member.connect_timeout.unwrap_or(timeout), timeout);
+        let target = DialTarget { host: &member.host, port: member.port, ipv6_first: None };
+        self.dial_at(member, target, limits, source)
     }
 
-    /// As [`Lease::dial`], with a host and a port in place of the member's own.
+    /// As [`Lease::dial`], with another target, and with limits for connecting and for each send and receive afterwards.
     ///
     /// # Errors
     /// As [`Lease::dial`].
     pub fn dial_at(
         &mut self,
         member: &Member,
-        (host, port): (&str, u16),
-        timeout: Duration,
+        target: DialTarget<'_>,
+        (connect_timeout, timeout): (Duration, Duration),
         source: Option<IpAddr>,
     ) -> Result<&mut Connection, BackendError> {
-        let options = options(member, timeout, source);
+        let DialTarget { host, port, ipv6_first } = target;
+        let options = DialOptions { connect_timeout, ..options(member, timeout, source) };
         if let Some(path) = &member.socket {
             let refused = |cause| BackendError::ConnectSocket { path: path.clone(), cause };
             let connection = Connection::dial_socket(path, &options).map_err(refused)?;
@@ -236,18 +251,32 @@ impl Lease<'_> {
         let resolve = |cause| BackendError::Resolve { host: host.to_owned(), cause };
         let known = &self.pool.addresses;
         let addresses = known.get(host, port, member.address_ttl).map_err(resolve)?;
-        let failure = match Self::dial_any(&addresses, &options) {
+        let failure = match Self::dial_in_order(&addresses, ipv6_first, &options) {
             Ok(connection) => return Ok(self.connection.insert(connection)),
             Err(failure) => failure,
         };
         if host.trim_matches(['[', ']']).parse::<IpAddr>().is_err() {
             let again = known.refresh(host, port).map_err(resolve)?;
             if again != addresses {
-                let connection = Self::dial_any(&again, &options)?;
+                let connection = Self::dial_in_order(&again, ipv6_first, &options)?;
                 return Ok(self.connection.insert(connection));
             }
         }
         Err(failure)
+    }
+
+    /// Tries the addresses of one family first, if there is a wish.
+    fn dial_in_order(
+        addresses: &[std::net::SocketAddr],
+        ipv6_first: Option<bool>,
+        options: &DialOptions,
+    ) -> Result<Connection, BackendError> {
+        let Some(ipv6_first) = ipv6_first.filter(|_| addresses.len() > 1) else {
+            return Self::dial_any(addresses, options);
+        };
+        let mut ordered = addresses.to_vec();
+        ordered.sort_by_key(|address| address.is_ipv6() != ipv6_first);
+        Self::dial_any(&ordered, options)
     }
 
     /// Opens a connection to another proxy, through which the member is asked. Its name is looked up each time.
@@ -289,6 +318,12 @@ impl Lease<'_> {
         Err(last.unwrap_or(BackendError::Closed))
     }
 
+    /// Gives the connection back as it was taken: nobody asked anything.
+    pub fn put_back(mut self) {
+        self.clean = true;
+        self.untouched = true;
+    }
+
     /// Declares the exchange complete: the connection may carry another request. The only place that says so.
     pub fn finish(mut self) {
         self.clean = true;
@@ -314,7 +349,9 @@ impl Drop for Lease<'_> {
         let mut places = self.pool.lock();
         places.taken = places.taken.saturating_sub(1);
         if let Some(mut connection) = kept {
-            connection.rest();
+            if !self.untouched {
+                connection.rest();
+            }
             places.idle.push(connection);
         }
         drop(places);

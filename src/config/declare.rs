@@ -63,6 +63,8 @@ pub(crate) struct MemberDraft {
     pub url: MemberUrl,
     pub origin: Origin,
     pub settings: MemberSettings,
+    /// Declared by a rule whose host or port has groups: rules without an expression do not share it.
+    pub stands_for_many: bool,
 }
 
 impl SiteDraft {
@@ -106,7 +108,8 @@ impl SiteDraft {
             None => {
                 let mut settings = settings.clone();
                 settings.fill_from(&copied);
-                balancer.members.push(MemberDraft { url, origin: origin.clone(), settings });
+                let origin = origin.clone();
+                balancer.members.push(MemberDraft { url, origin, settings, stands_for_many: false });
                 Vec::new()
             }
         }
@@ -114,13 +117,17 @@ impl SiteDraft {
 
     /// The worker of this URL, made if missing; true if it was there.
     pub fn worker(&mut self, url: MemberUrl, settings: &MemberSettings, origin: &Origin) -> (usize, bool) {
-        if let Some(known) = longest(&self.workers, &url) {
-            return (known, true);
+        match longest(&self.workers, &url) {
+            Some(known) => (known, true),
+            None => (self.new_worker(url, settings, origin), false),
         }
+    }
+
+    fn new_worker(&mut self, url: MemberUrl, settings: &MemberSettings, origin: &Origin) -> usize {
         let mut settings = settings.clone();
         settings.fill_from(&self.copied());
-        self.workers.push(MemberDraft { url, origin: origin.clone(), settings });
-        (self.workers.len() - 1, false)
+        self.workers.push(MemberDraft { url, origin: origin.clone(), settings, stands_for_many: false });
+        self.workers.len() - 1
     }
 
     pub fn rule_target(
@@ -128,6 +135,7 @@ impl SiteDraft {
         target: TargetLine,
         pairs: &[Pair],
         is_named: bool,
+        is_expression: bool,
         origin: &Origin,
     ) -> (TargetDraft, Vec<Finding>) {
         match target {
@@ -141,7 +149,13 @@ impl SiteDraft {
                     // mod_proxy's default for a worker that stands for many URLs.
                     settings.reuse.get_or_insert(false);
                 }
-                let (worker, known) = self.worker(url.clone(), &settings, origin);
+                let known = match is_expression {
+                    true => covering(&self.workers, &url, |_| true),
+                    false => longest(&self.workers, &url),
+                };
+                let worker = known.unwrap_or_else(|| self.new_worker(url.clone(), &settings, origin));
+                let known = known.is_some();
+                self.workers[worker].stands_for_many |= is_named && !known;
                 let findings = match known && !pairs.is_empty() {
                     true => shared(&self.workers[worker], &url, pairs, "ProxyPass", origin),
                     false => Vec::new(),
@@ -209,7 +223,16 @@ impl SiteDraft {
 
 /// The known worker whose name covers most of the URL.
 fn longest(workers: &[MemberDraft], url: &MemberUrl) -> Option<usize> {
-    let covering = workers.iter().enumerate().filter(|(_, worker)| worker.url.covers(url));
+    covering(workers, url, |worker| !worker.stands_for_many || worker.url == *url)
+}
+
+fn covering(
+    workers: &[MemberDraft],
+    url: &MemberUrl,
+    may_share: impl Fn(&MemberDraft) -> bool,
+) -> Option<usize> {
+    let covering =
+        workers.iter().enumerate().filter(|(_, worker)| worker.url.covers(url) && may_share(worker));
     covering.max_by_key(|(index, worker)| (worker.url.name.len(), usize::MAX - index)).map(|(index, _)| index)
 }
 

@@ -38,9 +38,11 @@ pub enum Unreachable {
 /// Finds who gets a request for `url` on a server: the balancer of that name, the plain worker whose name covers most of
 /// it, or a worker made for this one request.
 ///
+/// `of_file`: the text stands in a configuration file as it is, so that it may name a socket.
+///
 /// # Errors
 /// [`Unreachable`].
-pub fn find(plan: &Plan, site: &Site, url: &[u8]) -> Result<Outside, Unreachable> {
+pub fn find(plan: &Plan, site: &Site, url: &[u8], of_file: bool) -> Result<Outside, Unreachable> {
     let path_at = path_start(url);
     let bytes = &url[..path_at];
     let authority = std::str::from_utf8(bytes)
@@ -60,8 +62,9 @@ pub fn find(plan: &Plan, site: &Site, url: &[u8]) -> Result<Outside, Unreachable
         Url::Member(member) => match longest(plan, site, &member.name, &url[path_at..]) {
             Some(id) => Recipient::Known(Worker::Member(id)),
             // A request may have had a hand in the URL, and must not choose a file of this machine (CVE-2021-40438).
-            None if member.socket.is_some() => {
-                let text = "a socket is reached only if ProxyPass or <Proxy> declares it".to_owned();
+            None if member.socket.is_some() && !of_file => {
+                let text =
+                    "a socket is reached only if SetHandler, ProxyPass or <Proxy> declares it".to_owned();
                 return Err(Unreachable::Nobody(text));
             }
             None => Recipient::Stranger(Box::new(lone(member))),
@@ -81,7 +84,7 @@ pub fn find_foreign(plan: &Plan, site: &Site, url: &[u8]) -> Result<Foreign, Unr
         return Err(Unreachable::Nobody("a client cannot ask for a socket of this machine".to_owned()));
     }
     if !scheme.eq_ignore_ascii_case(b"ftp") {
-        return find(plan, site, url).map(|found| Foreign { found, only_remote: false });
+        return find(plan, site, url, false).map(|found| Foreign { found, only_remote: false });
     }
     let rest = &url[scheme.len()..];
     let found = find_stranger(&[b"http", rest].concat())?;
@@ -99,7 +102,7 @@ pub struct Foreign {
 
 fn find_stranger(url: &[u8]) -> Result<Outside, Unreachable> {
     let nobody = Plan { sites: vec![Site::default()], ..Plan::default() };
-    find(&nobody, &nobody.sites[0], url)
+    find(&nobody, &nobody.sites[0], url, false)
 }
 
 /// Where the path of an absolute URL begins.
@@ -145,7 +148,7 @@ mod tests {
 
     fn found(url: &str) -> Result<(String, String), Unreachable> {
         let plan = plan();
-        let outside = find(&plan, plan.site(SiteId(0)), url.as_bytes())?;
+        let outside = find(&plan, plan.site(SiteId(0)), url.as_bytes(), false)?;
         let name = match &outside.recipient {
             Recipient::Known(Worker::Balancer(id)) => format!("balancer://{}", plan.balancer(*id).name),
             Recipient::Known(Worker::Member(id)) => plan.member(*id).name.clone(),
@@ -183,7 +186,7 @@ mod tests {
             assert!(matches!(found(text), Err(Unreachable::NoUrl(_))), "{text}");
         }
         let plan = plan();
-        let garbage = find(&plan, plan.site(SiteId(0)), b"ajp://\xff/");
+        let garbage = find(&plan, plan.site(SiteId(0)), b"ajp://\xff/", false);
         assert!(matches!(garbage, Err(Unreachable::NoUrl(_))));
     }
 
@@ -241,7 +244,7 @@ mod tests {
     #[test]
     fn a_stranger_keeps_no_connection() {
         let plan = plan();
-        let outside = find(&plan, plan.site(SiteId(0)), b"ajp://new/").unwrap();
+        let outside = find(&plan, plan.site(SiteId(0)), b"ajp://new/", false).unwrap();
         let Recipient::Stranger(plan) = outside.recipient else { panic!("somebody is known") };
         assert!(!plan.members[0].pool.reuse);
         assert_eq!((plan.members.len(), plan.balancers.len()), (1, 0));
@@ -255,7 +258,7 @@ mod tests {
         let line = Origin::new("httpd.conf", 1);
         draft.directive(Directive::ProxyPass, place, "/a unix:/run/a.sock|http://h", line).unwrap();
         let plan = draft.compile(&Facts::default()).plan.unwrap();
-        let outside = |url: &str| find(&plan, plan.site(SiteId(0)), url.as_bytes());
+        let outside = |url: &str| find(&plan, plan.site(SiteId(0)), url.as_bytes(), false);
         let known = outside("unix:/run/a.sock|http://h/x").unwrap();
         assert!(matches!(known.recipient, Recipient::Known(Worker::Member(_))));
         for url in
@@ -263,5 +266,7 @@ mod tests {
         {
             assert!(matches!(outside(url), Err(Unreachable::Nobody(_))), "{url}");
         }
+        let by_handler = find(&plan, plan.site(SiteId(0)), b"unix:/run/b.sock|http://h/x", true).unwrap();
+        assert!(matches!(by_handler.recipient, Recipient::Stranger(_)));
     }
 }

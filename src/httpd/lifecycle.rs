@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
+use super::heartbeats::Source;
 use super::pass::{Names, Pass, ServerConf, is_first_pass};
 use super::pattern::Pattern;
 use super::runtime::{Child, Runtime};
@@ -227,15 +228,18 @@ pub(super) unsafe fn child_init(pool: *mut ffi::apr_pool_t) {
             "MGY0906: more child processes than Margay keeps count of; if this one is killed, its requests stay counted as busy",
         );
     }
-    let _ = CHILD.set(child);
     // SAFETY: the pool is the child's, which no other thread uses yet.
-    unsafe { checks::start(pool, checks) };
-    if let Some(child) = CHILD.get().filter(|child| child.runtime.plan.jk.is_used) {
-        jk::log::settle();
-        jk::mounts::watch(&child.runtime.plan.jk, child.runtime.stamps());
-        jk::watchdog::start(child);
-        // SAFETY: as above; the function ignores its argument.
-        unsafe { pool::at_end(pool, std::ptr::null_mut(), jk::watchdog::end) };
+    unsafe {
+        child.hear(Source::of(&checks.plan.heartbeat, pool));
+        let runtime = Arc::clone(&child.runtime);
+        let _ = CHILD.set(child);
+        checks::start(pool, &runtime, checks);
+        if let Some(child) = CHILD.get().filter(|child| child.runtime.plan.jk.is_used) {
+            jk::log::settle();
+            jk::mounts::watch(&child.runtime.plan.jk, child.runtime.stamps());
+            jk::watchdog::start(child);
+            pool::at_end(pool, std::ptr::null_mut(), jk::watchdog::end);
+        }
     }
 }
 

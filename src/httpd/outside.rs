@@ -93,7 +93,11 @@ pub(super) unsafe fn route(
         if (*r).proxyreq == ffi::PROXYREQ_PROXY as c_int {
             return super::forward::route(r, child, site, url);
         }
-        let found = outside::find(plan, plan.site(site), url).map_err(|why| unreachable_url(r, &why))?;
+        // Of the two only the handler stands in a file as it is.
+        let handler = pool::bytes((*r).handler);
+        let of_file = handler.starts_with(MARK) && pool::bytes((*r).filename).starts_with(handler);
+        let found =
+            outside::find(plan, plan.site(site), url, of_file).map_err(|why| unreachable_url(r, &why))?;
         let (worker, stranger) = match found.recipient {
             Recipient::Known(worker) => (worker, None),
             Recipient::Stranger(plan) => (Worker::Member(MemberId(0)), Some(Stranger::new(plan))),

@@ -195,6 +195,9 @@ pub(super) unsafe fn directive(
         let Some(directive) = ffi::NAMES.get(id as usize).and_then(|name| Directive::from_name(name)) else {
             return Ok(());
         };
+        if Dialect::of_line(id) == Some(Dialect::Heartmonitor) && Dialect::Heartmonitor.owner() != Owner::Us {
+            return Ok(());
+        }
         if let Some(dialect) = Dialect::of_line(id).filter(|dialect| dialect.owner() != Owner::Us) {
             return pass.refuse(id::CONTESTED, &origin, dialect.contested());
         }

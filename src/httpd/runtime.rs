@@ -4,15 +4,18 @@
 use std::ffi::{CString, c_char};
 use std::sync::{Arc, OnceLock};
 
+use once_cell::sync::OnceCell;
+
+use super::heartbeats::Source;
 use super::jk::mounts::Stamps;
 use super::pass::Names;
 use super::pattern::Pattern;
 use crate::backend::Pool;
-use crate::balance::Bindings;
+use crate::balance::{Bindings, InForce};
 use crate::base::clock::{Moment, SystemClock};
 use crate::config::Plan;
 use crate::config::expression::{ExpressionId, Groups};
-use crate::config::plan::{BalancerId, Encoding, Member, MemberId, Section, SectionId, SiteId};
+use crate::config::plan::{BalancerId, Encoding, Member, MemberId, Method, Section, SectionId, SiteId};
 use crate::health::Checks;
 use crate::proxy::World;
 use crate::shared::{BalancerSlotId, Full, Lane, Owner, Region, ShortText};
@@ -169,6 +172,14 @@ impl Runtime {
     }
 }
 
+/// A member's name as stock has it in `BALANCER_WORKER_NAME`: without the socket it is reached by.
+fn shown(name: &str) -> &str {
+    match name.split_once('|') {
+        Some((socket, url)) if socket.starts_with("unix:") => url,
+        _ => name,
+    }
+}
+
 impl Words {
     fn of(plan: &Plan) -> Words {
         Words {
@@ -196,7 +207,7 @@ fn word(text: &str) -> CString {
 
 /// Name and route.
 fn words_of(member: &Member) -> (CString, CString) {
-    (word(&member.name), word(&member.route))
+    (word(shown(&member.name)), word(&member.route))
 }
 
 /// What a child process serves by. It lives as long as the process.
@@ -206,13 +217,30 @@ pub(super) struct Child {
     region: &'static Region,
     pools: Vec<Pool>,
     lane: Lane<'static>,
+    heartbeats: OnceCell<Source>,
 }
 
 impl Child {
     pub fn new(runtime: Arc<Runtime>, region: &'static Region, generation: u32) -> Child {
         let pools = runtime.plan.all_members().map(Pool::new).collect();
         let lane = region.claim_lane(std::process::id(), generation);
-        Child { runtime, region, pools, lane }
+        Child { runtime, region, pools, lane, heartbeats: OnceCell::new() }
+    }
+
+    /// Where the heartbeats of members are found; `None` until it is said.
+    pub fn heartbeats(&self) -> Option<&Source> {
+        self.heartbeats.get()
+    }
+
+    /// Says where the heartbeats are found.
+    pub fn hear(&self, source: Source) {
+        let _ = self.heartbeats.set(source);
+    }
+
+    /// The method by which a balancer goes now.
+    pub fn method(&self, id: BalancerId) -> Method {
+        let changes = self.region.balancer_changes(self.runtime.bindings.balancer(id));
+        InForce::new(self.runtime.plan.balancer(id), changes).method()
     }
 
     /// False if nothing takes back this process's busy counts should it be killed.

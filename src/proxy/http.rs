@@ -10,6 +10,7 @@ use super::http_head::{self, Manner, client_header};
 use super::relay::Relay;
 use super::request_body::{BodyFailure, RequestBody};
 use super::response::{Sections, give_header, keep_for_own_page};
+use super::trailers::Trailers;
 use super::{secure, tunnel};
 use crate::backend::buffer::{RECEIVE_BUFFER, Received};
 use crate::backend::{BackendError, Connection, Lease, Receiver, SendTime};
@@ -50,6 +51,9 @@ pub(super) fn run<E: Exchange>(
     packet.clear();
     http_head::write(exchange, attempt, &manner, packet).map_err(Failure::EncodeHttp)?;
     let mut lease = attempt.pool.acquire().map_err(Failure::at(Stage::NotSent))?;
+    if exchange.request().is_first && exchange.variable(c"proxy-initial-not-pooled").is_some() {
+        lease.discard();
+    }
     let connection = secure::connect(attempt, exchange, &mut lease).map_err(Failure::at(Stage::NotSent))?;
     connected();
 
@@ -92,9 +96,9 @@ fn manner<E: Exchange>(
         && exchange.variable(c"proxy-sendchunks").is_none();
     if body.framing() == BodyFraming::Chunked && (old || by_length) {
         // The length must be told first, so all of it must be here first.
-        body.read_up_to(exchange, usize::MAX)
-            .map_err(|error| Failure::Client { error, stage: Stage::NotSent })?;
+        body.read_all(exchange).map_err(|error| Failure::Client { error, stage: Stage::NotSent })?;
     }
+    body.extra_line = exchange.variable(c"proxy-sendextracrlf").is_some();
     let framing = body.framing();
     let has_body = !matches!(framing, BodyFraming::None | BodyFraming::Length(0));
     let may_be_kept = attempt.member.pool.reuse
@@ -295,12 +299,14 @@ impl Talk<'_> {
     }
 
     fn is_wanted_switch<E: Exchange>(&self, exchange: &E, head: &ResponseHead) -> bool {
+        self.manner.upgrade && self.body.is_sent() && self.names_wanted_protocol(exchange, head)
+    }
+
+    fn names_wanted_protocol<E: Exchange>(&self, exchange: &E, head: &ResponseHead) -> bool {
         let mut theirs =
             head.fields(self.receiver.window()).filter(|(name, _)| name.eq_ignore_ascii_case(b"Upgrade"));
         let wanted = client_header(exchange, b"Upgrade").unwrap_or_default();
-        self.manner.upgrade
-            && self.body.is_sent()
-            && theirs.any(|(_, value)| value.eq_ignore_ascii_case(wanted) || lists(wanted, value))
+        theirs.any(|(_, value)| value.eq_ignore_ascii_case(wanted) || lists(wanted, value))
     }
 
     /// Reads on until there is a whole head at the start of the buffer.
@@ -409,8 +415,21 @@ impl Talk<'_> {
             };
             give_header(exchange, name, value, self.attempt.sections, self.text);
         }
-        if matches!(self.attempt.http.via, Via::On | Via::Full) && head.status >= 200 {
+        if matches!(self.attempt.http.via, Via::On | Via::Full) {
             self.give_via(exchange);
+        }
+        if head.status >= 200 && self.manner.upgrade && self.names_wanted_protocol(exchange, head) {
+            self.give_upgrade(exchange, head);
+        }
+    }
+
+    /// The protocol the member switches to, or would.
+    fn give_upgrade<E: Exchange>(&self, exchange: &mut E, head: &ResponseHead) {
+        exchange.response_header(b"Connection", b"Upgrade");
+        let window = self.receiver.window();
+        let protocol = head.fields(window).find(|(name, _)| name.eq_ignore_ascii_case(b"Upgrade"));
+        if let Some((name, value)) = protocol {
+            exchange.response_header(name, value);
         }
     }
 
@@ -433,7 +452,8 @@ impl Talk<'_> {
     ) -> Result<Answered, Failure> {
         let is_head = exchange.request().method == b"HEAD";
         let mut relay = Relay::new(is_head);
-        if self.attempt.sections.overrides(head.status) {
+        let replaced = self.attempt.sections.overrides(head.status);
+        if replaced {
             relay.replace();
             let window = self.receiver.window();
             let line =
@@ -446,6 +466,7 @@ impl Talk<'_> {
         self.receiver.consume(head.used);
         let bodiless = is_head || matches!(head.status, 204 | 304);
         let mut frames = if bodiless { Body::Length(0) } else { Body::of(head.framing) };
+        let mut trailers = Trailers::new(exchange.request().protocol);
         let reusable =
             self.manner.keep && !head.close && self.body.is_sent() && !frames.ends_with_connection();
         loop {
@@ -458,6 +479,7 @@ impl Talk<'_> {
                     stage: self.doubted(relay.stage()),
                 })?;
                 used += step.used;
+                trailers.take(step.trailers);
                 relay.take(step.data, &mut pieces, exchange)?;
                 if step.end || step.data.is_empty() {
                     break step.end;
@@ -476,6 +498,11 @@ impl Talk<'_> {
                     lease.finish();
                 } else {
                     drop(lease);
+                }
+                if !replaced && trailers.give(exchange) {
+                    // mod_http2 would end the stream with the last data if all came at once.
+                    relay.pass(&pieces, true, exchange)?;
+                    pieces = relay.begin_pass();
                 }
                 return relay.finish(pieces, exchange, &self.attempt.member.name);
             }
@@ -536,19 +563,15 @@ impl Talk<'_> {
         head: &ResponseHead,
     ) -> Result<Answered, Failure> {
         self.give_head(exchange, head);
-        exchange.response_header(b"Connection", b"Upgrade");
-        let window = self.receiver.window();
-        let protocol = head.fields(window).find(|(name, _)| name.eq_ignore_ascii_case(b"Upgrade"));
-        if let Some((name, value)) = protocol {
-            exchange.response_header(name, value);
-        }
+        self.give_upgrade(exchange, head);
         self.receiver.consume(head.used);
         exchange.open_tunnel()?;
         let Some(connection) = lease.connection() else {
             return Err(Failure::Backend { error: BackendError::Closed, stage: Stage::Passed });
         };
         let idle = self.attempt.timeout.max(exchange.client_timeout());
-        let passed = tunnel::run(exchange, connection, self.receiver, idle);
+        let half_close = exchange.variable(c"proxy-nohalfclose").is_none();
+        let passed = tunnel::run(exchange, connection, self.receiver, idle, half_close);
         exchange.log(
             Level::Debug,
             "MGY3008",

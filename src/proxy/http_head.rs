@@ -65,11 +65,11 @@ pub(super) fn write<E: Exchange>(
             head.header(name, value);
         }
     }
-    for which in 0..seen.len() {
+    for (which, is_written) in seen.into_iter().enumerate() {
         if which == FORWARDED_FOR && manner.expect && !expects {
             head.header(b"Expect", b"100-Continue");
         }
-        if added.has(which) && !seen[which] {
+        if added.has(which) && !is_written {
             added.write(&mut head, which, exchange, &request, false);
         }
     }

@@ -18,9 +18,12 @@ mod outward;
 mod relay;
 mod request_body;
 mod response;
+mod reverse_variables;
 mod rewrite;
 mod secure;
 mod session;
+mod target;
+mod trailers;
 mod tunnel;
 
 pub use attempt::Scratch;

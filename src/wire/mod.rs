@@ -7,6 +7,7 @@ pub mod as_sent;
 #[cfg(feature = "agent")]
 pub mod cluster;
 pub mod cookie;
+pub mod heartbeat;
 pub mod http1;
 #[cfg(feature = "agent")]
 pub mod stream;

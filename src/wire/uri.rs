@@ -54,7 +54,8 @@ pub fn encode_path(decoded: &[u8], slashes: EncodedSlashes, out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn escape(byte: u8) -> [u8; 3] {
+/// `%XX`.
+pub fn escape(byte: u8) -> [u8; 3] {
     const DIGITS: [u8; 16] = *b"0123456789ABCDEF";
     [b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
 }

@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::io;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use crate::cases::{Body, Case, Site, Step, Table};
@@ -11,7 +13,7 @@ use crate::support::client::{Client, Response};
 use crate::support::httpd::{Front, Httpd, load_line};
 use crate::support::{PATIENCE, scratch_dir, source_dir, wait_until};
 
-const MODULES: [&str; 32] = [
+const MODULES: [&str; 35] = [
     "setenvif",
     "env",
     "headers",
@@ -44,6 +46,9 @@ const MODULES: [&str; 32] = [
     "allowmethods",
     "macro",
     "info",
+    "sed",
+    "xml2enc",
+    "proxy_html",
 ];
 
 /// One process: the order of members and the number of connections do not depend on who takes a request.
@@ -72,10 +77,13 @@ impl Stage {
     pub fn start(name: &str, front: Front, table: &Table) -> Stage {
         let members = Members::start(&format!("{name}-{front:?}"));
         let prefix = scratch_dir(&format!("beside-{name}-{front:?}"));
-        let mut builder = Httpd::builder(name).front(front).prefix(prefix.clone());
+        let mut builder = Httpd::builder(name).front(front).prefix(prefix.clone()).at_port(quiet_port());
         builder = MODULES.iter().fold(builder, |builder, module| builder.module(module));
         let port = builder.port();
-        let fill = |line: &str| placed(line, &members).replace("{PORT}", &port.to_string());
+        let fill = |line: &str| {
+            let line = placed(line, &members).replace("{PORT}", &port.to_string());
+            line.replace("{ROOT}", &prefix.display().to_string())
+        };
         if front == Front::Stock {
             builder = builder.line(load_line("proxy_wstunnel"));
         }
@@ -126,7 +134,11 @@ impl Stage {
         let clients = client_ports.into_iter().map(|port: u16| (port.to_string(), "CLIENT"));
         let ports: Vec<(String, &str)> =
             [own].into_iter().chain(self.members.names()).chain(clients).collect();
-        lines.iter().map(|line| with_names(line, &ports)).collect()
+        let root = self.httpd.prefix().display().to_string();
+        lines
+            .iter()
+            .map(|line| with_names(&self.members.named(&line.replace(&root, "ROOT")), &ports))
+            .collect()
     }
 
     fn log(&self) -> String {
@@ -151,6 +163,7 @@ impl Stage {
             Step::Request { request, times } => {
                 let (head, body) = request.parts(&host);
                 for _ in 0..*times {
+                    self.members.rest();
                     let at_once = if request.waits { Vec::new() } else { body.clone() };
                     let sent = client.send_raw(&[fill(&head), at_once].concat());
                     ports.extend(client.local_port());
@@ -168,6 +181,7 @@ impl Stage {
                 }
             }
             Step::Raw { bytes, responses } => {
+                self.members.rest();
                 client.send_raw(&fill(bytes))?;
                 ports.extend(client.local_port());
                 for _ in 0..*responses {
@@ -186,6 +200,20 @@ impl Stage {
 
     pub fn assert_no_crash(&self) {
         self.httpd.assert_no_crash();
+    }
+}
+
+/// A free port below those the kernel gives out: so many members and clients start at once that one of them would take
+/// a port of the kernel's choice before httpd listens.
+fn quiet_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 5000).expect("a small number") * 2;
+    loop {
+        let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        // Round numbers are lengths in the tables.
+        if port % 100 != 0 && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 
@@ -234,7 +262,9 @@ impl Show {
         let mut order = Vec::new();
         for (name, value) in &response.headers {
             // The time is the server's own unless a test dictates one.
-            let value = if name == "Date" && !value.contains("1999") { "now" } else { value };
+            let is_time =
+                ["Date", "Last-Modified", "Expires"].contains(&name.as_str()) && value.ends_with(" GMT");
+            let value = if is_time && !value.contains(" 199") { "now" } else { value };
             lines.push(format!("client header: {name}: {}", value.escape_debug()));
             // Which of the two there is may differ, see the judge.
             // Stock moves all cookies to the end, Margay the type.

@@ -42,6 +42,20 @@ fn bodies_end_by_length_by_chunks_or_with_the_connection() {
 }
 
 #[test]
+fn trailers_reach_clients_that_can_have_them() {
+    for (protocol, wanted) in [("HTTP/1.1", false), ("HTTP/2.0", true)] {
+        let bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nA\r\n0\r\nX-T: v\r\nContent-Length: 9\r\n\r\n";
+        let peer = Peer::sending(bytes, After::Keep);
+        let stage = solo(&peer, "");
+        let mut exchange = FakeExchange::get();
+        exchange.protocol = protocol.into();
+        assert_eq!(play(&stage, "/x", &mut exchange), Outcome::Done);
+        let expected = if wanted { vec![(b"X-T".to_vec(), b"v".to_vec())] } else { Vec::new() };
+        assert_eq!(exchange.trailers, expected, "{protocol}");
+    }
+}
+
+#[test]
 fn only_a_clean_end_keeps_the_connection() {
     for (bytes, kept) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nA", true),

@@ -4,6 +4,9 @@
 #[path = "../support/ajp_peer.rs"]
 #[allow(dead_code)]
 mod ajp_peer;
+#[path = "../support/ajp_request.rs"]
+#[allow(dead_code)]
+mod ajp_request;
 #[path = "../support/ajp_text.rs"]
 #[allow(dead_code)]
 mod ajp_text;
@@ -14,9 +17,11 @@ mod conf;
 #[allow(dead_code)]
 mod exchange;
 #[path = "../support/fault.rs"]
+#[allow(dead_code)]
 mod fault;
 
 mod faults;
+mod frames;
 mod promises;
 mod rounds;
 mod sequences;

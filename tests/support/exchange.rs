@@ -12,7 +12,7 @@ use std::time::Duration;
 use margay::backend::{NotSecure, Transport};
 use margay::proxy::Exchange;
 use margay::proxy::exchange::{
-    BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls, TunnelRead,
+    BodyError, BodyRead, Chosen, ClientGone, Level, Note, Push, Request, ResponseLine, Tls, TunnelRead,
 };
 use margay::proxy::jk::{JkExchange, JkTried};
 use margay::wire::ajp::BodyLength;
@@ -57,6 +57,32 @@ pub enum BodyEnd {
     Fails(i32),
 }
 
+/// Who talks to whom.
+#[derive(Debug, Clone)]
+pub struct Ends {
+    pub remote_addr: Vec<u8>,
+    pub remote_host: Option<Vec<u8>>,
+    pub remote_port: Vec<u8>,
+    pub local_addr: Vec<u8>,
+    pub server_name: Vec<u8>,
+    pub server_port: u16,
+    pub auth_type: Option<Vec<u8>>,
+}
+
+impl Default for Ends {
+    fn default() -> Ends {
+        Ends {
+            remote_addr: b"192.0.2.7".to_vec(),
+            remote_host: None,
+            remote_port: b"40000".to_vec(),
+            local_addr: b"192.0.2.1".to_vec(),
+            server_name: b"www.example.test".to_vec(),
+            server_port: 80,
+            auth_type: None,
+        }
+    }
+}
+
 /// See [`Tls`].
 #[derive(Debug, Clone, Default)]
 pub struct TlsText {
@@ -84,9 +110,20 @@ pub struct FakeExchange {
     /// The client's end of a tunnel.
     pub socket: Option<std::os::unix::net::UnixStream>,
     pub on_write: OnWrite,
+    /// What is to follow the body.
+    pub trailers: Vec<(Vec<u8>, Vec<u8>)>,
     kept: VecDeque<Vec<u8>>,
     /// How often the client's body was read.
     pub reads: usize,
+    /// What the request is called, without its query string.
+    pub target: String,
+    /// The first request on its connection.
+    pub is_first: bool,
+    /// The client's body comes only when it is waited for.
+    pub holds_back: bool,
+    pub notes: std::cell::RefCell<Vec<Note>>,
+    /// How often what is kept was moved out of memory.
+    pub spooled: usize,
     pub calls: Vec<Call>,
     pub env: Vec<Env>,
     log: RefCell<Vec<(Level, &'static str, String)>>,
@@ -97,6 +134,7 @@ pub struct FakeExchange {
     /// What containers are told of the client's TLS connection.
     pub tls: Option<TlsText>,
     pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    pub ends: Ends,
 }
 
 impl FakeExchange {
@@ -113,8 +151,14 @@ impl FakeExchange {
             variables: Vec::new(),
             socket: None,
             on_write: Box::new(|_, _| Ok(())),
+            trailers: Vec::new(),
             kept: VecDeque::new(),
             reads: 0,
+            target: String::new(),
+            is_first: false,
+            holds_back: false,
+            notes: Vec::new().into(),
+            spooled: 0,
             calls: Vec::new(),
             env: Vec::new(),
             log: RefCell::default(),
@@ -122,6 +166,7 @@ impl FakeExchange {
             routes: Vec::new(),
             tls: None,
             attributes: Vec::new(),
+            ends: Ends::default(),
         }
     }
 
@@ -303,19 +348,20 @@ impl Exchange for FakeExchange {
             method: &self.method,
             protocol: &self.protocol,
             query: self.query.as_deref(),
-            remote_addr: b"192.0.2.7",
-            remote_host: None,
+            remote_addr: &self.ends.remote_addr,
+            remote_host: self.ends.remote_host.as_deref(),
             remote_port: 40000,
-            local_addr: b"192.0.2.1",
-            server_name: b"www.example.test",
+            local_addr: &self.ends.local_addr,
+            server_name: &self.ends.server_name,
             own_name: b"www.example.test",
             own_port: 80,
-            server_port: 80,
+            server_port: self.ends.server_port,
             is_tls: self.tls.is_some(),
             user: self.user.as_deref(),
-            auth_type: None,
+            auth_type: self.ends.auth_type.as_deref(),
             body: self.length,
             is_subrequest: false,
+            is_first: self.is_first,
             can_upgrade: self.socket.is_some(),
         }
     }
@@ -339,7 +385,7 @@ impl Exchange for FakeExchange {
         self.attributes.iter().map(|(name, value)| (&name[..], &value[..]))
     }
 
-    fn variable(&self, name: &'static CStr) -> Option<&[u8]> {
+    fn variable(&self, name: &CStr) -> Option<&[u8]> {
         let found = self.variables.iter().find(|(known, _)| known.as_bytes() == name.to_bytes());
         found.map(|(_, value)| value.as_bytes())
     }
@@ -369,6 +415,22 @@ impl Exchange for FakeExchange {
         Ok(BodyRead { bytes, end: self.coming.is_empty() && self.end == BodyEnd::WithLastPiece })
     }
 
+    fn body_read_now(&mut self, want: usize) -> Result<Option<BodyRead>, BodyError> {
+        if self.holds_back {
+            return Ok(None);
+        }
+        Ok(Some(self.body_read(want)?))
+    }
+
+    fn note(&self, note: Note) {
+        self.notes.borrow_mut().push(note);
+    }
+
+    fn body_spool(&mut self) -> Result<(), BodyError> {
+        self.spooled += 1;
+        Ok(())
+    }
+
     fn body_pieces<'a>(&'a self, limit: usize, into: &mut [IoSlice<'a>]) -> usize {
         let (mut left, mut count) = (limit, 0);
         let pieces = self.kept.iter().filter(|piece| !piece.is_empty());
@@ -396,6 +458,10 @@ impl Exchange for FakeExchange {
         }
     }
 
+    fn target(&mut self, url: &[&[u8]], _: bool) {
+        self.target = String::from_utf8_lossy(&url.concat()).into_owned();
+    }
+
     fn chosen(&mut self, chosen: Chosen<'_>) {
         let session = chosen.session_name.zip(chosen.session_route);
         self.env.push(Env {
@@ -411,6 +477,10 @@ impl Exchange for FakeExchange {
 
     fn response_header(&mut self, name: &[u8], value: &[u8]) {
         self.calls.push(Call::Header(lossy(name), lossy(value)));
+    }
+
+    fn response_trailer(&mut self, name: &[u8], value: &[u8]) {
+        self.trailers.push((name.to_vec(), value.to_vec()));
     }
 
     fn answered(&mut self, _status: u16, _source_port: Option<u16>) {}
@@ -491,7 +561,7 @@ impl Exchange for FakeExchange {
 
 impl JkExchange for FakeExchange {
     fn remote_port(&self) -> &[u8] {
-        b"40000"
+        &self.ends.remote_port
     }
 
     fn tried(&mut self, tried: &JkTried<'_>) {

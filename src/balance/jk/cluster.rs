@@ -110,7 +110,7 @@ impl<'a> JkCluster<'a> {
         let factor = |id: &MemberId| self.member_slot(*id).number(JkMemberNumber::LbFactor).max(1);
         let multiple = self.ids().iter().map(factor).fold(1, |so_far, factor| {
             let common = so_far / greatest_divisor(so_far, factor);
-            common.checked_mul(factor).unwrap_or(u64::MAX).min(LARGEST_MULTIPLE)
+            common.saturating_mul(factor).min(LARGEST_MULTIPLE)
         });
         for id in self.ids() {
             self.member_slot(*id).set_lb_mult((multiple / factor(id)).max(1));

@@ -82,17 +82,17 @@ impl Compiler<'_> {
         let mut seen = HashSet::new();
         for name in words(names) {
             if seen.insert(name) {
-                self.listed(definitions, name, origin, listed.is_some());
+                self.listed(definitions, name, origin, listed.map(|list| list.value.as_str()));
             }
         }
     }
 
     /// A worker of `worker.list`.
-    fn listed(&mut self, definitions: &Definitions, name: &str, origin: &Origin, is_written: bool) {
+    fn listed(&mut self, definitions: &Definitions, name: &str, origin: &Origin, list: Option<&str>) {
         self.findings.extend(too_long("Worker name", name, origin));
         let mut worker = Worker::new(definitions, name, origin);
-        if is_written && !definitions.is_defined(name) {
-            worker.findings.push(undefined(definitions, name, "worker.list", origin));
+        if let Some(list) = list.filter(|_| !definitions.is_defined(name)) {
+            worker.findings.push(undefined(definitions, name, ("worker.list", list), origin));
         }
         let target = match worker.text("type").unwrap_or("ajp13") {
             "ajp13" | "ajp14" => Some(JkTarget::Ajp(self.member(&mut worker, None))),
@@ -142,7 +142,12 @@ impl Compiler<'_> {
             let mut member = Worker::new(worker.definitions, name, &list.origin);
             self.findings.extend(too_long("Worker name", name, &list.origin));
             if !member.definitions.is_defined(name) {
-                member.findings.push(undefined(member.definitions, name, &list.name, &list.origin));
+                member.findings.push(undefined(
+                    member.definitions,
+                    name,
+                    (&list.name, &list.value),
+                    &list.origin,
+                ));
             }
             match member.text("type").unwrap_or("ajp13") {
                 "ajp13" | "ajp14" => {
@@ -352,13 +357,15 @@ fn maintain(definitions: &Definitions) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
-fn undefined(definitions: &Definitions, name: &str, list: &str, origin: &Origin) -> Finding {
+/// `list`: name and value of the property that names the worker.
+fn undefined(definitions: &Definitions, name: &str, list: (&str, &str), origin: &Origin) -> Finding {
     let text = format!(
         "{} names {}, which has no properties: it becomes an ajp13 worker at localhost:8009",
-        shown(list),
+        shown(list.0),
         quoted(name)
     );
-    let cure = match nearest(name, definitions.names()) {
+    let others = definitions.names().into_iter().filter(|other| words(list.1).all(|word| word != *other));
+    let cure = match nearest(name, others) {
         Some(guess) => format!("Did you mean {guess}?"),
         None => format!("Write worker.{0}.host=… and worker.{0}.port=….", shown(name)),
     };

@@ -17,7 +17,7 @@ use crate::httpd::runtime::Child;
 use crate::httpd::{ffi, log as error_log, pool};
 use crate::proxy::Exchange;
 use crate::proxy::exchange::{
-    BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls, TunnelRead,
+    BodyError, BodyRead, Chosen, ClientGone, Level, Note, Push, Request, ResponseLine, Tls, TunnelRead,
 };
 use crate::proxy::jk::{JkExchange, JkTried};
 
@@ -120,7 +120,7 @@ impl Exchange for JkRequest<'_> {
         })
     }
 
-    fn variable(&self, name: &'static CStr) -> Option<&[u8]> {
+    fn variable(&self, name: &CStr) -> Option<&[u8]> {
         self.inner.variable(name)
     }
 
@@ -136,12 +136,27 @@ impl Exchange for JkRequest<'_> {
         self.inner.body_read(want)
     }
 
+    fn body_read_now(&mut self, want: usize) -> Result<Option<BodyRead>, BodyError> {
+        self.inner.body_read_now(want)
+    }
+
+    fn body_spool(&mut self) -> Result<(), BodyError> {
+        self.inner.body_spool()
+    }
+
     fn body_pieces<'a>(&'a self, limit: usize, into: &mut [IoSlice<'a>]) -> usize {
         self.inner.body_pieces(limit, into)
     }
 
     fn body_consume(&mut self, n: usize) {
         self.inner.body_consume(n);
+    }
+
+    // The path stays what it is: no URL of a member stands for it.
+    fn target(&mut self, _url: &[&[u8]], _with_query: bool) {}
+
+    fn note(&self, note: Note) {
+        self.inner.note(note);
     }
 
     fn chosen(&mut self, chosen: Chosen<'_>) {
@@ -154,6 +169,10 @@ impl Exchange for JkRequest<'_> {
 
     fn response_header(&mut self, name: &[u8], value: &[u8]) {
         self.inner.response_header(name, value);
+    }
+
+    fn response_trailer(&mut self, name: &[u8], value: &[u8]) {
+        self.inner.response_trailer(name, value);
     }
 
     fn error_reason(&mut self, _status: u16, _reason: &[u8]) {

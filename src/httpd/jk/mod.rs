@@ -18,7 +18,7 @@ mod site;
 mod stamp;
 mod state;
 mod static_file;
-mod status;
+pub(in crate::httpd) mod status;
 mod tls;
 mod translate;
 mod uri;

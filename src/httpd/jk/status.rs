@@ -9,6 +9,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use super::exchange::{JkRequest, say};
 use super::mounts::{self, Mounts};
 use super::site::Here;
+use super::state::Mapped;
 use crate::base::clock::{Clock, SystemClock};
 use crate::config::jk::plan::JkStatusId;
 use crate::httpd::pass::ServerConf;
@@ -17,6 +18,7 @@ use crate::httpd::{ffi, pool};
 use crate::proxy::Exchange;
 use crate::proxy::exchange::{Level, Push};
 use crate::status::jk::model::ServerView;
+use crate::status::jk::section;
 use crate::status::jk::{Desk, Evidence, Live, Page, Query, ServerRules, Visit, answer as answer_visit};
 
 const OK: c_int = ffi::OK as c_int;
@@ -67,8 +69,11 @@ unsafe fn page(
 ) -> (Page, Vec<String>) {
     let view = request.request();
     // SAFETY: the caller vouches for `r`; httpd's text about itself is static.
-    let (path, software) =
-        unsafe { (pool::string((*r).uri), pool::string(ffi::ap_get_server_description())) };
+    let (path, software) = unsafe {
+        let path = Mapped::of(r).map_or_else(|| pool::bytes((*r).uri), |mapped| mapped.original(r));
+        let path = String::from_utf8_lossy(path).into_owned();
+        (path, pool::string(ffi::ap_get_server_description()))
+    };
     let server = ServerView {
         name: String::from_utf8_lossy(view.server_name).into_owned(),
         port: view.server_port,
@@ -102,6 +107,28 @@ unsafe fn page(
     let mut desk = Desk::new(live);
     let page = answer_visit(&visit, &mut desk);
     (page, desk.notes)
+}
+
+/// What the page of balancer-manager says of the balancers of workers.properties; empty without any.
+///
+/// # Safety
+/// `r` is the live request of this thread.
+pub(in crate::httpd) unsafe fn section(r: *mut ffi::request_rec, child: &Child) -> String {
+    // SAFETY: the caller vouches for `r`.
+    let (here, now) = unsafe { (Here::of(r), (*r).request_time) };
+    let Some(here) = here else { return String::new() };
+    let (server, mounts, world) = (ServerView::default(), mounts::of(&here, now), child.world());
+    let live = Live {
+        plan: world.plan,
+        region: world.region,
+        bindings: world.bindings,
+        server: &server,
+        servers: &[],
+        now: SystemClock.now(),
+        offset: &offset,
+        resolve: &|_| Vec::new(),
+    };
+    section::html(&live, mounts.get())
 }
 
 /// The rules of all servers of httpd, held as long as the page is made.

@@ -24,6 +24,7 @@ pub(super) struct ForMember<'a> {
 pub(super) fn write<E: JkExchange>(
     exchange: &E,
     job: &JkJob<'_>,
+    uri: &[u8],
     to: ForMember<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
@@ -32,7 +33,7 @@ pub(super) fn write<E: JkExchange>(
     let line = RequestLine {
         method: request.method,
         protocol: request.protocol,
-        uri: job.uri,
+        uri,
         remote_addr: if is_local { request.local_addr } else { request.remote_addr },
         remote_host: request.remote_host,
         server_name: request.server_name,

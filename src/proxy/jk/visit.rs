@@ -8,7 +8,7 @@ use super::answer::{Answer, SessionCookie};
 use super::head::{self, ForMember};
 use super::job::{JkExchange, JkJob};
 use super::judge::{Case, Ending, Judgement};
-use crate::backend::{BackendError, Lease, Pool, Receiver};
+use crate::backend::{BackendError, DialTarget, Lease, Pool, Receiver};
 use crate::balance::jk::{JkResult, text_in_force};
 use crate::config::jk::plan::{Activation, JkMember, Recovery};
 use crate::config::plan::{Flush, Member, MemberId};
@@ -18,7 +18,8 @@ use crate::proxy::attempt::{Answered, Failure, Scratch, Stage};
 use crate::proxy::exchange::BodyError;
 use crate::proxy::request_body::RequestBody;
 use crate::shared::{JkCounter, JkMemberNumber, JkMemberSlot, JkMemberText, MemberSlot};
-use crate::wire::ajp::{MAX_PACKET_SIZE, MIN_PACKET_SIZE, max_body};
+use crate::wire::ajp::{CPING, MAX_PACKET_SIZE, MIN_PACKET_SIZE, max_body};
+use crate::wire::uri;
 
 /// So long is as good as for ever, and the system still takes it.
 const NO_LIMIT: Duration = Duration::from_secs(1 << 31);
@@ -117,10 +118,12 @@ impl<'a> Visit<'a> {
         self.slot.raise(JkCounter::MaxBusy, u64::from(busy));
         let most = self.slot.number(JkMemberNumber::BusyLimit);
         if most > 0 && u64::from(busy) > most {
+            lease.put_back();
             return Visited::refused(JkResult::Busy);
         }
         // Not before a worker is found: the first read makes the server send "100 Continue".
         if let Err(BodyError(status)) = load.body.read_first(exchange, self.first_packet) {
+            lease.put_back();
             let ending = Ending::Client(status);
             return Visited { result: JkResult::Client, ending, again: false, bytes: 0 };
         }
@@ -202,7 +205,7 @@ impl<'a> Visit<'a> {
         let limits = self.limits();
         let early = |failure| (failure, (false, limits.is_reply));
         let size = packet_size(self.slot);
-        let Scratch { packet, text, receiver, .. } = scratch;
+        let Scratch { packet, text, receiver, uri, .. } = scratch;
         packet.clear();
         let to = ForMember {
             member: self.member,
@@ -210,7 +213,12 @@ impl<'a> Visit<'a> {
             route: self.route,
             activation: self.activation,
         };
-        head::write(exchange, self.job, to, packet).map_err(|error| early(Failure::Encode(error)))?;
+        if let Err(error) = head::write(exchange, self.job, sendable(self.job.uri, uri), to, packet) {
+            if let Some(lease) = lease {
+                lease.put_back();
+            }
+            return Err(early(Failure::Encode(error)));
+        }
         load.body.sent += packet.len() as u64;
         let not_sent = |error| early(Failure::Backend { error, stage: Stage::NotSent });
         let mut lease = match lease {
@@ -223,6 +231,7 @@ impl<'a> Visit<'a> {
             self.pool.clear();
         }
         self.connect(&mut lease, limits.each, load.idempotent, receiver).map_err(not_sent)?;
+        load.body.sent += packet.len() as u64;
         let answer = Answer {
             job: self.job,
             fail_on_status: self.job.extensions.fail_on_status.as_ref().unwrap_or(&self.jk.fail_on_status),
@@ -258,7 +267,7 @@ impl<'a> Visit<'a> {
         while let Some(kept) = lease.connection() {
             let answers = kept.is_quiet(now, !idempotent)
                 && match before_request {
-                    Some(limit) => ping(lease, (limit, each), receiver).is_ok(),
+                    Some(limit) => self.ping(lease, (limit, each), receiver).is_ok(),
                     None => kept.limit(each).is_ok(),
                 };
             if answers {
@@ -269,11 +278,24 @@ impl<'a> Visit<'a> {
         let host = text_in_force(self.slot, JkMemberText::Host, &self.member.host);
         let host = std::str::from_utf8(host.as_bytes()).unwrap_or(&self.member.host);
         let port = u16::try_from(self.slot.number(JkMemberNumber::Port)).unwrap_or(0);
-        lease.dial_at(self.member, (host, port), each, self.jk.source)?;
+        let connect = self.member.connect_timeout.unwrap_or(NO_LIMIT);
+        let target = DialTarget { host, port, ipv6_first: Some(self.jk.prefer_ipv6) };
+        lease.dial_at(self.member, target, (connect, each), self.jk.source)?;
         match limit(JkMemberNumber::ConnectTimeout).or(before_request) {
-            Some(limit) => ping(lease, (limit, each), receiver),
+            Some(limit) => self.ping(lease, (limit, each), receiver),
             None => Ok(()),
         }
+    }
+
+    /// Asks the worker whether it is there; the question counts as bytes sent, as in mod_jk.
+    fn ping(
+        &self,
+        lease: &mut Lease<'_>,
+        limits: (Duration, Duration),
+        receiver: &mut Receiver,
+    ) -> Result<(), BackendError> {
+        self.slot.add(JkCounter::Transferred, CPING.len() as u64);
+        ping(lease, limits, receiver)
     }
 
     fn limits(&self) -> Limits {
@@ -293,7 +315,23 @@ impl<'a> Visit<'a> {
 /// The packet size in force, brought into the range that both sides understand.
 pub(super) fn packet_size(slot: &JkMemberSlot) -> usize {
     let size = usize::try_from(slot.number(JkMemberNumber::MaxPacketSize)).unwrap_or(MAX_PACKET_SIZE);
-    size.next_multiple_of(1024).clamp(MIN_PACKET_SIZE, MAX_PACKET_SIZE)
+    size.clamp(MIN_PACKET_SIZE, MAX_PACKET_SIZE).next_multiple_of(1024)
+}
+
+/// The path with blanks and control characters encoded, which `ForwardURICompat` leaves in it; `room` is used then.
+fn sendable<'u>(uri: &'u [u8], room: &'u mut Vec<u8>) -> &'u [u8] {
+    if uri::forbidden_at(uri).is_none() {
+        return uri;
+    }
+    room.clear();
+    for &byte in uri {
+        if uri::forbidden_at(&[byte]).is_none() {
+            room.push(byte);
+        } else {
+            room.extend_from_slice(&uri::escape(byte));
+        }
+    }
+    room
 }
 
 /// Of the methods, only these two have options of their own.

@@ -43,6 +43,8 @@ pub struct Page {
 pub enum Refusal {
     /// `user` of the worker does not list the request's user.
     Denied,
+    /// A value is not escaped as it should be.
+    Broken,
     /// `mime` is unknown.
     Mime,
     /// `cmd` is unknown.
@@ -79,6 +81,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Denied => "Access denied.",
+            Self::Broken => "Error during parsing of URI",
             Self::Mime => "Invalid mime type.",
             Self::Command => "Invalid command.",
             Self::ReadOnly => "This command is not allowed in read only mode.",
@@ -225,13 +228,19 @@ impl<'a> Visit<'a> {
     /// The format of the answer, and the command if it may be done.
     fn begin(&self) -> (Format, Result<Command, Refusal>) {
         let format = self.query.get("mime").map_or(Some(Format::Html), Format::from_name);
-        let Some(format) = format else { return (Format::Properties, Err(Refusal::Mime)) };
+        let Some(format) = format else {
+            let refusal = if self.query.is_broken() { Refusal::Broken } else { Refusal::Mime };
+            return (Format::Properties, Err(refusal));
+        };
         (format, self.allowed_command())
     }
 
     fn allowed_command(&self) -> Result<Command, Refusal> {
         if !self.is_welcome() {
             return Err(Refusal::Denied);
+        }
+        if self.query.is_broken() {
+            return Err(Refusal::Broken);
         }
         let command = self.query.get("cmd").map_or(Some(Command::List), Command::from_name);
         let command = command.ok_or(Refusal::Command)?;

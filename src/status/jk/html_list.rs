@@ -84,7 +84,7 @@ fn section(html: &mut Html<'_>, kind: &str, number: usize, option: u32) {
     if html.sheet.options.has(option) {
         let link = html.with_options(0, option);
         html.put("<p>\n");
-        html.anchor(link, &format!("Show {kind}{plural}"));
+        html.anchor(link, &format!("Show {kind}s"));
         html.put("</p>\n");
         return;
     }

@@ -12,10 +12,11 @@ use super::model::{
 use crate::balance::Bindings;
 use crate::balance::jk::{InForceText, JkCluster, method_of, millis, text_in_force};
 use crate::base::clock::Moment;
+use crate::base::text::leading_integer;
 use crate::config::Plan;
 use crate::config::jk::mounts::JkMounts;
 use crate::config::jk::plan::{
-    JkBalancerId, JkLock, JkMember, JkRule, JkTarget, JkWorkerId, RuleSource, RuleWorker,
+    JkBalancerId, JkLock, JkMember, JkRule, JkTarget, JkWorker, JkWorkerId, RuleSource, RuleWorker,
 };
 use crate::config::plan::{Member, MemberId, SiteId};
 use crate::shared::{JkBalancerNumber, JkCounter, JkMemberNumber, JkMemberText, JkState, Region};
@@ -52,13 +53,13 @@ impl Live<'_> {
     pub fn view(&self) -> View {
         let mut view = View { server: self.server.clone(), ..View::default() };
         view.server.now = self.stamp(self.now);
+        view.balancers = self.jk_balancers();
         for (number, worker) in (0u32..).zip(&self.plan.jk.workers) {
-            let id = JkWorkerId(number);
             match worker.target {
-                JkTarget::Balancer(balancer) => view.balancers.push(self.balancer(balancer, id)),
+                JkTarget::Balancer(_) => {}
                 JkTarget::Ajp(member) => {
                     if let Some(ajp) = self.ajp(member) {
-                        view.ajp.push(AjpView { maps: self.maps(id), ..ajp });
+                        view.ajp.push(AjpView { maps: self.maps(JkWorkerId(number)), ..ajp });
                     }
                 }
                 JkTarget::Status(_) => view.status.push(worker.name.clone()),
@@ -68,6 +69,16 @@ impl Live<'_> {
         view.balancers.extend(foreign::balancers(self, &taken));
         view.properties = self.properties();
         view
+    }
+
+    /// The workers of type `lb`, in the order of `worker.list`.
+    pub fn jk_balancers(&self) -> Vec<BalancerView> {
+        let numbered = (0u32..).zip(&self.plan.jk.workers);
+        let balancer = |(number, worker): (u32, &JkWorker)| match worker.target {
+            JkTarget::Balancer(id) => Some(self.balancer(id, JkWorkerId(number))),
+            JkTarget::Ajp(_) | JkTarget::Status(_) => None,
+        };
+        numbered.filter_map(balancer).collect()
     }
 
     /// The properties without what must stay secret.
@@ -262,8 +273,9 @@ fn map(server: &str, rule: &JkRule) -> MapView {
     };
     let timeout = match extensions.reply_timeout {
         Some(Some(limit)) => i64::try_from(millis(limit)).unwrap_or(i64::MAX),
-        Some(None) => written("reply_timeout").trim().parse().unwrap_or(0),
-        None => -1,
+        _ => Some(written("reply_timeout"))
+            .filter(|text| !text.is_empty())
+            .map_or(-1, |text| leading_integer(&text).0),
     };
     let disabled = if rule.is_disabled { "Disabled " } else { "" };
     let unmount = if rule.is_exclusion { "Unmount " } else { "" };

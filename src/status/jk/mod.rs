@@ -17,6 +17,7 @@ mod machine;
 pub mod model;
 pub mod query;
 mod rating;
+pub mod section;
 pub mod setting;
 
 pub use answer::{Action, Page, Refusal, Style, Visit, answer};

@@ -113,24 +113,36 @@ impl Format {
 pub struct Query {
     pairs: Vec<(String, String)>,
     raw: String,
+    is_broken: bool,
 }
 
 impl Query {
-    /// Never fails: what has no `=` or no name is left out, an escape that is none stays as it is.
+    /// Never fails: what has no `=` or no name is left out. An escape that is none, or stands for a zero byte, breaks the
+    /// query off if it is in a value, and costs the parameter if it is in a name.
     pub fn parse(text: &[u8]) -> Query {
         let mut pairs: Vec<(String, String)> = Vec::new();
+        let mut is_broken = false;
         for pair in text.split(|&byte| byte == b'&') {
             let Some(at) = pair.iter().position(|&byte| byte == b'=') else { continue };
             let (name, value) = (plain(&pair[..at]), plain(&pair[at + 1..]));
-            if name.is_empty() {
+            if name.is_empty() || !is_whole(&pair[..at]) {
                 continue;
+            }
+            if !is_whole(&pair[at + 1..]) {
+                is_broken = true;
+                break;
             }
             match pairs.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, known)) => *known = value,
                 None => pairs.push((name, value)),
             }
         }
-        Query { pairs, raw: String::from_utf8_lossy(text).into_owned() }
+        Query { pairs, raw: String::from_utf8_lossy(text).into_owned(), is_broken }
+    }
+
+    /// Has a value an escape in it that is none?
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
     }
 
     /// The value of a parameter; letter case counts.
@@ -165,6 +177,15 @@ impl Query {
     }
 }
 
+/// Are all its escapes two hexadecimal digits, and no zero byte?
+fn is_whole(text: &[u8]) -> bool {
+    let mut parts = text.split(|&byte| byte == b'%').skip(1);
+    parts.all(|part| {
+        let digits = part.get(..2).unwrap_or_default();
+        digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit) && digits != b"00"
+    })
+}
+
 /// A decoded value. Characters that could mean something in markup become `@`, as in mod_jk, and so do control characters,
 /// which could end a line of the plain formats.
 fn plain(text: &[u8]) -> String {
@@ -190,14 +211,29 @@ mod tests {
             ("w=a+b", "a b"),
             ("w=%3Cscript%3E%22%3F", "@script@@@"),
             ("w=%2525", "%25"),
-            ("w=%zz%4", "%zz%4"),
-            ("w=a%0d%0Ab%00", "a@@b@"),
+            ("w=a%0d%0Ab", "a@@b"),
             ("w=", ""),
             ("w=x&w=y", "y"),
         ] {
             assert_eq!(query(text).get("w"), Some(value), "{text}");
         }
         assert_eq!(query("W=x&w").get("w"), None);
+    }
+
+    #[test]
+    fn an_escape_that_is_none_breaks_the_query() {
+        for (text, is_broken) in [
+            ("w=%zz", true),
+            ("w=%4", true),
+            ("w=a%", true),
+            ("w=%00", true),
+            ("%zz=1", false),
+            ("%zz", false),
+            ("w=%41%20", false),
+        ] {
+            assert_eq!(query(text).is_broken(), is_broken, "{text}");
+        }
+        assert_eq!(query("%zz=1&w=1").pairs().count(), 1);
     }
 
     #[test]

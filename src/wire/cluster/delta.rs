@@ -83,12 +83,10 @@ impl Delta {
     /// # Errors
     /// It is none, or some value cannot be read without its class.
     pub fn read(bytes: &[u8], verdicts: &mut Verdicts, limit: usize) -> Result<Delta, ClusterError> {
-        let stream = Stream::parse_as(bytes, verdicts, |stream| Self::of(stream, None))?;
-        Ok(Self::of(&stream, Some(limit))?)
+        Ok(Stream::parse_as(bytes, verdicts, |stream| Self::of(&stream, limit))?)
     }
 
-    /// Without a limit only the form is checked, and values are empty.
-    fn of(stream: &Stream<'_>, limit: Option<usize>) -> Result<Delta, StreamError> {
+    fn of(stream: &Stream<'_>, limit: usize) -> Result<Delta, StreamError> {
         let mut contents = stream.contents();
         let session_id = contents.utf()?;
         let records_all = contents.boolean()?;
@@ -105,11 +103,10 @@ impl Delta {
                 false if removes => Change::Remove,
                 // A listener or principal that is taken away.
                 false => Change::Set(Value::null()),
-                true => match (contents.object_or_aborted()?, limit) {
-                    (None, _) => Change::Aborted,
-                    (Some(_), _) if removes => Change::Remove,
-                    (Some(object), Some(limit)) => Change::Set(object.to_value(limit)?),
-                    (Some(_), None) => Change::Set(Value::null()),
+                true => match contents.object_or_aborted()? {
+                    None => Change::Aborted,
+                    Some(_) if removes => Change::Remove,
+                    Some(object) => Change::Set(object.to_value(limit)?),
                 },
             };
             actions.push(Action { subject, name, change });

@@ -47,7 +47,7 @@ impl SessionState {
         }
     }
 
-    fn read_moving(contents: &mut Contents<'_>, limit: Option<usize>) -> Result<SessionState, StreamError> {
+    fn read_moving(contents: &mut Contents<'_>, limit: usize) -> Result<SessionState, StreamError> {
         let creation = contents.long()?;
         let last_accessed = contents.long()?;
         let max_inactive = contents.integer()?;
@@ -120,7 +120,7 @@ impl SessionState {
         }
     }
 
-    fn read_stored(contents: &mut Contents<'_>, limit: Option<usize>) -> Result<SessionState, StreamError> {
+    fn read_stored(contents: &mut Contents<'_>, limit: usize) -> Result<SessionState, StreamError> {
         let creation = contents.long()?;
         let last_accessed = contents.long()?;
         let max_inactive = contents.integer()?;
@@ -184,7 +184,7 @@ enum Form {
     StoredOne,
 }
 
-fn read(stream: &Stream<'_>, form: Form, limit: Option<usize>) -> Result<Vec<SessionState>, StreamError> {
+fn read(stream: &Stream<'_>, form: Form, limit: usize) -> Result<Vec<SessionState>, StreamError> {
     let mut contents = stream.contents();
     let count = if form == Form::StoredOne { 1 } else { counted(&mut contents, None)? };
     let mut sessions = Vec::new();
@@ -206,8 +206,7 @@ fn read_form(
     verdicts: &mut Verdicts,
     limit: usize,
 ) -> Result<Vec<SessionState>, ClusterError> {
-    let stream = Stream::parse_as(bytes, verdicts, |stream| read(stream, form, None))?;
-    Ok(read(&stream, form, Some(limit))?)
+    Ok(Stream::parse_as(bytes, verdicts, |stream| read(&stream, form, limit))?)
 }
 
 /// Reads the sessions of a state transfer. `limit`: how many bytes one value may have. Attributes whose writing failed in the
@@ -290,7 +289,7 @@ fn counted(contents: &mut Contents<'_>, known: Option<i32>) -> Result<i32, Strea
 fn attributes(
     contents: &mut Contents<'_>,
     count: i32,
-    limit: Option<usize>,
+    limit: usize,
 ) -> Result<Vec<(Vec<u8>, Value)>, StreamError> {
     let mut attributes = Vec::new();
     for _ in 0..counted(contents, Some(count))? {
@@ -303,14 +302,14 @@ fn attributes(
 }
 
 /// The next object as a value; `None` for null and for what was not written whole.
-fn kept(contents: &mut Contents<'_>, limit: Option<usize>) -> Result<Option<Value>, StreamError> {
+fn kept(contents: &mut Contents<'_>, limit: usize) -> Result<Option<Value>, StreamError> {
     let object = contents.object_or_aborted()?;
     value_of(object.as_ref(), limit)
 }
 
-fn value_of(object: Option<&Object<'_>>, limit: Option<usize>) -> Result<Option<Value>, StreamError> {
-    match (object, limit) {
-        (Some(object), Some(limit)) if !object.is_null() => object.to_value(limit).map(Some),
+fn value_of(object: Option<&Object<'_>>, limit: usize) -> Result<Option<Value>, StreamError> {
+    match object {
+        Some(object) if !object.is_null() => object.to_value(limit).map(Some),
         _ => Ok(None),
     }
 }

@@ -14,6 +14,8 @@ pub struct Step<'b> {
     pub used: usize,
     /// The body is complete.
     pub end: bool,
+    /// What of the trailers was among the used bytes, with line breaks.
+    pub trailers: &'b [u8],
 }
 
 /// Reads one body.
@@ -42,11 +44,11 @@ impl Body {
     pub fn next<'b>(&mut self, buf: &'b [u8]) -> Result<Step<'b>, DecodeError> {
         match self {
             Self::Chunked(chunked) => chunked.next(buf),
-            Self::UntilClose => Ok(Step { data: buf, used: buf.len(), end: false }),
+            Self::UntilClose => Ok(Step { data: buf, used: buf.len(), end: false, trailers: &[] }),
             Self::Length(left) => {
                 let length = usize::try_from(*left).unwrap_or(usize::MAX).min(buf.len());
                 *left -= length as u64;
-                Ok(Step { data: &buf[..length], used: length, end: *left == 0 })
+                Ok(Step { data: &buf[..length], used: length, end: *left == 0, trailers: &[] })
             }
         }
     }
@@ -64,15 +66,15 @@ mod tests {
     #[test]
     fn no_byte_behind_the_announced_ones_is_taken() {
         let mut body = Body::of(Framing::Length(5));
-        assert_eq!(body.next(b"hel"), Ok(Step { data: b"hel", used: 3, end: false }));
-        assert_eq!(body.next(b"lo!"), Ok(Step { data: b"lo", used: 2, end: true }));
-        assert_eq!(Body::Length(0).next(b"x"), Ok(Step { data: b"", used: 0, end: true }));
+        assert_eq!(body.next(b"hel"), Ok(Step { data: b"hel", used: 3, end: false, trailers: &[] }));
+        assert_eq!(body.next(b"lo!"), Ok(Step { data: b"lo", used: 2, end: true, trailers: &[] }));
+        assert_eq!(Body::Length(0).next(b"x"), Ok(Step { data: b"", used: 0, end: true, trailers: &[] }));
     }
 
     #[test]
     fn without_a_length_all_is_body() {
         let mut body = Body::of(Framing::UntilClose);
-        assert_eq!(body.next(b"hello"), Ok(Step { data: b"hello", used: 5, end: false }));
+        assert_eq!(body.next(b"hello"), Ok(Step { data: b"hello", used: 5, end: false, trailers: &[] }));
         assert!(body.ends_with_connection());
     }
 }

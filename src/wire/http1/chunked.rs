@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reading a body in chunks (RFC 9112, 7.1). Extensions and trailers are read over.
+//! Reading a body in chunks (RFC 9112, 7.1). Extensions are read over.
 
 use super::body::Step;
 use super::error::DecodeError;
@@ -53,7 +53,7 @@ impl Chunked {
     /// # Errors
     /// What is wrong with the bytes.
     pub fn next<'b>(&mut self, buf: &'b [u8]) -> Result<Step<'b>, DecodeError> {
-        let mut at = 0;
+        let (mut at, mut trailers_at) = (0, None);
         while self.place != Place::End {
             if self.place == Place::Data {
                 let room = usize::try_from(self.left).unwrap_or(usize::MAX);
@@ -66,13 +66,17 @@ impl Chunked {
                 if self.left == 0 {
                     self.place = Place::DataCr;
                 }
-                return Ok(Step { data, used: end, end: false });
+                return Ok(Step { data, used: end, end: false, trailers: &[] });
             }
             let Some(&byte) = buf.get(at) else { break };
+            if matches!(self.place, Place::TrailerStart | Place::Trailer | Place::TrailerLf) {
+                trailers_at.get_or_insert(at);
+            }
             self.place = self.follow(byte)?;
             at += 1;
         }
-        Ok(Step { data: &[], used: at, end: self.place == Place::End })
+        let trailers = &buf[trailers_at.unwrap_or(at)..at];
+        Ok(Step { data: &[], used: at, end: self.place == Place::End, trailers })
     }
 
     fn follow(&mut self, byte: u8) -> Result<Place, DecodeError> {
@@ -147,6 +151,25 @@ mod tests {
             let (data, left) = read(bytes, step).unwrap();
             assert_eq!(data, b"hello0123456789");
             assert!(left.is_some_and(|left| left <= 4));
+        }
+    }
+
+    #[test]
+    fn trailers_are_shown() {
+        let bytes = b"1\r\nx\r\n0\r\nA: 1\r\nB: 2\r\n\r\n";
+        for first in 0..bytes.len() {
+            let (mut chunked, mut trailers, mut at) = (Chunked::default(), Vec::new(), 0);
+            for end in [first, bytes.len()] {
+                loop {
+                    let step = chunked.next(&bytes[at..end]).unwrap();
+                    at += step.used;
+                    trailers.extend_from_slice(step.trailers);
+                    if step.end || step.data.is_empty() {
+                        break;
+                    }
+                }
+            }
+            assert!(trailers.starts_with(b"A: 1\r\nB: 2\r\n"), "{first}");
         }
     }
 

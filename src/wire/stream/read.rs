@@ -29,30 +29,28 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// No reading of it makes sense.
     pub fn parse(bytes: &'a [u8], verdicts: &mut Verdicts) -> Result<Stream<'a>, StreamError> {
-        Self::parse_as(bytes, verdicts, |_| Ok(()))
+        Self::parse_as(bytes, verdicts, Ok)
     }
 
-    /// Reads a stream whose contents must also satisfy `check`: a wrong reading may be found out only there.
+    /// Reads a stream and what is in it: a wrong reading may be found out only by what it says. `read` may be asked several
+    /// times.
     ///
     /// # Errors
     /// No reading of it makes sense; the error is that of the first.
     pub fn parse_as<T>(
         bytes: &'a [u8],
         verdicts: &mut Verdicts,
-        check: impl Fn(&Stream<'a>) -> Result<T, StreamError>,
-    ) -> Result<Stream<'a>, StreamError> {
+        read: impl Fn(Stream<'a>) -> Result<T, StreamError>,
+    ) -> Result<T, StreamError> {
         let mut candidates = Vec::new();
         let attempt = |fieldless: &[(Vec<u8>, u64)], candidates: &mut Vec<_>| {
             let parsed = parse::parse(bytes, true, fieldless, candidates)?;
             let stream = Stream { bytes, parsed };
-            if let Err(error) = check(&stream) {
-                candidates.extend(stream.suspects());
-                return Err(error);
-            }
-            Ok(stream)
+            let suspects: Vec<_> = stream.suspects().collect();
+            read(stream).inspect_err(|_| candidates.extend(suspects))
         };
         let first = match attempt(&verdicts.0, &mut candidates) {
-            Ok(stream) => return Ok(stream),
+            Ok(read) => return Ok(read),
             Err(error) => error,
         };
         // A right guess lets more classes come into sight, so sets grow from what got further.
@@ -81,9 +79,9 @@ impl<'a> Stream<'a> {
                 }
                 let mut more = Vec::new();
                 match attempt(&guess, &mut more) {
-                    Ok(stream) => {
+                    Ok(read) => {
                         verdicts.0 = guess;
-                        return Ok(stream);
+                        return Ok(read);
                     }
                     Err(_) => {
                         queue.push(guess);

@@ -52,6 +52,38 @@ impl Value {
         }
     }
 
+    /// The bytes behind the descriptor, if the class is this one.
+    fn plain<const N: usize>(&self, class: &str) -> Option<[u8; N]> {
+        let rest = self.0.strip_prefix(&[code::OBJECT, code::CLASS_DESC, 0])?;
+        let (length, rest) = rest.split_first()?;
+        let is_it = usize::from(*length) == class.len() && rest.starts_with(class.as_bytes());
+        is_it.then(|| self.0.last_chunk().copied())?
+    }
+
+    /// The number of a `java.lang.Integer`.
+    pub fn as_integer(&self) -> Option<i32> {
+        self.plain("java.lang.Integer").map(i32::from_be_bytes)
+    }
+
+    /// What a `java.lang.Boolean` says.
+    pub fn as_boolean(&self) -> Option<bool> {
+        self.plain("java.lang.Boolean").map(|byte: [u8; 1]| byte != [0])
+    }
+
+    /// A `java.lang.Integer`.
+    pub fn integer(number: i32) -> Value {
+        let mut writer = super::write::Writer::new();
+        writer.integer(number);
+        Value::of(writer.finish().split_off(code::HEADER.len()))
+    }
+
+    /// A `java.lang.Boolean`.
+    pub fn boolean(value: bool) -> Value {
+        let mut writer = super::write::Writer::new();
+        writer.boolean_object(value);
+        Value::of(writer.finish().split_off(code::HEADER.len()))
+    }
+
     /// The value in words: text and numbers as they are, of others the class.
     ///
     /// # Errors

@@ -1,0 +1,867 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The one task that knows everything: members, sessions, and what is under way. All others only carry bytes.
+
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, error, info, warn};
+
+use super::age;
+use super::pull::{Next, Pull, Purpose};
+use super::receiver::{self, Incoming};
+use super::report::Report;
+use super::sender::{self, Sender};
+use super::stack::Stack;
+use super::table::{Departure, Heard, Seen, Table};
+use crate::agent::now;
+use crate::agent::replica::{Batch, Changes, Duplicates, Effect, Key, Limits, Replica};
+use crate::agent::settings::{Settings, StaticClass};
+use crate::agent::vault::{self, About, Loaded};
+use crate::wire::cluster::frame::{STATIC_START, STATIC_STOP};
+use crate::wire::cluster::{
+    ChannelData, Event, Identity, Member, MemberVersion, Options, Rpc, SHUTDOWN, SessionMessage,
+    StaticMessage, StaticWord,
+};
+
+/// At most so long a change stays in memory only.
+const COMMIT_AFTER: Duration = Duration::from_millis(5);
+/// How often what takes long is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// Sessions in one message of a state transfer.
+const BATCH: Batch = Batch { sessions: 1000, bytes: 4 << 20 };
+/// A node that has just joined deploys its applications before it can be asked.
+const ASK_NEW_NODE_AFTER: i64 = 2_000;
+/// How long a question for state waits for us to know it, in milliseconds.
+const ANSWER_WITHIN: i64 = 10_000;
+
+/// What the administrator and other tasks may ask.
+#[derive(Debug)]
+pub enum Request {
+    /// Looks at the sessions as they are now.
+    Look(oneshot::Sender<()>, Box<dyn Look>),
+    /// Ends a session here (not at the nodes).
+    Forget(Key, oneshot::Sender<bool>),
+    /// Adds sessions that were stored elsewhere; answers how many.
+    Import(Vec<(Key, crate::agent::replica::Kept)>, oneshot::Sender<usize>),
+    /// Says goodbye to the group, writes everything, and ends.
+    Stop(oneshot::Sender<()>),
+}
+
+/// A look at the replica.
+pub trait Look: Send + std::fmt::Debug {
+    fn look(&mut self, replica: &Replica, health: &Health);
+}
+
+/// How the agent itself is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Health {
+    /// It knows all that can be known.
+    pub is_ready: bool,
+    /// Why sessions are in memory only, if they are.
+    pub vault_trouble: Option<String>,
+    /// Sessions whose changes are not written yet.
+    pub unwritten: usize,
+}
+
+/// What a hub needs to begin.
+#[derive(Debug)]
+pub struct Start {
+    pub settings: Arc<Settings>,
+    pub listener: TcpListener,
+    /// The group's socket and address; `None` without multicast.
+    pub group: Option<(UdpSocket, SocketAddr)>,
+    /// What is announced.
+    pub address: SocketAddr,
+    pub stack: Stack,
+    pub loaded: Loaded,
+    pub vault: vault::Writer,
+}
+
+/// A probe that came back.
+#[derive(Debug)]
+struct Probed {
+    identity: Identity,
+    result: io::Result<()>,
+}
+
+/// A node that waits for its sessions.
+#[derive(Debug)]
+struct Waiting {
+    node: Member,
+    context: Option<Vec<u8>>,
+    until: i64,
+}
+
+/// Everything.
+#[derive(Debug)]
+pub struct Hub {
+    settings: Arc<Settings>,
+    own: Member,
+    started: Instant,
+    table: Table,
+    report: Report,
+    reports: watch::Sender<Report>,
+    replica: Replica,
+    duplicates: Duplicates,
+    stack: Arc<Mutex<Stack>>,
+    sender: Sender,
+    vault: vault::Writer,
+    /// A batch is being written; these are its changes, to be written again if it fails.
+    writing: Option<Changes>,
+    about: About,
+    about_changed: bool,
+    health: Health,
+    retry_vault_at: i64,
+    pulls: Vec<Pull>,
+    waiting: Vec<Waiting>,
+    probing: HashSet<Identity>,
+    probes: mpsc::UnboundedSender<Probed>,
+    /// Until then others are only listened to.
+    listening_until: i64,
+    /// When the agent ran last before this start; `None`: never.
+    ran_before: Option<i64>,
+    ticks: u64,
+}
+
+/// Runs until it is told to stop. `ready` fires once the agent knows all that can be known.
+///
+/// # Errors
+/// Random numbers or the system's sockets fail at the start.
+pub async fn run(
+    start: Start,
+    requests: mpsc::Receiver<Request>,
+    reports: watch::Sender<Report>,
+    ready: oneshot::Sender<()>,
+) -> io::Result<()> {
+    let (probes, probed) = mpsc::unbounded_channel();
+    let (to, incoming) = mpsc::channel(1024);
+    let Start { settings, listener, group, address, stack, loaded, vault } = start;
+    let receiver = &settings.receiver;
+    tokio::spawn(receiver::serve(listener, receiver.max_frame, receiver.max_connections, to));
+    let hub = Hub::new(settings, address, stack, loaded, vault, reports, probes)?;
+    hub.serve(group, incoming, probed, requests, ready).await
+}
+
+impl Hub {
+    fn new(
+        settings: Arc<Settings>,
+        address: SocketAddr,
+        stack: Stack,
+        loaded: Loaded,
+        vault: vault::Writer,
+        reports: watch::Sender<Report>,
+        probes: mpsc::UnboundedSender<Probed>,
+    ) -> io::Result<Hub> {
+        let limits = Limits {
+            value: settings.vault.max_value,
+            total: usize::try_from(settings.vault.max_size).unwrap_or(usize::MAX),
+            age: i64::from(settings.vault.max_age_days) * 24 * 3_600_000,
+        };
+        let mut replica = Replica::new(limits);
+        for (key, kept) in loaded.sessions {
+            replica.restore(&key, kept);
+        }
+        if loaded.damaged > 0 {
+            error!(
+                sessions = loaded.damaged,
+                "the vault holds records that cannot be read; they are left out"
+            );
+        }
+        let ran_before = loaded.about.as_ref().map(|about| about.last_running);
+        let mut about = loaded.about.unwrap_or_default();
+        about.unique_id = match settings.membership.unique_id {
+            Some(id) => id.0,
+            None if about.unique_id != [0; 16] => about.unique_id,
+            None => new_id()?,
+        };
+        replica.set_reports_requests(about.reports_requests);
+        let membership = &settings.membership;
+        let domain = membership.domain.clone().into_bytes();
+        let own = Member { domain: domain.clone(), ..Member::new(address, about.unique_id) };
+        let drop_time = i64::try_from(membership.drop_time).unwrap_or(i64::MAX);
+        let stack = Arc::new(Mutex::new(stack));
+        let listening = membership.frequency() * 2 + Duration::from_millis(200);
+        info!(sessions = replica.len(), member = %own.identity(), "the agent begins");
+        Ok(Hub {
+            table: Table::new(own.identity(), domain, drop_time),
+            own,
+            started: Instant::now(),
+            report: Report::default(),
+            reports,
+            replica,
+            duplicates: Duplicates::default(),
+            sender: Sender::new(Arc::clone(&stack)),
+            stack,
+            vault,
+            writing: None,
+            about,
+            about_changed: true,
+            health: Health::default(),
+            retry_vault_at: 0,
+            pulls: Vec::new(),
+            waiting: Vec::new(),
+            probing: HashSet::new(),
+            probes,
+            listening_until: now() + i64::try_from(listening.as_millis()).unwrap_or(0),
+            ran_before,
+            ticks: 0,
+            settings,
+        })
+    }
+
+    async fn serve(
+        mut self,
+        group: Option<(UdpSocket, SocketAddr)>,
+        mut incoming: mpsc::Receiver<Incoming>,
+        mut probed: mpsc::UnboundedReceiver<Probed>,
+        mut requests: mpsc::Receiver<Request>,
+        ready: oneshot::Sender<()>,
+    ) -> io::Result<()> {
+        let mut ready = Some(ready);
+        let mut beacon = interval(self.settings.membership.frequency());
+        let mut tick = interval(TICK);
+        let mut commit = interval(COMMIT_AFTER);
+        for timer in [&mut beacon, &mut tick, &mut commit] {
+            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
+        let mut datagram = vec![0; 65_536];
+        loop {
+            tokio::select! {
+                message = incoming.recv() => match message {
+                    Some(Incoming::Message(message)) => self.message(*message),
+                    Some(Incoming::Closed(identity)) => self.probe(identity),
+                    None => return Ok(()),
+                },
+                received = receive(group.as_ref(), &mut datagram) => match received {
+                    Ok((length, peer)) => self.beacon(&datagram[..length], peer),
+                    Err(error) => debug!(%error, "a datagram of the group is lost"),
+                },
+                Some(result) = probed.recv() => self.probed(&result),
+                Some(written) = self.vault.done.recv() => self.written(written),
+                _ = commit.tick(), if self.has_to_write() => self.commit(),
+                _ = beacon.tick() => {
+                    if let Some((socket, group)) = &group && now() >= self.listening_until {
+                        self.announce(socket, *group).await;
+                    }
+                }
+                _ = tick.tick() => {
+                    self.tick();
+                    if self.health.is_ready && let Some(ready) = ready.take() {
+                        let _ = ready.send(());
+                    }
+                }
+                request = requests.recv() => match request {
+                    Some(Request::Stop(done)) => {
+                        self.stop(group.as_ref()).await;
+                        let _ = done.send(());
+                        return Ok(());
+                    }
+                    Some(request) => self.request(request),
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::Look(done, mut look) => {
+                look.look(&self.replica, &self.health);
+                let _ = done.send(());
+            }
+            Request::Forget(key, done) => {
+                let _ = done.send(self.replica.forget(&key));
+            }
+            Request::Import(sessions, done) => {
+                let count = sessions.len();
+                for (key, kept) in sessions {
+                    self.replica.import(key, kept, now());
+                }
+                let _ = done.send(count);
+            }
+            Request::Stop(_) => {}
+        }
+    }
+
+    // ---- Members ----
+
+    fn uptime(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Ourselves, with the age that is announced now.
+    fn own(&mut self) -> Member {
+        let nodes = self.table.members();
+        self.own.alive =
+            age::announced(self.uptime(), self.health.is_ready, nodes.iter().map(|seen| &seen.member));
+        self.own.clone()
+    }
+
+    async fn announce(&mut self, socket: &UdpSocket, group: SocketAddr) {
+        let bytes = self.own().to_bytes();
+        if let Err(error) = socket.send_to(&bytes, group).await {
+            if self.ticks % 100 == 0 {
+                warn!(%error, %group, "no beacon can be sent to the group");
+            }
+        }
+    }
+
+    fn beacon(&mut self, bytes: &[u8], peer: SocketAddr) {
+        match Member::read(bytes) {
+            Ok(member) => self.hear(&member, false),
+            Err(error) => debug!(%peer, %error, "a datagram of the group is no beacon"),
+        }
+    }
+
+    fn hear(&mut self, member: &Member, is_static: bool) {
+        let now = now();
+        let identity = member.identity();
+        match self.table.hear(member, now, is_static) {
+            Heard::New => self.probe(identity),
+            Heard::Known => {
+                if self.report.suspect(&identity, false, now) {
+                    self.publish();
+                }
+            }
+            Heard::Left => self.gone(&identity, Departure::Left),
+            Heard::NotOurs => {}
+        }
+    }
+
+    /// Asks whether somebody is there. The answer comes by itself.
+    fn probe(&mut self, identity: Identity) {
+        if self.table.get(&identity).is_none() || !self.probing.insert(identity) {
+            return;
+        }
+        let (own, probes) = (self.own.clone(), self.probes.clone());
+        tokio::spawn(async move {
+            let result = sender::probe(&own, identity.address()).await;
+            let _ = probes.send(Probed { identity, result });
+        });
+    }
+
+    fn probed(&mut self, Probed { identity, result }: &Probed) {
+        self.probing.remove(identity);
+        let now = now();
+        match result {
+            Ok(()) => {
+                let is_new = self.table.confirm(identity, now);
+                let Some(seen) = self.table.get(identity).cloned() else { return };
+                if is_new {
+                    self.joined(&seen);
+                } else if seen.suspect.is_some() && self.report.suspect(identity, true, now) {
+                    info!(member = %identity, "a member is silent, but takes connections");
+                    self.publish();
+                }
+            }
+            Err(error) => {
+                let is_refused = error.kind() == io::ErrorKind::ConnectionRefused;
+                let Some(seen) = self.table.get(identity) else { return };
+                let is_missed =
+                    now - seen.heard > i64::try_from(self.settings.membership.drop_time).unwrap_or(0);
+                if !is_refused && !is_missed {
+                    // The network may be slow, or the node busy.
+                    return;
+                }
+                if let Some((_, departure)) = self.table.refuse(identity, now) {
+                    self.gone(identity, departure);
+                }
+            }
+        }
+    }
+
+    fn joined(&mut self, seen: &Seen) {
+        let identity = seen.member.identity();
+        let now = now();
+        for twin in self.table.replaced_by(&identity) {
+            self.gone(&twin.member.identity(), Departure::Replaced);
+        }
+        let route = self.about.routes.get(&identity.address().to_string());
+        self.report.joined(seen, route.cloned().into_iter().collect(), now);
+        info!(member = %identity, alive = seen.member.alive, "a member joined");
+        self.publish();
+        let node_started = now - seen.member.alive.max(0);
+        let was_there_before = self.ran_before.is_some_and(|ran| node_started < ran);
+        let is_our_start = !self.health.is_ready;
+        let (purpose, at) = match (is_our_start, was_there_before) {
+            (true, true) => (Purpose::Knows, now),
+            (true, false) => (Purpose::Started, now),
+            (false, _) => (Purpose::Started, now + ASK_NEW_NODE_AFTER),
+        };
+        self.pulls.push(Pull::new(seen.member.clone(), purpose, at));
+        if seen.is_static && self.settings.membership.class == StaticClass::Interceptor {
+            self.send_plain(&seen.member, STATIC_START.to_vec(), Options::default());
+        }
+    }
+
+    fn gone(&mut self, identity: &Identity, departure: Departure) {
+        info!(member = %identity, why = departure.words(), "a member is gone");
+        self.report.gone(identity, departure, now());
+        self.publish();
+        self.sender.forget(identity);
+        self.pulls.retain(|pull| pull.identity() != *identity);
+        self.waiting.retain(|waiting| waiting.node.identity() != *identity);
+    }
+
+    fn publish(&self) {
+        self.reports.send_replace(self.report.clone());
+    }
+
+    // ---- Messages ----
+
+    fn message(&mut self, message: ChannelData) {
+        let sender = message.sender.clone();
+        let identity = sender.identity();
+        if Stack::is_probe(&message.payload) {
+            return;
+        }
+        let is_ours = self.settings.membership.domain.is_empty()
+            || self.settings.membership.domain.as_bytes() == sender.domain;
+        if !is_ours || identity == self.own.identity() {
+            return;
+        }
+        let (unique_id, is_bytes) = (message.unique_id, message.options.has(Options::BYTES));
+        if is_bytes || message.payload == STATIC_START || message.payload == STATIC_STOP {
+            return self.plain(&sender, &message.payload);
+        }
+        let undone = self.stack.lock().unwrap_or_else(PoisonError::into_inner).undo(message, now());
+        let payload = match undone {
+            Ok(Some(payload)) => payload,
+            Ok(None) => return,
+            Err(error) => {
+                warn!(member = %identity, %error, "a message is dropped");
+                return;
+            }
+        };
+        // Pieces of one message have one id, so the look comes after they are together.
+        if !self.duplicates.is_new(unique_id) {
+            return;
+        }
+        match SessionMessage::read(&payload) {
+            Ok(Some(session)) => self.session(&sender, &session),
+            Ok(None) => self.other(&sender, &payload),
+            Err(error) => warn!(member = %identity, %error, "a message is dropped"),
+        }
+    }
+
+    /// Notices of `StaticMembershipInterceptor`.
+    fn plain(&mut self, sender: &Member, payload: &[u8]) {
+        if payload == STATIC_START {
+            self.hear(sender, true);
+        } else if payload == STATIC_STOP {
+            let leaving = Member { command: SHUTDOWN.to_vec(), ..sender.clone() };
+            self.hear(&leaving, true);
+        }
+    }
+
+    /// Questions between members, and what no agent needs.
+    fn other(&mut self, sender: &Member, payload: &[u8]) {
+        if let Ok(Some(message)) = StaticMessage::read_payload(payload) {
+            self.static_word(sender, &message, None);
+            return;
+        }
+        let rpc = match Rpc::read(payload, self.settings.vault.max_value) {
+            Ok(Some(rpc)) => rpc,
+            Ok(None) => return,
+            Err(error) => {
+                debug!(member = %sender.identity(), %error, "a message is dropped");
+                return;
+            }
+        };
+        if let Ok(Some(message)) = StaticMessage::read(&rpc.message) {
+            self.static_word(sender, &message, (!rpc.is_reply).then_some(rpc.uuid));
+        } else if !rpc.is_reply {
+            // Without it a starting Tomcat would wait for seconds.
+            let answer = Rpc::unknown(&rpc.uuid, &rpc.rpc_id);
+            self.send_plain(sender, answer, Options::ASYNCHRONOUS);
+        }
+    }
+
+    fn static_word(&mut self, sender: &Member, message: &StaticMessage, question: Option<Vec<u8>>) {
+        self.hear(&message.member, message.word != StaticWord::Stop && !self.settings.membership.multicast);
+        if let Some(uuid) = question {
+            let member = self.own();
+            let answer = StaticMessage { member, ..message.clone() };
+            self.send_plain(sender, answer.to_rpc(&uuid, true), Options::default());
+        }
+    }
+
+    fn session(&mut self, sender: &Member, message: &SessionMessage) {
+        let identity = sender.identity();
+        let now = now();
+        match message.event {
+            Event::GetAllSessions => {
+                let until = now + ANSWER_WITHIN;
+                info!(member = %identity, context = %shown(message.context.as_deref()), "a node asks for its sessions");
+                self.waiting.push(Waiting { node: sender.clone(), context: message.context.clone(), until });
+                self.answer_waiting();
+            }
+            Event::AllSessionData => match self.replica.merge(message, now) {
+                Ok(merged) => {
+                    debug!(member = %identity, sessions = merged.received, new = merged.new, "sessions came");
+                    if let Some(pull) = self.pulls.iter_mut().find(|pull| pull.identity() == identity) {
+                        pull.received(message.context.as_deref().unwrap_or_default(), merged.ids, now);
+                    }
+                }
+                Err(ignored) => warn!(member = %identity, ?ignored, "sessions of a node are not taken over"),
+            },
+            Event::TransferComplete | Event::NoContextManager => {
+                if let Some(pull) = self.pulls.iter_mut().find(|pull| pull.identity() == identity) {
+                    pull.completed(message.context.as_deref().unwrap_or_default(), now);
+                }
+            }
+            _ => {
+                self.learn_route(&identity, message);
+                match self.replica.apply(message, now) {
+                    Effect::Applied | Effect::Parked => {}
+                    Effect::Opaque(error) => {
+                        warn!(session = %shown(message.session_id.as_deref()), %error, "a change is kept as it came");
+                    }
+                    Effect::Ignored(ignored) => {
+                        debug!(member = %identity, ?ignored, "a message changes nothing")
+                    }
+                }
+            }
+        }
+    }
+
+    /// A node makes ids with its own route.
+    fn learn_route(&mut self, identity: &Identity, message: &SessionMessage) {
+        let learnt = match message.event {
+            Event::Created => message.session_id.as_deref().and_then(|id| self.report.learn(identity, id)),
+            Event::ChangeId => message.new_id().ok().and_then(|id| self.report.learn(identity, &id)),
+            _ => None,
+        };
+        if let Some((identity, route)) = learnt {
+            info!(member = %identity, %route, "a node's jvmRoute is known");
+            self.about.routes.insert(identity.address().to_string(), route);
+            self.about_changed = true;
+            self.publish();
+        }
+    }
+
+    fn send_plain(&mut self, to: &Member, payload: Vec<u8>, options: Options) {
+        let (sender, own, to) = (self.sender.clone(), self.own(), to.clone());
+        tokio::spawn(async move {
+            if let Err(error) = sender.send(&own, &to, options, payload).await {
+                debug!(member = %to.identity(), %error, "a message did not arrive");
+            }
+        });
+    }
+
+    // ---- State as a whole ----
+
+    fn tick(&mut self) {
+        self.ticks += 1;
+        let now = now();
+        for member in self.table.silent(now) {
+            // A static member is only looked at once a second.
+            let is_silent =
+                self.table.get(&member.identity()).is_some_and(|seen| !seen.is_static || !seen.is_confirmed);
+            if is_silent || self.ticks % 10 == 0 {
+                self.probe(member.identity());
+            }
+        }
+        for seen in self.table.give_up(now) {
+            self.gone(&seen.member.identity(), Departure::Dead);
+        }
+        self.pull(now);
+        self.become_ready(now);
+        self.answer_waiting();
+        if self.ticks % 10 == 0 {
+            self.every_second(now);
+        }
+    }
+
+    fn every_second(&mut self, now: i64) {
+        for context in self.replica.tick(now) {
+            let is_asked = self.pulls.iter().any(|pull| pull.purpose == Purpose::Missing);
+            if let Some(oldest) = self.table.members().first().filter(|_| !is_asked) {
+                info!(context = %shown(Some(&context)), "changes of unknown sessions: the oldest node is asked for all");
+                self.pulls.push(Pull::new(oldest.member.clone(), Purpose::Missing, now));
+            }
+        }
+        self.report.forget(now);
+        self.about.last_running = now;
+        self.about.reports_requests = self.replica.reports_requests();
+        self.about_changed |= self.ticks % 50 == 0;
+        self.meet_static_members();
+    }
+
+    /// Members that are known beforehand are greeted until they answer.
+    fn meet_static_members(&mut self) {
+        let membership = &self.settings.membership;
+        if membership.members.is_empty() {
+            return;
+        }
+        let known: BTreeSet<SocketAddr> =
+            self.table.members().iter().map(|seen| seen.member.address()).collect();
+        for configured in membership.members.clone() {
+            let Ok(address) = resolve(&configured.host, configured.port) else {
+                continue;
+            };
+            let unique_id = configured.unique_id.map_or([0; 16], |id| id.0);
+            let member =
+                Member { domain: configured.domain.clone().into_bytes(), ..Member::new(address, unique_id) };
+            match self.settings.membership.class {
+                StaticClass::Interceptor if !known.contains(&address) => {
+                    if configured.unique_id.is_some() {
+                        self.hear(&member, true);
+                    } else {
+                        // It is known by its id once it says something.
+                        self.send_plain(&member, STATIC_START.to_vec(), Options::default());
+                    }
+                }
+                StaticClass::Interceptor => {}
+                StaticClass::Service => {
+                    let word = if known.contains(&address) { StaticWord::Ping } else { StaticWord::Start };
+                    self.ask_static(&member, word);
+                }
+            }
+        }
+    }
+
+    fn ask_static(&mut self, to: &Member, word: StaticWord) {
+        let Ok(uuid) = new_id() else { return };
+        let membership_id =
+            format!("{}-StaticMembership", self.settings.membership.channel_name).into_bytes();
+        let message =
+            StaticMessage { word, member: self.own(), membership_id, version: MemberVersion::default() };
+        self.send_plain(to, message.to_rpc(&uuid, false), Options::ASYNCHRONOUS);
+    }
+
+    fn pull(&mut self, now: i64) {
+        let mut over = Vec::new();
+        let mut asks = Vec::new();
+        for (at, pull) in self.pulls.iter_mut().enumerate() {
+            match pull.next(now) {
+                Next::Wait => {}
+                Next::Ask => {
+                    pull.asked(now);
+                    asks.push(pull.from.clone());
+                }
+                Next::Done | Next::GiveUp => over.push(at),
+            }
+        }
+        for node in asks {
+            self.replica.begin_asking();
+            let question = SessionMessage {
+                event: Event::GetAllSessions,
+                context: None,
+                session_id: Some(b"GET-ALL".to_vec()),
+                unique_id: Some(b"GET-ALL-".to_vec()),
+                time: Some(now),
+                payload: None,
+            };
+            self.send_plain(&node, question.to_bytes(), Options::ASYNCHRONOUS);
+        }
+        for at in over.into_iter().rev() {
+            let pull = self.pulls.remove(at);
+            self.pulled(&pull);
+        }
+        if !self.pulls.iter().any(|pull| pull.since <= now) {
+            self.replica.end_asking();
+        }
+    }
+
+    fn pulled(&mut self, pull: &Pull) {
+        let received: usize = pull.known.values().map(HashSet::len).sum();
+        info!(member = %pull.identity(), sessions = received, "a node's sessions are known");
+        for (context, known) in pull.contexts() {
+            match pull.purpose {
+                Purpose::Knows => {
+                    let ended = self.replica.keep_only(context, &|id| known.contains(id), pull.since);
+                    if ended > 0 {
+                        info!(context = %shown(Some(context)), sessions = ended, "sessions ended while the agent did not run");
+                    }
+                }
+                Purpose::Started => {
+                    let now = now();
+                    let missing = |id: &[u8]| !known.contains(id);
+                    let mut answer = self.replica.answer_some(context, &missing, BATCH, 0, now);
+                    answer.complete = None;
+                    if answer.sessions > 0 {
+                        info!(member = %pull.identity(), context = %shown(Some(context)), sessions = answer.sessions, "a node is given sessions it does not have");
+                        self.send_answer(&pull.from, vec![answer]);
+                    }
+                }
+                Purpose::Missing => {}
+            }
+        }
+    }
+
+    /// Everything that can be known is known when everybody who is there at the start was asked.
+    fn become_ready(&mut self, now: i64) {
+        if self.health.is_ready || now < self.listening_until {
+            return;
+        }
+        let is_asking = self.pulls.iter().any(|pull| match pull.purpose {
+            Purpose::Knows | Purpose::Missing => true,
+            // One that starts may itself wait for us.
+            Purpose::Started => now < self.listening_until + ANSWER_WITHIN / 2,
+        });
+        if is_asking || !self.probing.is_empty() && now < self.listening_until + 2_000 {
+            return;
+        }
+        self.health.is_ready = true;
+        info!(sessions = self.replica.len(), members = self.table.members().len(), "the agent is ready");
+    }
+
+    fn answer_waiting(&mut self) {
+        let now = now();
+        let is_ready = self.health.is_ready;
+        let (answered, still): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|waiting| is_ready || now >= waiting.until);
+        self.waiting = still;
+        for Waiting { node, context, .. } in answered {
+            let contexts: Vec<Vec<u8>> = match context {
+                Some(context) => vec![context],
+                None => self.replica.contexts().map(|(name, _)| name.to_vec()).collect(),
+            };
+            // A time in the past: messages that the node keeps back meanwhile are then all applied.
+            let answers: Vec<_> =
+                contexts.iter().map(|context| self.replica.answer(context, BATCH, 0, now)).collect();
+            for (context, answer) in contexts.iter().zip(&answers) {
+                info!(member = %node.identity(), context = %shown(Some(context)), sessions = answer.sessions, "a node is given its sessions");
+            }
+            self.send_answer(&node, answers);
+        }
+    }
+
+    fn send_answer(&mut self, to: &Member, answers: Vec<crate::agent::replica::Answer>) {
+        let (sender, own, to) = (self.sender.clone(), self.own(), to.clone());
+        tokio::spawn(async move {
+            for answer in answers {
+                let parts = answer.data.iter().chain(&answer.complete).chain(&answer.after);
+                for message in parts {
+                    if let Err(error) =
+                        sender.send(&own, &to, Options::SYNCHRONOUS_ACK, message.to_bytes()).await
+                    {
+                        warn!(member = %to.identity(), %error, "sessions did not arrive");
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
+    // ---- The vault ----
+
+    fn has_to_write(&self) -> bool {
+        self.writing.is_none()
+            && (self.about_changed || self.replica.has_changes())
+            && (self.retry_vault_at == 0 || now() >= self.retry_vault_at)
+    }
+
+    fn commit(&mut self) {
+        let changes = self.replica.take_changes();
+        let mut batch = vault::Batch::of(&changes, &self.replica);
+        if std::mem::take(&mut self.about_changed) {
+            self.about.last_running = now();
+            batch.about = Some(self.about.clone());
+        }
+        self.health.unwritten = changes.len();
+        self.writing = Some(changes);
+        self.vault.write(batch);
+    }
+
+    fn written(&mut self, written: vault::Written) {
+        let changes = self.writing.take();
+        match written {
+            Ok(()) => {
+                self.health.unwritten = 0;
+                self.retry_vault_at = 0;
+                if self.health.vault_trouble.take().is_some() {
+                    info!("sessions are written to the vault again");
+                }
+            }
+            Err(trouble) => {
+                let text = trouble.to_string();
+                if self.health.vault_trouble.as_ref() != Some(&text) {
+                    error!(error = %text, "sessions are kept in memory only");
+                }
+                self.health.vault_trouble = Some(text);
+                self.retry_vault_at = now() + 1_000;
+                self.about_changed = true;
+                if let Some(changes) = changes {
+                    self.replica.give_back(changes);
+                }
+            }
+        }
+    }
+
+    async fn stop(&mut self, group: Option<&(UdpSocket, SocketAddr)>) {
+        let leaving = Member { command: SHUTDOWN.to_vec(), ..self.own() };
+        if let Some((socket, group)) = group {
+            let _ = socket.send_to(&leaving.to_bytes(), *group).await;
+        }
+        let members: Vec<_> = self.table.members().into_iter().cloned().collect();
+        for seen in members.iter().filter(|seen| seen.is_static) {
+            let payload = match self.settings.membership.class {
+                StaticClass::Interceptor => STATIC_STOP.to_vec(),
+                StaticClass::Service => {
+                    let id =
+                        format!("{}-StaticMembership", self.settings.membership.channel_name).into_bytes();
+                    let word = StaticWord::Stop;
+                    StaticMessage {
+                        word,
+                        member: leaving.clone(),
+                        membership_id: id,
+                        version: MemberVersion::default(),
+                    }
+                    .to_bytes()
+                }
+            };
+            let _ = self.sender.send(&self.own.clone(), &seen.member, Options::default(), payload).await;
+        }
+        if self.writing.is_some()
+            && let Some(written) = self.vault.done.recv().await
+        {
+            self.written(written);
+        }
+        self.about_changed = true;
+        self.commit();
+        self.vault.finish();
+        info!("the agent ends");
+    }
+}
+
+async fn receive(
+    group: Option<&(UdpSocket, SocketAddr)>,
+    into: &mut [u8],
+) -> io::Result<(usize, SocketAddr)> {
+    match group {
+        Some((socket, _)) => socket.recv_from(into).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(address, port));
+    }
+    std::net::ToSocketAddrs::to_socket_addrs(&(host, port))?
+        .next()
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// A random id in the form of Java's: version 4.
+fn new_id() -> io::Result<[u8; 16]> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(io::Error::other)?;
+    id[6] = id[6] & 0x0f | 0x40;
+    id[8] = id[8] & 0x3f | 0x80;
+    Ok(id)
+}
+
+/// Text of the cluster for a log line.
+fn shown(text: Option<&[u8]>) -> String {
+    text.map_or_else(|| "all".to_owned(), |text| String::from_utf8_lossy(text).into_owned())
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Asking a node for all its sessions: when to ask again, when it is over, what its answer means. No sockets, no clock.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::wire::cluster::{Identity, Member};
+
+/// How long a node may take until it is asked again: one that waits for sessions itself drops the question.
+const AGAIN_AFTER: i64 = 2_000;
+/// Silence after an application's end until nothing more is expected.
+const QUIET: i64 = 400;
+
+/// Why a node is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The agent starts. The node lived all the time the agent did not: what it does not know has ended.
+    Knows,
+    /// The node started while the agent did not run, or just now: what it does not know it has lost.
+    Started,
+    /// Something is missing here.
+    Missing,
+}
+
+/// What to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    Wait,
+    Ask,
+    Done,
+    /// It never answered.
+    GiveUp,
+}
+
+/// One question under way.
+#[derive(Debug)]
+pub struct Pull {
+    pub from: Member,
+    pub purpose: Purpose,
+    /// When it was asked first: later messages are newer than the answer.
+    pub since: i64,
+    asked: Option<i64>,
+    asks: u32,
+    last: i64,
+    /// By application: the sessions that the node has.
+    pub known: HashMap<Box<[u8]>, HashSet<Box<[u8]>>>,
+    complete: HashSet<Box<[u8]>>,
+}
+
+impl Pull {
+    /// A question to be asked not before `at`.
+    pub fn new(from: Member, purpose: Purpose, at: i64) -> Pull {
+        Pull {
+            from,
+            purpose,
+            since: at,
+            asked: None,
+            asks: 0,
+            last: at,
+            known: HashMap::new(),
+            complete: HashSet::new(),
+        }
+    }
+
+    pub fn identity(&self) -> Identity {
+        self.from.identity()
+    }
+
+    /// How often a node is asked: one that starts may wait for sessions itself for a minute.
+    fn asks_at_most(&self) -> u32 {
+        if self.purpose == Purpose::Started { 40 } else { 3 }
+    }
+
+    pub fn next(&self, now: i64) -> Next {
+        let Some(asked) = self.asked else {
+            return if now >= self.since { Next::Ask } else { Next::Wait };
+        };
+        let is_answered = !self.complete.is_empty();
+        let is_whole = self.known.keys().all(|context| self.complete.contains(context));
+        if is_answered && is_whole && now - self.last >= QUIET {
+            return Next::Done;
+        }
+        if now - asked.max(self.last) < AGAIN_AFTER {
+            return Next::Wait;
+        }
+        match self.asks < self.asks_at_most() {
+            true => Next::Ask,
+            false if is_answered => Next::Done,
+            false => Next::GiveUp,
+        }
+    }
+
+    pub fn asked(&mut self, now: i64) {
+        if self.asked.is_none() {
+            self.since = now;
+        }
+        self.asked = Some(now);
+        self.asks += 1;
+    }
+
+    /// Sessions came.
+    pub fn received(&mut self, context: &[u8], ids: impl IntoIterator<Item = Box<[u8]>>, now: i64) {
+        self.last = now;
+        self.known.entry(context.into()).or_default().extend(ids);
+    }
+
+    /// All sessions of an application have come.
+    pub fn completed(&mut self, context: &[u8], now: i64) {
+        self.last = now;
+        self.known.entry(context.into()).or_default();
+        self.complete.insert(context.into());
+    }
+
+    /// Applications of which everything is known.
+    pub fn contexts(&self) -> impl Iterator<Item = (&[u8], &HashSet<Box<[u8]>>)> {
+        self.complete.iter().filter_map(|context| Some((&**context, self.known.get(context)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pull(purpose: Purpose) -> Pull {
+        Pull::new(Member::new("10.0.0.1:4000".parse().unwrap(), [1; 16]), purpose, 100)
+    }
+
+    #[test]
+    fn it_is_over_when_every_application_has_ended_and_nothing_more_comes() {
+        let mut pull = pull(Purpose::Knows);
+        assert_eq!(pull.next(99), Next::Wait);
+        assert_eq!(pull.next(100), Next::Ask);
+        pull.asked(100);
+        pull.received(b"/a", [b"1".as_slice().into()], 200);
+        pull.received(b"/b", [], 210);
+        pull.completed(b"/a", 220);
+        assert_eq!(pull.next(220 + QUIET), Next::Wait);
+        pull.completed(b"/b", 700);
+        assert_eq!(pull.next(700), Next::Wait);
+        assert_eq!(pull.next(700 + QUIET), Next::Done);
+        assert_eq!(pull.contexts().count(), 2);
+    }
+
+    #[test]
+    fn a_node_that_does_not_answer_is_asked_again_and_given_up() {
+        let mut pull = pull(Purpose::Knows);
+        let mut now = 100;
+        for _ in 0..3 {
+            assert_eq!(pull.next(now), Next::Ask);
+            pull.asked(now);
+            assert_eq!(pull.next(now + AGAIN_AFTER - 1), Next::Wait);
+            now += AGAIN_AFTER;
+        }
+        assert_eq!(pull.next(now), Next::GiveUp);
+    }
+
+    #[test]
+    fn a_node_that_starts_is_asked_for_as_long_as_it_may_wait_itself() {
+        let mut pull = pull(Purpose::Started);
+        let mut now = 100;
+        while pull.next(now) == Next::Ask {
+            pull.asked(now);
+            now += AGAIN_AFTER;
+        }
+        assert!(now > 60_000);
+    }
+}

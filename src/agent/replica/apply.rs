@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What each message does. The order of messages is whatever the connections made of it.
+
+use super::entry::{Kept, Touched};
+use super::{Context, DEFAULT_MAX_INACTIVE, Ignored, Key, PARKED, Parked, Replica};
+use crate::wire::cluster::{
+    Action, Change, ClusterError, Delta, Event, SessionMessage, SessionState, Subject,
+};
+
+/// What came of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    Applied,
+    /// It waits for its session.
+    Parked,
+    /// The change is kept as it came: without the application's classes nobody can read it.
+    Opaque(ClusterError),
+    Ignored(Ignored),
+}
+
+impl Replica {
+    /// Applies a message. `now`: milliseconds since 1970.
+    pub fn apply(&mut self, message: &SessionMessage, now: i64) -> Effect {
+        if let Some(log) = &mut self.since_asked
+            && is_about_a_session(message.event)
+        {
+            log.push((message.clone(), now));
+        }
+        self.apply_now(message, now)
+    }
+
+    pub(super) fn apply_now(&mut self, message: &SessionMessage, now: i64) -> Effect {
+        if !is_about_a_session(message.event) {
+            return Effect::Ignored(Ignored::NotForReplicas);
+        }
+        let (Some(context), Some(id)) = (&message.context, &message.session_id) else {
+            return Effect::Ignored(Ignored::Nameless);
+        };
+        let key = Key::new(context, self.contexts.get(&**context).map_or(id, |context| context.current(id)));
+        match message.event {
+            Event::Created => self.created(key, message, now),
+            Event::Delta => self.delta(key, message, now),
+            Event::Accessed => self.accessed(key, message, now),
+            Event::Expired => self.expired(&key, now),
+            Event::ChangeId => self.change_id(&key, message, now),
+            _ => Effect::Ignored(Ignored::NotForReplicas),
+        }
+    }
+
+    fn context(&mut self, key: &Key) -> &mut Context {
+        if !self.contexts.contains_key(&key.context) {
+            self.contexts.insert(key.context.clone(), Context::default());
+        }
+        self.contexts.entry(key.context.clone()).or_default()
+    }
+
+    fn created(&mut self, key: Key, message: &SessionMessage, now: i64) -> Effect {
+        let context = self.context(&key);
+        if context.ended.contains_key(&key.id) {
+            return Effect::Ignored(Ignored::Ended);
+        }
+        // A session that is known has changed since; the message comes late.
+        if !context.sessions.contains_key(&key.id) {
+            let creation = message.time.unwrap_or(now);
+            let state = SessionState::new(key.id.to_vec(), creation, DEFAULT_MAX_INACTIVE);
+            self.insert(key, Kept::new(state, now), now);
+        }
+        Effect::Applied
+    }
+
+    /// Adds a session, and applies what has waited for it.
+    pub(super) fn insert(&mut self, key: Key, kept: Kept, now: i64) {
+        self.bytes += kept.size();
+        let context = self.context(&key);
+        let before = context.sessions.insert(key.id.clone(), kept);
+        let waiting = context.parked.remove(&key.id).unwrap_or_default();
+        context.parked_count -= waiting.len();
+        self.bytes -= before.map_or(0, |before| before.size());
+        self.changes.whole(key);
+        for parked in waiting {
+            self.apply_now(&parked.message, now);
+        }
+    }
+
+    fn park(&mut self, key: &Key, message: &SessionMessage, now: i64) -> Effect {
+        let context = self.context(key);
+        if context.ended.contains_key(&key.id) {
+            return Effect::Ignored(Ignored::Ended);
+        }
+        if context.parked_count >= PARKED {
+            return Effect::Ignored(Ignored::TooMany);
+        }
+        context.parked_count += 1;
+        let parked = Parked { message: message.clone(), since: now };
+        context.parked.entry(key.id.clone()).or_default().push(parked);
+        Effect::Parked
+    }
+
+    fn delta(&mut self, key: Key, message: &SessionMessage, now: i64) -> Effect {
+        let Some(payload) = &message.payload else {
+            return Effect::Ignored(Ignored::Malformed(ClusterError::Truncated("the changes of a session")));
+        };
+        if self.get(&key).is_none() {
+            return self.park(&key, message, now);
+        }
+        let read = Delta::read(payload, &mut self.verdicts, self.limits.value);
+        if let Ok(delta) = &read {
+            self.reports_requests |= is_only_a_request(delta);
+        }
+        let Some(kept) = self.contexts.get_mut(&key.context).and_then(|of| of.sessions.get_mut(&key.id))
+        else {
+            return Effect::Ignored(Ignored::Nameless);
+        };
+        let before = kept.size();
+        kept.touched = now;
+        let (touched, effect) = match read {
+            Ok(delta) if kept.opaque.is_empty() => (kept.apply(delta), Effect::Applied),
+            // What follows something unreadable must stay behind it.
+            Ok(_) => {
+                kept.opaque.push(payload.clone());
+                (Touched { rest: true, ..Touched::default() }, Effect::Applied)
+            }
+            Err(error) => {
+                kept.opaque.push(payload.clone());
+                (Touched { rest: true, ..Touched::default() }, Effect::Opaque(error))
+            }
+        };
+        self.bytes = self.bytes + kept.size() - before;
+        self.changes.parts(key, touched);
+        effect
+    }
+
+    fn accessed(&mut self, key: Key, message: &SessionMessage, now: i64) -> Effect {
+        let Some(kept) = self.contexts.get_mut(&key.context).and_then(|of| of.sessions.get_mut(&key.id))
+        else {
+            return self.park(&key, message, now);
+        };
+        kept.touched = now;
+        kept.state.is_new = false;
+        self.changes.parts(key, Touched::default());
+        Effect::Applied
+    }
+
+    fn expired(&mut self, key: &Key, now: i64) -> Effect {
+        self.remove(key);
+        let context = self.context(key);
+        context.ended.insert(key.id.clone(), now);
+        let waiting = context.parked.remove(&key.id).unwrap_or_default();
+        context.parked_count -= waiting.len();
+        Effect::Applied
+    }
+
+    fn change_id(&mut self, key: &Key, message: &SessionMessage, now: i64) -> Effect {
+        let new = match message.new_id() {
+            Ok(new) => Key::new(&key.context, &new),
+            Err(error) => return Effect::Ignored(Ignored::Malformed(error)),
+        };
+        if new.id == key.id {
+            // It was applied before: the old id leads here already.
+            return Effect::Applied;
+        }
+        let kept = self.remove(key);
+        let context = self.context(key);
+        // An id may come back: a session that moves to and fro.
+        context.renamed.remove(&new.id);
+        context.ended.remove(&new.id);
+        context.renamed.insert(key.id.clone(), (new.id.clone(), now));
+        let waiting = context.parked.remove(&key.id).unwrap_or_default();
+        let already_there = context.sessions.contains_key(&new.id);
+        context.parked.entry(new.id.clone()).or_default().extend(waiting);
+        if context.parked.get(&new.id).is_some_and(Vec::is_empty) {
+            context.parked.remove(&new.id);
+        }
+        if let Some(mut kept) = kept.filter(|_| !already_there) {
+            kept.touched = now;
+            kept.state.id = new.id.to_vec();
+            kept.opaque = kept.opaque.iter().map(|payload| with_session_id(payload, &new.id)).collect();
+            self.insert(new, kept, now);
+        }
+        Effect::Applied
+    }
+}
+
+impl Context {
+    /// The id that a session has now.
+    fn current<'a>(&'a self, id: &'a [u8]) -> &'a [u8] {
+        let mut current = id;
+        // Longer chains than any session has mean that ids run in a circle.
+        for _ in 0..8 {
+            match self.renamed.get(current) {
+                Some((new, _)) if !self.sessions.contains_key(current) => current = new,
+                _ => break,
+            }
+        }
+        current
+    }
+}
+
+fn is_about_a_session(event: Event) -> bool {
+    matches!(event, Event::Created | Event::Delta | Event::Accessed | Event::Expired | Event::ChangeId)
+}
+
+/// Says the change only that there was a request? Tomcats since 9.0.110, 10.1.47 and 11.0.12 do so.
+fn is_only_a_request(delta: &Delta) -> bool {
+    let is_no_longer_new = |action: &Action| {
+        action.subject == Some(Subject::IsNew)
+            && matches!(&action.change, Change::Set(value) if value.as_boolean() == Some(false))
+    };
+    matches!(delta.actions.as_slice(), [action] if is_no_longer_new(action))
+}
+
+/// The same changes for a session that has another id now: the id stands first in the first record of primitive data.
+fn with_session_id(payload: &[u8], id: &[u8]) -> Vec<u8> {
+    let rewritten = || -> Option<Vec<u8>> {
+        let (head, rest) = payload.split_at_checked(4)?;
+        let (length, rest) = match rest.split_first()? {
+            (0x77, rest) => (usize::from(*rest.first()?), &rest[1..]),
+            (0x7a, rest) => (usize::try_from(u32::from_be_bytes(*rest.first_chunk()?)).ok()?, &rest[4..]),
+            _ => return None,
+        };
+        let (record, rest) = rest.split_at_checked(length)?;
+        let old = usize::from(u16::from_be_bytes(*record.first_chunk()?));
+        let behind = record.get(2 + old..)?;
+        let mut new = u16::try_from(id.len()).ok()?.to_be_bytes().to_vec();
+        new.extend_from_slice(id);
+        new.extend_from_slice(behind);
+        let mut out = head.to_vec();
+        match u8::try_from(new.len()) {
+            Ok(length) => out.extend_from_slice(&[0x77, length]),
+            Err(_) => {
+                out.push(0x7a);
+                out.extend_from_slice(&u32::try_from(new.len()).ok()?.to_be_bytes());
+            }
+        }
+        out.extend_from_slice(&new);
+        out.extend_from_slice(rest);
+        Some(out)
+    };
+    rewritten().unwrap_or_else(|| payload.to_vec())
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every session of the cluster, kept up to date by the messages of its nodes. No sockets, no disk, no clock.
+//!
+//! Messages of one session may come by several connections and overtake each other: a change before the session it belongs to,
+//! a change after the session's end, a new id before anything else. What comes too early waits; what comes too late is told by
+//! the marks that ended sessions leave.
+
+mod apply;
+mod changes;
+mod duplicates;
+mod entry;
+#[cfg(test)]
+mod tests;
+mod transfer;
+
+use std::collections::HashMap;
+
+use crate::wire::cluster::{ClusterError, SessionMessage};
+use crate::wire::stream::Verdicts;
+
+pub use apply::Effect;
+pub use changes::{Changes, Write};
+pub use duplicates::Duplicates;
+pub use entry::Kept;
+pub use transfer::{Answer, Batch, Merged};
+
+/// Idle limit of a session of which only the beginning is known: the default of a web application, 30 minutes.
+const DEFAULT_MAX_INACTIVE: i32 = 1800;
+/// How long a message waits for its session, in milliseconds.
+const PARKED_FOR: i64 = 5_000;
+/// How long the end and the old ids of a session are remembered, in milliseconds.
+const REMEMBERED_FOR: i64 = 60_000;
+/// How many messages may wait in a context.
+const PARKED: usize = 10_000;
+
+/// Which session: ids are unique in their context only.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Name of the session manager: `localhost#/app`, or `/app` for a cluster inside of a host.
+    pub context: Box<[u8]>,
+    pub id: Box<[u8]>,
+}
+
+impl Key {
+    pub fn new(context: &[u8], id: &[u8]) -> Key {
+        Key { context: context.into(), id: id.into() }
+    }
+}
+
+/// What is too large to be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of one attribute.
+    pub value: usize,
+    /// Bytes of all sessions. Above, those that were idle longest are let go.
+    pub total: usize,
+    /// Milliseconds that a session is kept without a message, even if it never expires.
+    pub age: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { value: 16 << 20, total: 1 << 30, age: 30 * 24 * 3600 * 1000 }
+    }
+}
+
+/// Ids that sessions had before, the id after, and when it changed.
+type Renamed = HashMap<Box<[u8]>, (Box<[u8]>, i64)>;
+
+/// The sessions of one web application.
+#[derive(Debug, Default)]
+struct Context {
+    sessions: HashMap<Box<[u8]>, Kept>,
+    /// What came before its session.
+    parked: HashMap<Box<[u8]>, Vec<Parked>>,
+    parked_count: usize,
+    /// Ended sessions, and when.
+    ended: HashMap<Box<[u8]>, i64>,
+    renamed: Renamed,
+}
+
+#[derive(Debug)]
+struct Parked {
+    message: SessionMessage,
+    since: i64,
+}
+
+/// All sessions.
+#[derive(Debug, Default)]
+pub struct Replica {
+    limits: Limits,
+    contexts: HashMap<Box<[u8]>, Context>,
+    bytes: usize,
+    changes: Changes,
+    verdicts: Verdicts,
+    /// Messages since state was asked for: they may be newer than what is answered.
+    since_asked: Option<Vec<(SessionMessage, i64)>>,
+    reports_requests: bool,
+}
+
+impl Replica {
+    pub fn new(limits: Limits) -> Replica {
+        Replica { limits, ..Replica::default() }
+    }
+
+    /// Takes what the vault kept.
+    pub fn restore(&mut self, key: &Key, kept: Kept) {
+        self.bytes += kept.size();
+        let context = self.contexts.entry(key.context.clone()).or_default();
+        if let Some(before) = context.sessions.insert(key.id.clone(), kept) {
+            self.bytes -= before.size();
+        }
+    }
+
+    pub fn get(&self, key: &Key) -> Option<&Kept> {
+        self.contexts.get(&key.context)?.sessions.get(&key.id)
+    }
+
+    /// Number of sessions.
+    pub fn len(&self) -> usize {
+        self.contexts.values().map(|context| context.sessions.len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of what applications stored.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Names of the session managers that were heard of, and how many sessions each has.
+    pub fn contexts(&self) -> impl Iterator<Item = (&[u8], usize)> {
+        self.contexts.iter().map(|(name, context)| (&**name, context.sessions.len()))
+    }
+
+    /// All sessions, in no order.
+    pub fn sessions(&self) -> impl Iterator<Item = (&[u8], &Kept)> {
+        self.contexts
+            .iter()
+            .flat_map(|(name, context)| context.sessions.values().map(move |kept| (&**name, kept)))
+    }
+
+    /// Do the nodes tell of every request? Later Tomcats do; of earlier ones a session may be in use without a message.
+    pub fn reports_requests(&self) -> bool {
+        self.reports_requests
+    }
+
+    /// As the vault remembers it.
+    pub fn set_reports_requests(&mut self, reports: bool) {
+        self.reports_requests |= reports;
+    }
+
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// Takes a session that was stored elsewhere, unless it is known.
+    pub fn import(&mut self, key: Key, kept: Kept, now: i64) {
+        if self.get(&key).is_none() {
+            self.insert(key, kept, now);
+        }
+    }
+
+    /// What changed since the last call.
+    pub fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// What could not be written is to be written again.
+    pub fn give_back(&mut self, changes: Changes) {
+        self.changes.merge(changes);
+    }
+
+    /// Is it over?
+    fn is_over(&self, kept: &Kept, now: i64) -> bool {
+        kept.ends(!self.reports_requests).is_some_and(|end| end <= now)
+            || kept.touched.saturating_add(self.limits.age) <= now
+    }
+
+    /// Lets go of sessions that are over, and of messages that waited in vain; call it about once a second. The contexts of
+    /// such messages have sessions that are not known here: their state is to be asked for again.
+    pub fn tick(&mut self, now: i64) -> Vec<Box<[u8]>> {
+        let mut over = Vec::new();
+        let mut unknown = Vec::new();
+        for (name, context) in &self.contexts {
+            let of_context = context.sessions.iter().filter(|(_, kept)| self.is_over(kept, now));
+            over.extend(of_context.map(|(id, _)| Key::new(name, id)));
+        }
+        for key in over {
+            self.remove(&key);
+        }
+        for (name, context) in &mut self.contexts {
+            context.ended.retain(|_, since| now - *since <= REMEMBERED_FOR);
+            context.renamed.retain(|_, (_, since)| now - *since <= REMEMBERED_FOR);
+            let before = context.parked_count;
+            let mut left = 0;
+            context.parked.retain(|_, waiting| {
+                waiting.retain(|parked| now - parked.since <= PARKED_FOR);
+                left += waiting.len();
+                !waiting.is_empty()
+            });
+            context.parked_count = left;
+            if left < before {
+                unknown.push(name.clone());
+            }
+        }
+        self.shrink();
+        unknown
+    }
+
+    /// Over the limit, those that were idle longest go first.
+    fn shrink(&mut self) {
+        if self.bytes <= self.limits.total {
+            return;
+        }
+        let mut by_age: Vec<_> = self
+            .contexts
+            .iter()
+            .flat_map(|(name, context)| {
+                context.sessions.iter().map(move |(id, kept)| (kept.touched, Key::new(name, id)))
+            })
+            .collect();
+        by_age.sort();
+        for (_, key) in by_age {
+            if self.bytes <= self.limits.total {
+                return;
+            }
+            self.remove(&key);
+        }
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Kept> {
+        let kept = self.contexts.get_mut(&key.context)?.sessions.remove(&key.id)?;
+        self.bytes -= kept.size();
+        self.changes.whole(key.clone());
+        Some(kept)
+    }
+
+    /// Takes a session away on the administrator's word.
+    pub fn forget(&mut self, key: &Key) -> bool {
+        self.remove(key).is_some()
+    }
+}
+
+/// A message that nothing could be done with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ignored {
+    /// It ended before.
+    Ended,
+    /// It belongs to no context or session.
+    Nameless,
+    /// It is for those who ask or answer.
+    NotForReplicas,
+    /// Too many wait for sessions that do not come.
+    TooMany,
+    /// It is malformed.
+    Malformed(ClusterError),
+}

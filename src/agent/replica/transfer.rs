@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+//! State as a whole: taking over what nodes know, and giving it to a node that starts.
+
+use super::entry::Kept;
+use super::{Ignored, Key, Replica};
+use crate::wire::cluster::{
+    Action, Change, Delta, Event, SessionMessage, SessionState, Subject, read_sessions, write_sessions,
+};
+use crate::wire::stream::Value;
+
+/// What taking over the sessions of a node changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// Sessions that the node has.
+    pub received: usize,
+    /// Of these, how many were not known before.
+    pub new: usize,
+    /// The ids of all.
+    pub ids: Vec<Box<[u8]>>,
+}
+
+/// How much goes into one message.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch {
+    pub sessions: usize,
+    pub bytes: usize,
+}
+
+/// What a node that asks is sent, in this order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// To be acknowledged one by one.
+    pub data: Vec<SessionMessage>,
+    /// Ends the transfer.
+    pub complete: Option<SessionMessage>,
+    /// What state transfers leave out, and what nobody can read: as changes, behind the end.
+    pub after: Vec<SessionMessage>,
+    /// How many sessions that are.
+    pub sessions: usize,
+}
+
+impl Replica {
+    /// From now on messages are remembered: what a node answers may be older than they are.
+    pub fn begin_asking(&mut self) {
+        self.since_asked.get_or_insert_default();
+    }
+
+    /// All answers are there.
+    pub fn end_asking(&mut self) {
+        self.since_asked = None;
+    }
+
+    /// Takes over the sessions of a node.
+    ///
+    /// # Errors
+    /// The message is no state, or malformed.
+    pub fn merge(&mut self, message: &SessionMessage, now: i64) -> Result<Merged, Ignored> {
+        let (Event::AllSessionData, Some(context), Some(payload)) =
+            (message.event, &message.context, &message.payload)
+        else {
+            return Err(Ignored::NotForReplicas);
+        };
+        let sessions =
+            read_sessions(payload, &mut self.verdicts, self.limits.value).map_err(Ignored::Malformed)?;
+        let mut merged = Merged::default();
+        // Also an application without sessions is one that was heard of.
+        self.contexts.entry(context.as_slice().into()).or_default();
+        for state in sessions {
+            let key = Key::new(context, &state.id);
+            if self.contexts.get(&key.context).is_some_and(|context| context.ended.contains_key(&key.id)) {
+                continue;
+            }
+            merged.received += 1;
+            merged.ids.push(key.id.clone());
+            merged.new += usize::from(self.get(&key).is_none());
+            let known = self.get(&key);
+            // The kind of login is no part of what nodes send.
+            let auth_type = known.and_then(|kept| kept.state.auth_type.clone());
+            let touched = known
+                .map_or(state.this_accessed.min(now), |kept| kept.touched.max(state.this_accessed.min(now)));
+            let state = SessionState { auth_type, is_valid: true, ..state };
+            self.insert(key, Kept::new(state, touched), now);
+        }
+        let since = self.since_asked.take();
+        for (message, at) in since.iter().flatten() {
+            if message.context.as_ref() == Some(context) {
+                self.apply_now(message, *at);
+            }
+        }
+        self.since_asked = since;
+        Ok(merged)
+    }
+
+    /// Lets go of sessions of a context that a node which has lived through all of it does not know any more: they ended while
+    /// nobody told. `since`: sessions with later messages stay.
+    pub fn keep_only(&mut self, context: &[u8], known: &dyn Fn(&[u8]) -> bool, since: i64) -> usize {
+        let Some(of_context) = self.contexts.get(context) else { return 0 };
+        let gone: Vec<_> = of_context
+            .sessions
+            .iter()
+            .filter(|(id, kept)| !known(id) && kept.touched < since)
+            .map(|(id, _)| Key::new(context, id))
+            .collect();
+        for key in &gone {
+            self.remove(key);
+        }
+        gone.len()
+    }
+
+    /// The answer to a node that asks for its sessions. `time` must not lie behind that of the
+    /// question, by the clock of the node.
+    pub fn answer(&self, context: &[u8], size: Batch, time: i64, now: i64) -> Answer {
+        self.answer_some(context, &|_| true, size, time, now)
+    }
+
+    /// As [`Replica::answer`], with those of the sessions that `wanted` names.
+    pub fn answer_some(
+        &self,
+        context: &[u8],
+        wanted: &dyn Fn(&[u8]) -> bool,
+        size: Batch,
+        time: i64,
+        now: i64,
+    ) -> Answer {
+        let all = self.contexts.get(context).into_iter().flat_map(|context| context.sessions.values());
+        let alive: Vec<_> = all.filter(|kept| !self.is_over(kept, now) && wanted(&kept.state.id)).collect();
+        answer_with(context, &alive, size, time)
+    }
+}
+
+fn answer_with(context: &[u8], alive: &[&Kept], batch: Batch, time: i64) -> Answer {
+    let mut answer = Answer { sessions: alive.len(), ..Answer::default() };
+    let mut rest = alive;
+    loop {
+        let mut size = 0;
+        let fits = |kept: &&&Kept| {
+            size += kept.size();
+            size <= batch.bytes
+        };
+        let count = rest.iter().take(batch.sessions.max(1)).take_while(fits).count().max(1).min(rest.len());
+        let (part, others) = rest.split_at(count);
+        let states: Vec<_> = part.iter().map(|kept| as_sent(kept)).collect();
+        answer.data.push(SessionMessage {
+            event: Event::AllSessionData,
+            context: Some(context.to_vec()),
+            session_id: Some(b"SESSION-STATE".to_vec()),
+            unique_id: Some([b"SESSION-STATE-", context].concat()),
+            time: Some(time),
+            payload: Some(write_sessions(states.iter())),
+        });
+        rest = others;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    answer.complete = Some(SessionMessage {
+        event: Event::TransferComplete,
+        context: Some(context.to_vec()),
+        session_id: Some(b"SESSION-STATE-TRANSFERRED".to_vec()),
+        unique_id: Some([b"SESSION-STATE-TRANSFERRED", context].concat()),
+        time: Some(time),
+        payload: None,
+    });
+    answer.after = alive.iter().flat_map(|kept| what_state_leaves_out(context, kept, time)).collect();
+    answer
+}
+
+/// The state of a session for a node: its times are those of the last message.
+fn as_sent(kept: &Kept) -> SessionState {
+    let mut state = kept.state.clone();
+    state.last_accessed = state.last_accessed.max(kept.touched);
+    state.this_accessed = state.this_accessed.max(kept.touched);
+    state.is_valid = true;
+    state
+}
+
+/// The kind of login, and changes that are kept as they came.
+fn what_state_leaves_out<'a>(
+    context: &'a [u8],
+    kept: &'a Kept,
+    time: i64,
+) -> impl Iterator<Item = SessionMessage> + 'a {
+    let message = move |payload: Vec<u8>| SessionMessage {
+        event: Event::Delta,
+        context: Some(context.to_vec()),
+        session_id: Some(kept.state.id.clone()),
+        unique_id: Some([&kept.state.id, b"-".as_slice(), time.to_string().as_bytes()].concat()),
+        time: Some(time),
+        payload: Some(payload),
+    };
+    let login = kept.state.auth_type.iter().map(|auth_type| {
+        let action = Action {
+            subject: Some(Subject::AuthType),
+            name: Subject::AuthType.fixed_name().to_vec(),
+            change: Change::Set(Value::string(auth_type)),
+        };
+        let delta = Delta { session_id: kept.state.id.clone(), records_all: false, actions: vec![action] };
+        delta.to_bytes()
+    });
+    login.chain(kept.opaque.iter().cloned()).map(message)
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From the settings to a running member: vault, sockets, signals.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::info;
+
+use super::cluster::{self, Report, Request, Stack, Start};
+use super::settings::{Bind, Settings, SettingsError};
+use super::vault::{Store, Vault, VaultError, Writer};
+
+/// Why the agent cannot run.
+#[derive(Debug)]
+pub enum StartError {
+    File { path: PathBuf, error: io::Error },
+    Settings(SettingsError),
+    Vault(VaultError),
+    Listen { address: IpAddr, port: u16, tries: u16, error: io::Error },
+    Group { error: io::Error, address: SocketAddr },
+    Io(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, error } => write!(f, "{} cannot be read: {error}", path.display()),
+            Self::Settings(error) => error.fmt(f),
+            Self::Vault(error) => error.fmt(f),
+            Self::Listen { address, port, tries, error } => write!(
+                f,
+                "no port from {port} to {} at {address} can be listened on: {error}; [receiver] address and port say where",
+                u32::from(*port) + u32::from(*tries).max(1) - 1
+            ),
+            Self::Group { error, address } => write!(
+                f,
+                "the group {address} cannot be joined: {error}; [membership] bind names the address of the interface to use, and \
+                 multicast = false with [[membership.static]] does without"
+            ),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Reads the configuration file.
+///
+/// # Errors
+/// It cannot be read, or says something that cannot work.
+pub fn read_settings(path: &Path) -> Result<Settings, StartError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| StartError::File { path: path.to_owned(), error })?;
+    Settings::read(&text, &path.display().to_string()).map_err(StartError::Settings)
+}
+
+/// The address to listen on and announce, and why that one.
+///
+/// # Errors
+/// No interface leads anywhere.
+pub fn address(settings: &Settings) -> Result<(IpAddr, String), StartError> {
+    let group = SocketAddr::new(IpAddr::V4(settings.membership.address), settings.membership.port);
+    match (settings.receiver.address, settings.membership.bind) {
+        (Bind::Address(address), _) => Ok((address, "[receiver] address says so".to_owned())),
+        (Bind::Auto, Bind::Address(address)) => Ok((address, "[membership] bind says so".to_owned())),
+        (Bind::Auto, Bind::Auto) => {
+            cluster::own_address(group).map_err(|error| StartError::Group { error, address: group })
+        }
+    }
+}
+
+/// Runs the agent until a signal ends it.
+///
+/// # Errors
+/// It cannot begin.
+pub fn run(settings: Settings) -> Result<(), StartError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Io)?;
+    runtime.block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> Result<(), StartError> {
+    let mut end = signal(SignalKind::terminate()).map_err(StartError::Io)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Io)?;
+    let (to_hub, requests) = mpsc::channel(64);
+    let (reports, _report) = watch::channel(Report::default());
+    let (ready, _is_ready) = oneshot::channel();
+    let start = prepare(settings).await?;
+    let hub = tokio::spawn(cluster::run(start, requests, reports, ready));
+    tokio::select! {
+        _ = end.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let (done, stopped) = oneshot::channel();
+    if to_hub.send(Request::Stop(done)).await.is_ok() {
+        let _ = stopped.await;
+    }
+    match hub.await {
+        Ok(result) => result.map_err(StartError::Io),
+        Err(error) => Err(StartError::Io(io::Error::other(error))),
+    }
+}
+
+/// Opens everything, in the order in which a failure costs least: nothing is announced before it works.
+///
+/// # Errors
+/// As [`run`].
+pub async fn prepare(settings: Settings) -> Result<Start, StartError> {
+    let cipher = settings.cipher().map_err(StartError::Settings)?;
+    let mut store = Store::open(&settings.vault.path).map_err(StartError::Vault)?;
+    let loaded = store.load().map_err(StartError::Vault)?;
+    let (address, why) = address(&settings)?;
+    let receiver = &settings.receiver;
+    let listener = cluster::bind(address, receiver.port, receiver.auto_bind).await.map_err(|error| {
+        StartError::Listen { address, port: receiver.port, tries: receiver.auto_bind, error }
+    })?;
+    let announced = listener.local_addr().map_err(StartError::Io)?;
+    info!(address = %announced, %why, "members reach the agent here");
+    let group = SocketAddr::new(IpAddr::V4(settings.membership.address), settings.membership.port);
+    let interface = match settings.membership.bind {
+        Bind::Address(interface) => interface,
+        Bind::Auto if address.is_ipv4() => address,
+        Bind::Auto => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    };
+    let group = match settings.membership.multicast {
+        true => {
+            let socket = cluster::open(&settings.membership, interface)
+                .map_err(|error| StartError::Group { error, address: group })?;
+            Some((socket, group))
+        }
+        false => None,
+    };
+    let stack = Stack::new(settings.interceptors(), cipher, settings.channel.max_size, receiver.max_frame);
+    let vault = Writer::start(Box::new(store)).map_err(StartError::Io)?;
+    Ok(Start { settings: Arc::new(settings), listener, group, address: announced, stack, loaded, vault })
+}
