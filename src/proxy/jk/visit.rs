@@ -187,6 +187,7 @@ impl<'a> Visit<'a> {
             idempotent: load.idempotent,
             body_at_hand: load.body.can_repeat(),
             recovery: Recovery(recovery),
+            malformed_is_500: self.job.variables.malformed_is_500,
             has_head,
             reply_timeout,
         };
