@@ -232,7 +232,7 @@ fn a_request_that_cannot_be_sent_leaves_kept_connections_alone() {
 
 /// mod_jk sends them as they are.
 #[test]
-fn control_characters_in_the_path_are_encoded() {
+fn control_characters_in_the_path_are_encoded_and_blanks_stay() {
     let peer = Peer::named("x");
     let stage = Stage::alone(&peer, |_| {});
     stage.text_of_get("/a b\r\nGET /c%20d");
