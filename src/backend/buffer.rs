@@ -5,8 +5,12 @@ use std::io;
 
 use super::connection::{Connection, SendTime};
 
-/// Holds the largest packet of the protocol whole.
-pub const RECEIVE_BUFFER: usize = 65536;
+/// Holds the largest packet of AJP and the longest head of HTTP twice, so that a page of 64 KiB comes and goes with its
+/// head in one piece. Only what is received into costs memory.
+const RECEIVE_BUFFER: usize = 128 << 10;
+
+/// With less room than this behind the window, the window is moved to the front.
+const LEAST_ROOM: usize = 16 << 10;
 
 /// A buffer with a window of bytes that were received and not yet used.
 #[derive(Debug)]
@@ -54,7 +58,12 @@ impl Receiver {
         self.start = (self.start + n).min(self.end);
     }
 
-    /// Receives more behind the window. The window is moved to the front of the buffer first, so slices of it must not
+    /// Can more be received at once without moving the window?
+    pub fn has_room(&self) -> bool {
+        self.buffer.len() - self.end >= LEAST_ROOM
+    }
+
+    /// Receives more behind the window. The window may be moved to the front of the buffer first, so slices of it must not
     /// be in use (the borrow checker sees to that).
     ///
     /// # Errors
@@ -87,7 +96,9 @@ impl Receiver {
     }
 
     fn room(&mut self) -> &mut [u8] {
-        if self.start > 0 {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.start > 0 && !self.has_room() {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;

@@ -12,11 +12,14 @@ use super::request_body::{BodyFailure, RequestBody};
 use super::response::{Sections, give_header, keep_for_own_page};
 use super::trailers::Trailers;
 use super::{secure, tunnel};
-use crate::backend::buffer::{RECEIVE_BUFFER, Received};
+use crate::backend::buffer::Received;
 use crate::backend::{BackendError, Connection, Lease, Receiver, SendTime};
 use crate::config::plan::{Flush, Via};
 use crate::wire::ajp::BodyLength;
 use crate::wire::http1::{self, Body, DecodeError, Limits, ResponseHead, is_hop_by_hop, lists};
+
+/// Longest head taken, in bytes.
+const LONGEST_HEAD: usize = 65536;
 
 /// So many interim answers in a row are too many; the last is still passed on.
 const MOST_INTERIM: u32 = 10;
@@ -71,6 +74,7 @@ pub(super) fn run<E: Exchange>(
         heard: false,
         interims: 0,
         lines: 0,
+        found: None,
     };
     talk.send(exchange, connection, packet)?;
     let head = talk.final_head(exchange, connection)?;
@@ -145,6 +149,16 @@ struct Talk<'t> {
     interims: u32,
     /// Bytes of the status lines so far.
     lines: u64,
+    /// What the last look for more of the body found, if it was no data.
+    found: Option<Found>,
+}
+
+/// A look at a connection that brought no data.
+enum Found {
+    /// The member pauses.
+    Nothing,
+    /// What the next receive is to say: the connection has ended.
+    End(std::io::Result<Received>),
 }
 
 impl Talk<'_> {
@@ -313,11 +327,12 @@ impl Talk<'_> {
     fn head(&mut self, connection: &mut Connection) -> Result<ResponseHead, Failure> {
         let limits = Limits {
             field: self.attempt.member.response_field_size,
-            head: RECEIVE_BUFFER,
+            head: LONGEST_HEAD,
             bad_header: self.attempt.http.bad_header,
         };
         loop {
-            match http1::read_head(self.receiver.window(), &limits) {
+            let window = self.receiver.window();
+            match http1::read_head(&window[..window.len().min(LONGEST_HEAD)], &limits) {
                 Ok(Some(head)) => {
                     self.lines += head.line as u64;
                     return Ok(head);
@@ -470,6 +485,7 @@ impl Talk<'_> {
         let reusable =
             self.manner.keep && !head.close && self.body.is_sent() && !frames.ends_with_connection();
         loop {
+            self.gather(&mut lease, &frames);
             let mut pieces = relay.begin_pass();
             let mut used = 0;
             let window = self.receiver.window();
@@ -494,7 +510,8 @@ impl Talk<'_> {
                 if leftover > 0 {
                     self.note_leftover(exchange, leftover);
                 }
-                if reusable && leftover == 0 {
+                let is_over = matches!(self.found, Some(Found::End(_)));
+                if reusable && leftover == 0 && !is_over {
                     lease.finish();
                 } else {
                     drop(lease);
@@ -506,7 +523,8 @@ impl Talk<'_> {
                 }
                 return relay.finish(pieces, exchange, &self.attempt.member.name);
             }
-            let flush = self.attempt.member.flush == Flush::On && !pieces.is_empty();
+            let pauses = matches!(self.found, Some(Found::Nothing));
+            let flush = (pauses || self.attempt.member.flush == Flush::On) && !pieces.is_empty();
             relay.pass(&pieces, flush, exchange)?;
             self.receiver.consume(used);
             let Some(connection) = lease.connection() else {
@@ -524,6 +542,20 @@ impl Talk<'_> {
         }
     }
 
+    /// Takes in what more of the body has come already, so that all of it goes out in one pass.
+    fn gather(&mut self, lease: &mut Lease<'_>, frames: &Body) {
+        let Some(connection) = lease.connection() else { return };
+        while self.found.is_none() && self.receiver.has_room() && !frames.seems_whole(self.receiver.window())
+        {
+            self.found = match self.receiver.fill_now(connection) {
+                Ok(Some(Received::Data)) => None,
+                Ok(None) => Some(Found::Nothing),
+                Ok(Some(end)) => Some(Found::End(Ok(end))),
+                Err(error) => Some(Found::End(Err(error))),
+            };
+        }
+    }
+
     /// Receives more of the body. When the member pauses, the client gets all there is.
     fn more<E: Exchange>(
         &mut self,
@@ -533,8 +565,14 @@ impl Talk<'_> {
     ) -> Result<Received, Failure> {
         let stage = relay.stage();
         let failed = |error| Failure::Backend { error: BackendError::of_io(error), stage };
-        if let Some(received) = self.receiver.fill_now(connection).map_err(failed)? {
-            return Ok(received);
+        match self.found.take() {
+            Some(Found::End(end)) => return end.map_err(failed),
+            Some(Found::Nothing) => {}
+            None => {
+                if let Some(received) = self.receiver.fill_now(connection).map_err(failed)? {
+                    return Ok(received);
+                }
+            }
         }
         if relay.is_waiting() {
             relay.pass(&relay.begin_pass(), true, exchange)?;

@@ -53,6 +53,15 @@ impl Body {
         }
     }
 
+    /// Does `buf` look as if it held the rest of the body? A guess that costs nothing: [`Body::next`] decides.
+    pub fn seems_whole(&self, buf: &[u8]) -> bool {
+        match self {
+            Self::Length(left) => buf.len() as u64 >= *left,
+            Self::Chunked(_) => buf.ends_with(b"0\r\n\r\n"),
+            Self::UntilClose => false,
+        }
+    }
+
     /// Does the end of the connection complete the body?
     pub fn ends_with_connection(&self) -> bool {
         matches!(self, Self::UntilClose)
@@ -69,6 +78,14 @@ mod tests {
         assert_eq!(body.next(b"hel"), Ok(Step { data: b"hel", used: 3, end: false, trailers: &[] }));
         assert_eq!(body.next(b"lo!"), Ok(Step { data: b"lo", used: 2, end: true, trailers: &[] }));
         assert_eq!(Body::Length(0).next(b"x"), Ok(Step { data: b"", used: 0, end: true, trailers: &[] }));
+    }
+
+    #[test]
+    fn what_comes_last_is_seen_without_reading_all() {
+        assert!(Body::Length(2).seems_whole(b"ab") && !Body::Length(3).seems_whole(b"ab"));
+        let chunks = Body::of(Framing::Chunked);
+        assert!(chunks.seems_whole(b"1\r\na\r\n0\r\n\r\n") && !chunks.seems_whole(b"1\r\na\r\n"));
+        assert!(!Body::UntilClose.seems_whole(b"all"));
     }
 
     #[test]
