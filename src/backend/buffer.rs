@@ -5,11 +5,11 @@ use std::io;
 
 use super::connection::{Connection, SendTime};
 
-/// Holds the largest packet of AJP and the longest head of HTTP twice, so that a page of 64 KiB comes and goes with its
-/// head in one piece. Only what is received into costs memory.
-const RECEIVE_BUFFER: usize = 128 << 10;
+/// Holds a page of 64 KiB with its head or its packets, so that it comes and goes in one piece, and the largest packet of
+/// AJP and the longest head of HTTP. More would save calls, and lose as much where the processor's cache is small.
+const RECEIVE_BUFFER: usize = 80 << 10;
 
-/// With less room than this behind the window, the window is moved to the front.
+/// With less room than this behind the window, the window is moved to the front if it is small.
 const LEAST_ROOM: usize = 16 << 10;
 
 /// A buffer with a window of bytes that were received and not yet used.
@@ -58,9 +58,14 @@ impl Receiver {
         self.start = (self.start + n).min(self.end);
     }
 
-    /// Can more be received at once without moving the window?
-    pub fn has_room(&self) -> bool {
-        self.buffer.len() - self.end >= LEAST_ROOM
+    /// So many bytes can be received without moving the window.
+    pub fn room_behind(&self) -> usize {
+        self.buffer.len() - self.end
+    }
+
+    /// Is most of the buffer free behind the window?
+    pub fn is_roomy(&self) -> bool {
+        self.room_behind() >= self.buffer.len() / 2
     }
 
     /// Receives more behind the window. The window may be moved to the front of the buffer first, so slices of it must not
@@ -98,7 +103,9 @@ impl Receiver {
     fn room(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-        } else if self.start > 0 && !self.has_room() {
+        } else if self.room_behind() == 0
+            || self.room_behind() < LEAST_ROOM && self.end - self.start <= self.start
+        {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;

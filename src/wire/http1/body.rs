@@ -53,12 +53,13 @@ impl Body {
         }
     }
 
-    /// Does `buf` look as if it held the rest of the body? A guess that costs nothing: [`Body::next`] decides.
-    pub fn seems_whole(&self, buf: &[u8]) -> bool {
+    /// How much of the body is still to come behind `buf`, as far as that can be said. With chunks it is a guess that
+    /// costs nothing; [`Body::next`] decides.
+    pub fn missing(&self, buf: &[u8]) -> Option<u64> {
         match self {
-            Self::Length(left) => buf.len() as u64 >= *left,
-            Self::Chunked(_) => buf.ends_with(b"0\r\n\r\n"),
-            Self::UntilClose => false,
+            Self::Length(left) => Some(left.saturating_sub(buf.len() as u64)),
+            Self::Chunked(_) => buf.ends_with(b"0\r\n\r\n").then_some(0),
+            Self::UntilClose => None,
         }
     }
 
@@ -81,11 +82,12 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_last_is_seen_without_reading_all() {
-        assert!(Body::Length(2).seems_whole(b"ab") && !Body::Length(3).seems_whole(b"ab"));
+    fn what_is_missing_is_known_without_reading() {
+        assert_eq!([1, 2, 3].map(|length| Body::Length(length).missing(b"ab")), [Some(0), Some(0), Some(1)]);
         let chunks = Body::of(Framing::Chunked);
-        assert!(chunks.seems_whole(b"1\r\na\r\n0\r\n\r\n") && !chunks.seems_whole(b"1\r\na\r\n"));
-        assert!(!Body::UntilClose.seems_whole(b"all"));
+        assert_eq!(chunks.missing(b"1\r\na\r\n0\r\n\r\n"), Some(0));
+        assert_eq!(chunks.missing(b"1\r\na\r\n"), None);
+        assert_eq!(Body::UntilClose.missing(b"all"), None);
     }
 
     #[test]
