@@ -518,13 +518,13 @@ impl Hub {
             }
             _ => {
                 self.learn_route(&identity, message);
+                let session = shown_session(message.session_id.as_deref());
                 match self.replica.apply(message, now) {
-                    Effect::Applied | Effect::Parked => {}
-                    Effect::Opaque(error) => {
-                        warn!(session = %shown(message.session_id.as_deref()), %error, "a change is kept as it came");
-                    }
+                    Effect::Applied => debug!(%session, event = ?message.event, "a session changes"),
+                    Effect::Parked => debug!(%session, event = ?message.event, "a change waits for its session"),
+                    Effect::Opaque(error) => warn!(%session, %error, "a change is kept as it came"),
                     Effect::Ignored(ignored) => {
-                        debug!(member = %identity, ?ignored, "a message changes nothing")
+                        debug!(member = %identity, %session, ?ignored, "a message changes nothing");
                     }
                 }
             }
@@ -778,6 +778,9 @@ impl Hub {
             Ok(()) => {
                 self.health.unwritten = 0;
                 self.retry_vault_at = 0;
+                if !self.replica.has_changes() {
+                    debug!("everything is in the vault");
+                }
                 if self.health.vault_trouble.take().is_some() {
                     info!("sessions are written to the vault again");
                 }
@@ -859,6 +862,14 @@ fn new_id() -> io::Result<[u8; 16]> {
     id[6] = id[6] & 0x0f | 0x40;
     id[8] = id[8] & 0x3f | 0x80;
     Ok(id)
+}
+
+/// A session for a log line: who has the whole id has the session, so that only its beginning and route are shown.
+fn shown_session(id: Option<&[u8]>) -> String {
+    let id = String::from_utf8_lossy(id.unwrap_or_default());
+    let (random, route) = id.split_once('.').unwrap_or((&id, ""));
+    let beginning: String = random.chars().take(8).collect();
+    if route.is_empty() { format!("{beginning}…") } else { format!("{beginning}….{route}") }
 }
 
 /// Text of the cluster for a log line.
