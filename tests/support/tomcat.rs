@@ -141,6 +141,8 @@ impl Tomcat {
         command
             .args(["-Xms32m", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"])
             .arg(format!("-Djava.util.logging.config.file={}/conf/logging.properties", self.base.display()))
+            // Without it Java sends to groups by IPv6 sockets, which the loopback interface refuses.
+            .arg("-Djava.net.preferIPv4Stack=true")
             .arg("-Djava.util.logging.manager=org.apache.juli.ClassLoaderLogManager")
             .arg(format!("-Dcatalina.home={HOME}"))
             .arg(format!("-Dcatalina.base={}", self.base.display()))
