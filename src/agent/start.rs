@@ -87,6 +87,8 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
 async fn serve(settings: Settings) -> Result<(), StartError> {
     let mut end = signal(SignalKind::terminate()).map_err(StartError::Io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Io)?;
+    // A limit on the size of files then fails a write, as a full disk does, and does not end the agent.
+    let _too_large = signal(SignalKind::from_raw(nix::libc::SIGXFSZ)).map_err(StartError::Io)?;
     let (to_hub, requests) = mpsc::channel(64);
     let (reports, _report) = watch::channel(Report::default());
     let (ready, _is_ready) = oneshot::channel();

@@ -4,5 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod absent;
+mod applications;
+mod faults;
+mod latency;
 mod scene;
 mod survive;

@@ -6,8 +6,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use crate::support::agent::Agent;
 use crate::support::client::{Client, Response};
 use crate::support::cluster::{Cluster, wait_for_log};
-use crate::support::scratch_dir;
 use crate::support::tomcat::Tomcat;
+use crate::support::{PATIENCE, scratch_dir, wait_until};
 
 /// How many clusters run at once: each has several virtual machines that want to start.
 const AT_ONCE: usize = 3;
@@ -62,6 +62,20 @@ impl Scene {
         scene
     }
 
+    /// With Tomcats only. The first is up before the others start: two that start together ask each other, and wait for a minute.
+    pub fn without_agent(cluster: Cluster, nodes: Vec<Tomcat>) -> Scene {
+        let place = Place::take();
+        let agent = Agent::prepare(scratch_dir("agent"), &cluster.agent_toml());
+        let mut scene = Scene { cluster, agent, nodes, _place: place };
+        scene.nodes[0].restart();
+        let (first, others) = scene.nodes.split_at_mut(1);
+        others.iter_mut().for_each(Tomcat::launch_again);
+        others.iter_mut().for_each(|node| node.wait_ready(|_| {}));
+        let knows_all = || first[0].log().matches("member added").count() >= others.len();
+        wait_until("the first node to know the others", PATIENCE, knows_all);
+        scene
+    }
+
     /// Starts the nodes that do not run and waits until they and the agent know each other.
     pub fn start_all(&mut self) {
         let started: Vec<_> = (0..self.nodes.len()).filter(|at| self.nodes[*at].has_ended()).collect();
@@ -74,16 +88,15 @@ impl Scene {
         }
     }
 
-    /// Starts one node and waits as above.
-    pub fn start(&mut self, at: usize) {
-        self.nodes[at].restart();
-        self.knows_agent(at);
-    }
-
     /// Waits until a node counts the agent among its members.
     pub fn knows_agent(&self, at: usize) {
         let port = self.cluster.agent_port;
-        wait_for_log(&self.nodes[at], &format!("member added:[org.apache.catalina.tribes.membership.MemberImpl[tcp://{{127, 0, 0, 1}}:{port}"));
+        wait_for_log(
+            &self.nodes[at],
+            &format!(
+                "member added:[org.apache.catalina.tribes.membership.MemberImpl[tcp://{{127, 0, 0, 1}}:{port}"
+            ),
+        );
     }
 
     pub fn kill_all(&mut self) {
@@ -94,7 +107,12 @@ impl Scene {
 
     /// A user of a node.
     pub fn user(&self, at: usize) -> User {
-        User { cookie: String::new(), address: self.nodes[at].address(), requests: 0 }
+        User {
+            cookie: String::new(),
+            address: self.nodes[at].address(),
+            host: "localhost".to_owned(),
+            context: String::new(),
+        }
     }
 }
 
@@ -103,35 +121,51 @@ impl Scene {
 pub struct User {
     cookie: String,
     address: std::net::SocketAddr,
-    /// Requests that changed the session or touched it.
-    pub requests: usize,
+    host: String,
+    context: String,
 }
 
 impl User {
+    /// The same user in another web application, of another host, without a session.
+    pub fn of(&self, host: &str, context: &str) -> User {
+        User { cookie: String::new(), host: host.to_owned(), context: context.to_owned(), ..self.clone() }
+    }
+
     /// The balancer sends the user there from now on.
     pub fn moves_to(&mut self, node: &Tomcat) {
         self.address = node.address();
+    }
+
+    /// # Errors
+    /// There is no answer, or it is not 200.
+    pub fn try_get(&mut self, path: &str) -> Result<Response, String> {
+        let mut head = format!("GET {}{path} HTTP/1.1\r\nHost: {}\r\n", self.context, self.host);
+        if !self.cookie.is_empty() {
+            head.push_str(&format!("Cookie: JSESSIONID={}\r\n", self.cookie));
+        }
+        let mut client = Client::new(self.address);
+        let response =
+            client.send_raw(format!("{head}\r\n").as_bytes()).and_then(|()| client.read_response("GET"));
+        let response = response.map_err(|error| format!("{path}: {error}"))?;
+        if response.status != 200 {
+            return Err(format!("{path}: {} {}", response.status, response.text()));
+        }
+        if let Some(set) = response.header("Set-Cookie")
+            && let Some(id) = set.strip_prefix("JSESSIONID=").and_then(|rest| rest.split(';').next())
+        {
+            self.cookie = id.to_owned();
+        }
+        Ok(response)
     }
 
     /// # Panics
     /// If there is no answer, or one that is not 200.
     #[track_caller]
     pub fn get(&mut self, path: &str) -> Response {
-        let cookie = format!("JSESSIONID={}", self.cookie);
-        let mut client = Client::new(self.address);
-        let response = match self.cookie.is_empty() {
-            true => client.get(path),
-            false => client.get_with_cookie(path, &cookie),
-        };
-        let response = response.expect("an answer of the Tomcat");
-        assert_eq!(response.status, 200, "{path}: {}", response.text());
-        if let Some(set) = response.header("Set-Cookie")
-            && let Some(id) = set.strip_prefix("JSESSIONID=").and_then(|rest| rest.split(';').next())
-        {
-            self.cookie = id.to_owned();
+        match self.try_get(path) {
+            Ok(response) => response,
+            Err(error) => panic!("{error}"),
         }
-        self.requests += 1;
-        response
     }
 
     /// The session's id.
@@ -161,6 +195,10 @@ impl User {
     pub fn has_everything(&mut self) {
         let response = self.get("/check");
         assert_eq!(response.line("wrong").as_deref(), Some("[]"), "{}", response.text());
-        assert_eq!(response.line("session").as_deref(), Some(self.session()), "the session was not made anew");
+        assert_eq!(
+            response.line("session").as_deref(),
+            Some(self.session()),
+            "the session was not made anew"
+        );
     }
 }

@@ -120,10 +120,19 @@ impl Agent {
             seen = self.log();
             let of_session = |line: &&str| line.contains("session changes") && line.contains(session);
             let lines: Vec<_> = seen.lines().collect();
-            let at = lines.iter().enumerate().filter(|(_, line)| of_session(line)).map(|(at, _)| at).nth(events - 1);
+            let at = lines
+                .iter()
+                .enumerate()
+                .filter(|(_, line)| of_session(line))
+                .map(|(at, _)| at)
+                .nth(events - 1);
             at.is_some_and(|at| lines[at..].iter().any(|line| line.contains("everything is in the vault")))
         };
-        wait_until(&format!("{events} changes of {session} in the vault ({})", self.log_file().display()), PATIENCE, is_kept);
+        wait_until(
+            &format!("{events} changes of {session} in the vault ({})", self.log_file().display()),
+            PATIENCE,
+            is_kept,
+        );
     }
 
     pub fn kill_9(&mut self) {

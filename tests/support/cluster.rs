@@ -140,7 +140,10 @@ impl Cluster {
             let _ = write!(text, "multicast = false\nclass = \"{class}\"\nuniqueId = \"{id}\"\n");
             for port in self.static_ports.iter().filter(|port| *port != agent_port) {
                 let id = unique_id(*port);
-                let _ = write!(text, "[[membership.static]]\nhost = \"127.0.0.1\"\nport = {port}\nuniqueId = \"{id}\"\n");
+                let _ = write!(
+                    text,
+                    "[[membership.static]]\nhost = \"127.0.0.1\"\nport = {port}\nuniqueId = \"{id}\"\n"
+                );
             }
         }
         let _ = write!(text, "[receiver]\naddress = \"127.0.0.1\"\nport = {agent_port}\nautoBind = 1\n");
@@ -184,7 +187,12 @@ fn classes() -> &'static Path {
     CLASSES.get_or_init(|| {
         let into = scratch_dir("classes");
         let output = Command::new("java")
-            .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", "/usr/share/java/eclipse-jdt-core.jar"])
+            .args([
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "-cp",
+                "/usr/share/java/eclipse-jdt-core.jar",
+            ])
             .arg("org.eclipse.jdt.internal.compiler.batch.Main")
             .args(["-source", "17", "-target", "17", "-proc:none", "-nowarn"])
             .args(["-cp", "/usr/share/tomcat10/lib/servlet-api.jar", "-d"])
@@ -192,7 +200,8 @@ fn classes() -> &'static Path {
             .arg(source_dir().join("tests/e2e_agent/app"))
             .output()
             .expect("java (package default-jre-headless)");
-        let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (out, errors) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "the application does not compile:\n{out}{errors}");
         into
     })
@@ -206,14 +215,21 @@ fn classes() -> &'static Path {
 pub fn wait_for_log(tomcat: &Tomcat, text: &str) {
     let start = Instant::now();
     while !tomcat.log().contains(text) {
-        assert!(start.elapsed() < START_LIMIT, "Tomcat {} never logged {text}:\n{}", tomcat.route(), tomcat.log_end());
+        assert!(
+            start.elapsed() < START_LIMIT,
+            "Tomcat {} never logged {text}:\n{}",
+            tomcat.route(),
+            tomcat.log_end()
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-const REALM: &str = "      <Realm className=\"org.apache.catalina.realm.MemoryRealm\" pathname=\"conf/users.xml\"/>\n";
+const REALM: &str =
+    "      <Realm className=\"org.apache.catalina.realm.MemoryRealm\" pathname=\"conf/users.xml\"/>\n";
 
-const USERS: &str = "<tomcat-users><user username=\"anna\" password=\"secret\" roles=\"buyer,reader\"/></tomcat-users>\n";
+const USERS: &str =
+    "<tomcat-users><user username=\"anna\" password=\"secret\" roles=\"buyer,reader\"/></tomcat-users>\n";
 
 /// Without `development` and with nothing to scan, a Tomcat starts in two seconds.
 const APPLICATION: &str = r#"<?xml version="1.0" encoding="UTF-8"?>

@@ -71,6 +71,18 @@ impl Tomcat {
         self.write("conf/server.xml", &server_xml(self.connector, &self.route, self.port, elements));
     }
 
+    /// A second virtual host, with the applications of that folder.
+    pub fn add_host(&self, name: &str, folder: &str) {
+        fs::create_dir_all(self.base.join(folder)).expect("a folder of the Tomcat");
+        let file = self.base.join("conf/server.xml");
+        let text = fs::read_to_string(&file).expect("server.xml");
+        let host = format!(
+            "<Host name=\"{name}\" appBase=\"{folder}\" unpackWARs=\"false\" autoDeploy=\"false\"/>\n"
+        );
+        fs::write(file, text.replace("    </Engine>", &format!("      {host}    </Engine>")))
+            .expect("server.xml");
+    }
+
     /// Writes a file, and the folders it is in.
     pub fn write(&self, name: &str, text: &str) {
         self.write_bytes(name, text.as_bytes());

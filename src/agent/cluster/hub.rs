@@ -538,7 +538,9 @@ impl Hub {
                 let session = shown_session(message.session_id.as_deref());
                 match self.replica.apply(message, now) {
                     Effect::Applied => debug!(%session, event = ?message.event, "a session changes"),
-                    Effect::Parked => debug!(%session, event = ?message.event, "a change waits for its session"),
+                    Effect::Parked => {
+                        debug!(%session, event = ?message.event, "a change waits for its session")
+                    }
                     Effect::Opaque(error) => warn!(%session, %error, "a change is kept as it came"),
                     Effect::Ignored(ignored) => {
                         debug!(member = %identity, %session, ?ignored, "a message changes nothing");
@@ -743,7 +745,8 @@ impl Hub {
         let since = answered.iter().map(|pull| pull.since).min().unwrap_or(0);
         for context in contexts {
             let of_context = || answered.iter().filter_map(|pull| pull.known.get(context));
-            let ended = self.replica.keep_only(context, &|id| of_context().any(|known| known.contains(id)), since);
+            let ended =
+                self.replica.keep_only(context, &|id| of_context().any(|known| known.contains(id)), since);
             if ended > 0 {
                 info!(context = %shown(Some(context)), sessions = ended, "sessions ended while the agent did not run");
             }

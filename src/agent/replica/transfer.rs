@@ -3,11 +3,11 @@
 
 use super::entry::Kept;
 use super::{Ignored, Key, Replica};
-use std::collections::HashSet;
 use crate::wire::cluster::{
     Action, Change, Delta, Event, SessionMessage, SessionState, Subject, read_sessions, write_sessions,
 };
 use crate::wire::stream::Value;
+use std::collections::HashSet;
 
 /// What taking over the sessions of a node changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -147,7 +147,8 @@ impl Replica {
         let Some(mut since) = self.since_asked.take() else { return };
         for (message, at) in &since.messages {
             let (Some(context), Some(id)) = (&message.context, &message.session_id) else { continue };
-            let key = Key::new(context, self.contexts.get(&**context).map_or(id, |context| context.current(id)));
+            let key =
+                Key::new(context, self.contexts.get(&**context).map_or(id, |context| context.current(id)));
             if taken.contains(&key) {
                 self.apply_now(message, *at);
             }
