@@ -105,7 +105,7 @@ fn a_full_disk_leaves_sessions_in_memory_and_is_said_aloud() {
         }
     }
     scene.agent.wait_for(&["ERROR", "sessions are kept in memory only"]);
-    user.set("word", "in memory");
+    user.set("word", "in-memory");
     scene.agent.wait_for(&["a session changes", user.beginning()]);
     let last = others.last_mut().expect("another user");
     wait_until("all changes", PATIENCE, || {
@@ -117,7 +117,7 @@ fn a_full_disk_leaves_sessions_in_memory_and_is_said_aloud() {
     scene.kill_all();
     scene.start_all();
     last.has_everything();
-    assert_eq!(user.value("word").as_deref(), Some("in memory"));
+    assert_eq!(user.value("word").as_deref(), Some("in-memory"));
 
     // There is room again.
     limit_files(&scene.agent, "unlimited");
@@ -127,7 +127,7 @@ fn a_full_disk_leaves_sessions_in_memory_and_is_said_aloud() {
     scene.agent.launch();
     scene.start_all();
     last.has_everything();
-    assert_eq!(user.value("word").as_deref(), Some("in memory"));
+    assert_eq!(user.value("word").as_deref(), Some("in-memory"));
 }
 
 /// How large files of a running agent may become.

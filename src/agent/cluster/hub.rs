@@ -536,7 +536,7 @@ impl Hub {
             _ => {
                 self.learn_route(&identity, message);
                 let session = shown_session(message.session_id.as_deref());
-                match self.replica.apply(message, now) {
+                match self.replica.apply_from(Some(identity), message, now) {
                     Effect::Applied => debug!(%session, event = ?message.event, "a session changes"),
                     Effect::Parked => {
                         debug!(%session, event = ?message.event, "a change waits for its session")
