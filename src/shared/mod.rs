@@ -8,6 +8,7 @@ mod balancer;
 mod checks;
 mod directory;
 mod health;
+mod heartbeat;
 mod jk;
 mod lane;
 mod layout;
@@ -21,6 +22,7 @@ pub use balancer::BalancerSlot;
 pub use checks::{CheckChanges, CheckValue};
 pub use directory::{Bound, Full, Place};
 pub use health::{CheckerSlot, HealthSlot};
+pub use heartbeat::{Beat, HEARTBEATS, Heartbeats, key_of_host};
 pub use jk::{
     JkBalancerNumber, JkBalancerSlot, JkCounter, JkMemberNumber, JkMemberSlot, JkMemberText, JkState,
 };

@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod fault;
 pub mod http_peer;
 pub mod httpd;
+pub mod jk;
 pub mod load;
 pub mod log;
 pub mod manager;

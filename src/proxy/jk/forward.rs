@@ -354,7 +354,8 @@ impl Rounds<'_> {
             transferred: slot.count(JkCounter::Transferred),
             errors: slot.count(JkCounter::Errors),
             busy: visit.common.busy(),
-            activation: visit.activation,
+            // Its own, whatever the rule says.
+            activation: cluster.activation(choice.member),
             state: slot.state(),
         });
     }
