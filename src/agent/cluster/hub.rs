@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one task that knows everything: members, sessions, and what is under way. All others only carry bytes.
 
-use std::collections::{BTreeSet, HashSet};
+mod known;
+mod state;
+
+use std::collections::HashSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +16,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
 use super::age;
-use super::pull::{Next, Pull, Purpose};
+use super::names::Names;
+use super::pull::{Pull, Purpose};
 use super::receiver::{self, Incoming};
 use super::report::Report;
 use super::sender::{self, Sender};
@@ -130,6 +134,7 @@ pub struct Hub {
     /// One of them did not answer.
     is_unanswered: bool,
     waiting: Vec<Waiting>,
+    names: Names,
     probing: HashSet<Identity>,
     probes: mpsc::UnboundedSender<Probed>,
     /// Until then others are only listened to.
@@ -137,6 +142,8 @@ pub struct Hub {
     /// When the agent ran last before this start; `None`: never.
     ran_before: Option<i64>,
     ticks: u64,
+    /// When the last one was; milliseconds since 1970.
+    ticked: i64,
 }
 
 /// Runs until it is told to stop. `ready` fires once the agent knows all that can be known.
@@ -219,11 +226,13 @@ impl Hub {
             answered: Vec::new(),
             is_unanswered: false,
             waiting: Vec::new(),
+            names: Names::default(),
             probing: HashSet::new(),
             probes,
             listening_until: now() + i64::try_from(listening.as_millis()).unwrap_or(0),
             ran_before,
             ticks: 0,
+            ticked: now(),
             settings,
         })
     }
@@ -555,6 +564,7 @@ impl Hub {
         let purpose = self.pulls.iter().find(|pull| pull.identity() == *identity).map(|pull| pull.purpose);
         match purpose {
             Some(Purpose::Returned) => Take::Newer,
+            Some(Purpose::Missed) => Take::All,
             Some(Purpose::Knows | Purpose::Started) if !self.health.is_ready => Take::All,
             _ => Take::Unknown,
         }
@@ -589,6 +599,7 @@ impl Hub {
     fn tick(&mut self) {
         self.ticks += 1;
         let now = now();
+        self.notice_pause(now);
         for member in self.table.silent(now) {
             // A static member is only looked at once a second.
             let is_silent =
@@ -608,6 +619,19 @@ impl Hub {
         }
     }
 
+    /// The nodes may have taken us for dead meanwhile, and told us nothing.
+    fn notice_pause(&mut self, now: i64) {
+        let paused = now - std::mem::replace(&mut self.ticked, now);
+        if paused <= i64::try_from(self.settings.membership.drop_time).unwrap_or(i64::MAX) {
+            return;
+        }
+        warn!(milliseconds = paused, "the agent stood still; the nodes are asked for what it missed");
+        self.replica.begin_asking();
+        let nodes: Vec<_> = self.table.members().iter().map(|seen| seen.member.clone()).collect();
+        let pulls = nodes.into_iter().map(|node| Pull::new(node, Purpose::Missed, now));
+        self.pulls.extend(pulls);
+    }
+
     fn every_second(&mut self, now: i64) {
         for context in self.replica.tick(now) {
             let is_asked = self.pulls.iter().any(|pull| pull.purpose == Purpose::Missing);
@@ -621,193 +645,6 @@ impl Hub {
         self.about.reports_requests = self.replica.reports_requests();
         self.about_changed |= self.ticks % 50 == 0;
         self.meet_static_members();
-    }
-
-    /// Members that are known beforehand are greeted until they answer.
-    fn meet_static_members(&mut self) {
-        let membership = &self.settings.membership;
-        if membership.members.is_empty() {
-            return;
-        }
-        let known: BTreeSet<SocketAddr> =
-            self.table.members().iter().map(|seen| seen.member.address()).collect();
-        for configured in membership.members.clone() {
-            let Ok(address) = resolve(&configured.host, configured.port) else {
-                continue;
-            };
-            let unique_id = configured.unique_id.map_or([0; 16], |id| id.0);
-            let member =
-                Member { domain: configured.domain.clone().into_bytes(), ..Member::new(address, unique_id) };
-            match self.settings.membership.class {
-                StaticClass::Interceptor if !known.contains(&address) => {
-                    if configured.unique_id.is_some() {
-                        self.hear(&member, true);
-                    } else {
-                        // It is known by its id once it says something.
-                        self.send_plain(&member, STATIC_START.to_vec(), Options::default());
-                    }
-                }
-                StaticClass::Interceptor => {}
-                StaticClass::Service => {
-                    let word = if known.contains(&address) { StaticWord::Ping } else { StaticWord::Start };
-                    self.ask_static(&member, word);
-                }
-            }
-        }
-    }
-
-    fn ask_static(&mut self, to: &Member, word: StaticWord) {
-        let Ok(uuid) = new_id() else { return };
-        let membership_id =
-            format!("{}-StaticMembership", self.settings.membership.channel_name).into_bytes();
-        let message =
-            StaticMessage { word, member: self.own(), membership_id, version: MemberVersion::default() };
-        self.send_plain(to, message.to_rpc(&uuid, false), Options::ASYNCHRONOUS);
-    }
-
-    fn pull(&mut self, now: i64) {
-        let mut over = Vec::new();
-        let mut asks = Vec::new();
-        for (at, pull) in self.pulls.iter_mut().enumerate() {
-            match pull.next(now) {
-                Next::Wait => {}
-                Next::Ask => {
-                    pull.asked(now);
-                    asks.push(pull.from.clone());
-                }
-                Next::Done => over.push(at),
-                Next::GiveUp => {
-                    self.is_unanswered |= pull.purpose == Purpose::Knows;
-                    warn!(member = %pull.identity(), "a node does not say which sessions it has");
-                    over.push(at);
-                }
-            }
-        }
-        for node in asks {
-            let question = SessionMessage {
-                event: Event::GetAllSessions,
-                context: None,
-                session_id: Some(b"GET-ALL".to_vec()),
-                unique_id: Some(b"GET-ALL-".to_vec()),
-                time: Some(now),
-                payload: None,
-            };
-            self.send_plain(&node, question.to_bytes(), Options::ASYNCHRONOUS);
-        }
-        for at in over.into_iter().rev() {
-            let pull = self.pulls.remove(at);
-            self.pulled(pull);
-        }
-        if self.health.is_ready && !self.pulls.iter().any(|pull| pull.purpose == Purpose::Returned) {
-            self.replica.end_asking();
-        }
-    }
-
-    fn pulled(&mut self, pull: Pull) {
-        let received: usize = pull.known.values().map(HashSet::len).sum();
-        info!(member = %pull.identity(), sessions = received, "a node's sessions are known");
-        if matches!(pull.purpose, Purpose::Started | Purpose::Returned) {
-            self.give_what_is_missing(&pull);
-        }
-        if !self.health.is_ready {
-            self.answered.push(pull);
-        }
-    }
-
-    /// A node that could not ask when it started is given what it does not have.
-    fn give_what_is_missing(&mut self, pull: &Pull) {
-        for (context, known) in pull.contexts() {
-            let now = now();
-            let before = pull.since - AHEAD;
-            let replica = &self.replica;
-            let missing = |id: &[u8]| !known.contains(id) && !replica.is_begun_since(context, id, before);
-            let mut answer = replica.answer_some(context, &missing, BATCH, 0, now);
-            answer.complete = None;
-            if answer.sessions > 0 {
-                info!(member = %pull.identity(), context = %shown(Some(context)), sessions = answer.sessions, "a node is given sessions it does not have");
-                self.send_answer(&pull.from, vec![answer]);
-            }
-        }
-    }
-
-    /// Sessions that no node knows any more ended while the agent did not run. One that lived all the time must say so, and all
-    /// must have been asked: a node that was cut off knows only its own.
-    fn let_go_of_ended(&mut self) {
-        let answered = std::mem::take(&mut self.answered);
-        if std::mem::take(&mut self.is_unanswered) {
-            return;
-        }
-        let contexts: BTreeSet<&[u8]> = answered
-            .iter()
-            .filter(|pull| pull.purpose == Purpose::Knows)
-            .flat_map(|pull| pull.contexts().map(|(context, _)| context))
-            .collect();
-        let since = answered.iter().map(|pull| pull.since).min().unwrap_or(0);
-        for context in contexts {
-            let of_context = || answered.iter().filter_map(|pull| pull.known.get(context));
-            let ended =
-                self.replica.keep_only(context, &|id| of_context().any(|known| known.contains(id)), since);
-            if ended > 0 {
-                info!(context = %shown(Some(context)), sessions = ended, "sessions ended while the agent did not run");
-            }
-        }
-    }
-
-    /// Everything that can be known is known when everybody who is there at the start was asked.
-    fn become_ready(&mut self, now: i64) {
-        if self.health.is_ready || now < self.listening_until {
-            return;
-        }
-        let is_asking = self.pulls.iter().any(|pull| match pull.purpose {
-            Purpose::Knows | Purpose::Missing | Purpose::Returned => true,
-            // One that starts may itself wait for us.
-            Purpose::Started => now < self.listening_until + ANSWER_WITHIN / 2,
-        });
-        if is_asking || !self.probing.is_empty() && now < self.listening_until + 2_000 {
-            return;
-        }
-        self.let_go_of_ended();
-        self.health.is_ready = true;
-        info!(sessions = self.replica.len(), members = self.table.members().len(), "the agent is ready");
-    }
-
-    fn answer_waiting(&mut self) {
-        let now = now();
-        let is_ready = self.health.is_ready;
-        let (answered, still): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|waiting| is_ready || now >= waiting.until);
-        self.waiting = still;
-        for Waiting { node, context, .. } in answered {
-            let contexts: Vec<Vec<u8>> = match context {
-                Some(context) => vec![context],
-                None => self.replica.contexts().map(|(name, _)| name.to_vec()).collect(),
-            };
-            // A time in the past: messages that the node keeps back meanwhile are then all applied.
-            let answers: Vec<_> =
-                contexts.iter().map(|context| self.replica.answer(context, BATCH, 0, now)).collect();
-            for (context, answer) in contexts.iter().zip(&answers) {
-                info!(member = %node.identity(), context = %shown(Some(context)), sessions = answer.sessions, "a node is given its sessions");
-            }
-            self.send_answer(&node, answers);
-        }
-    }
-
-    fn send_answer(&mut self, to: &Member, answers: Vec<crate::agent::replica::Answer>) {
-        let (sender, own, to) = (self.sender.clone(), self.own(), to.clone());
-        tokio::spawn(async move {
-            for answer in answers {
-                let parts = answer.data.iter().chain(&answer.complete).chain(&answer.after);
-                for message in parts {
-                    if let Err(error) =
-                        sender.send(&own, &to, Options::SYNCHRONOUS_ACK, message.to_bytes()).await
-                    {
-                        warn!(member = %to.identity(), %error, "sessions did not arrive");
-                        return;
-                    }
-                }
-            }
-        });
     }
 
     // ---- The vault ----
@@ -902,15 +739,6 @@ async fn receive(
         Some((socket, _)) => socket.recv_from(into).await,
         None => std::future::pending().await,
     }
-}
-
-fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(SocketAddr::new(address, port));
-    }
-    std::net::ToSocketAddrs::to_socket_addrs(&(host, port))?
-        .next()
-        .ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// A random id in the form of Java's: version 4.

@@ -19,6 +19,8 @@ pub enum Purpose {
     Started,
     /// The node and the agent lived and did not hear each other for a while.
     Returned,
+    /// The agent stood still for a while.
+    Missed,
     /// Something is missing here.
     Missing,
 }
