@@ -124,7 +124,9 @@ pub async fn prepare(settings: Settings) -> Result<Start, StartError> {
     let announced = listener.local_addr().map_err(StartError::Io)?;
     info!(address = %announced, %why, "members reach the agent here");
     if address.is_loopback() && receiver.address == Bind::Auto && settings.membership.bind == Bind::Auto {
-        warn!("only Tomcats on this machine can reach the agent: [receiver] address names one that others can");
+        warn!(
+            "only Tomcats on this machine can reach the agent: [receiver] address names one that others can"
+        );
     }
     let group = SocketAddr::new(IpAddr::V4(settings.membership.address), settings.membership.port);
     let interface = match settings.membership.bind {

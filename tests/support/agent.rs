@@ -16,8 +16,8 @@ pub struct Agent {
     dir: PathBuf,
     child: Option<Child>,
     starts: u32,
-    /// Bytes of the largest file it may write.
-    file_limit: Option<u64>,
+    /// `RUST_LOG`
+    level: &'static str,
 }
 
 impl Agent {
@@ -31,16 +31,16 @@ impl Agent {
     /// Writes the configuration and starts nothing.
     pub fn prepare(dir: PathBuf, config: &str) -> Agent {
         fs::create_dir_all(&dir).expect("a folder of the agent");
-        let agent = Agent { dir, child: None, starts: 0, file_limit: None };
+        let agent = Agent { dir, child: None, starts: 0, level: "debug" };
         let vault = agent.dir.join("vault");
         let config = config.replace("VAULT", &vault.display().to_string());
         fs::write(agent.config_file(), config).expect("agent.toml");
         agent
     }
 
-    /// No file may become larger, from the next start on: what a full disk does.
-    pub fn limit_files(&mut self, bytes: Option<u64>) {
-        self.file_limit = bytes;
+    /// From the next start on it logs what an administrator sees.
+    pub fn set_level(&mut self, level: &'static str) {
+        self.level = level;
     }
 
     pub fn config_file(&self) -> PathBuf {
@@ -73,18 +73,11 @@ impl Agent {
     pub fn launch(&mut self) {
         self.starts += 1;
         let log = fs::File::create(self.log_file()).expect("its log");
-        let mut command = match self.file_limit {
-            None => Command::new(program()),
-            Some(bytes) => {
-                let mut command = Command::new("prlimit");
-                command.arg(format!("--fsize={bytes}")).arg(program());
-                command
-            }
-        };
+        let mut command = Command::new(program());
         command
             .args(["agent", "--config"])
             .arg(self.config_file())
-            .env("RUST_LOG", "debug")
+            .env("RUST_LOG", self.level)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

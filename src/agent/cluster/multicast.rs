@@ -58,9 +58,10 @@ fn of_interfaces() -> io::Result<(IpAddr, String)> {
         .collect();
     let of_others = up.iter().find(|(address, _)| !address.is_loopback());
     match (of_others, up.first()) {
-        (Some((address, name)), _) => {
-            Ok((IpAddr::V4(*address), format!("no route leads to the group, and {name} is the first interface")))
-        }
+        (Some((address, name)), _) => Ok((
+            IpAddr::V4(*address),
+            format!("no route leads to the group, and {name} is the first interface"),
+        )),
         (None, Some((address, name))) => Ok((
             IpAddr::V4(*address),
             format!("{name} is the only interface: Tomcats on other machines cannot reach the agent"),
