@@ -4,7 +4,7 @@
 mod known;
 mod state;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,6 +47,8 @@ const LIVED: i64 = 10_000;
 const SETTLED: i64 = 70_000;
 /// So much may we be ahead of a node in what we heard, in milliseconds.
 const AHEAD: i64 = 1_000;
+/// For how long a member that closed a connection is looked at, in milliseconds.
+const LOOKED_AT: i64 = 500;
 /// How long a question for state waits for us to know it, in milliseconds.
 const ANSWER_WITHIN: i64 = 10_000;
 
@@ -136,6 +138,8 @@ pub struct Hub {
     waiting: Vec<Waiting>,
     names: Names,
     probing: HashSet<Identity>,
+    /// Members that closed a connection, and until when they are looked at.
+    closed: HashMap<Identity, i64>,
     probes: mpsc::UnboundedSender<Probed>,
     /// Until then others are only listened to.
     listening_until: i64,
@@ -228,6 +232,7 @@ impl Hub {
             waiting: Vec::new(),
             names: Names::default(),
             probing: HashSet::new(),
+            closed: HashMap::new(),
             probes,
             listening_until: now() + i64::try_from(listening.as_millis()).unwrap_or(0),
             ran_before,
@@ -257,7 +262,7 @@ impl Hub {
             tokio::select! {
                 message = incoming.recv() => match message {
                     Some(Incoming::Message(message)) => self.message(*message),
-                    Some(Incoming::Closed(identity)) => self.probe(identity),
+                    Some(Incoming::Closed(identity)) => self.closed(identity),
                     None => return Ok(()),
                 },
                 received = receive(group.as_ref(), &mut datagram) => match received {
@@ -354,6 +359,12 @@ impl Hub {
             Heard::Left => self.gone(&identity, Departure::Left),
             Heard::NotOurs => {}
         }
+    }
+
+    /// A member closed a connection: it may have died, and its other sockets may live for a moment longer.
+    fn closed(&mut self, identity: Identity) {
+        self.probe(identity);
+        self.closed.insert(identity, now() + LOOKED_AT);
     }
 
     /// Asks whether somebody is there. The answer comes by itself.
@@ -607,6 +618,10 @@ impl Hub {
             if is_silent || self.ticks % 10 == 0 {
                 self.probe(member.identity());
             }
+        }
+        self.closed.retain(|_, until| now < *until);
+        for identity in self.closed.keys().copied().collect::<Vec<_>>() {
+            self.probe(identity);
         }
         for seen in self.table.give_up(now) {
             self.gone(&seen.member.identity(), Departure::Dead);
