@@ -361,11 +361,16 @@ impl Settings {
             return refuse("membership", "dropTime", why);
         }
         if membership.members.iter().any(|member| member.port == 0) {
-            return refuse("membership.static", "port", "must be that of the node's Receiver, 4000 by default");
+            return refuse(
+                "membership.static",
+                "port",
+                "must be that of the node's Receiver, 4000 by default",
+            );
         }
         let is_interceptor = membership.class == StaticClass::Interceptor && !membership.members.is_empty();
         if is_interceptor && membership.unique_id.is_none() {
-            let why = "is needed with static members: the one that server.xml of the Tomcats has for this agent";
+            let why =
+                "is needed with static members: the one that server.xml of the Tomcats has for this agent";
             return refuse("membership", "uniqueId", why);
         }
         let encrypts = self.channel.interceptors.contains(&Interceptor::EncryptInterceptor);

@@ -10,8 +10,8 @@ use std::path::Path;
 use super::arguments::Format;
 use super::error::CliError;
 use super::list::{Source, load};
-use crate::agent::control::{Answer, Question, Stored, from_hexadecimal, stored, to_hexadecimal};
 use crate::agent::control::read_stored_bytes;
+use crate::agent::control::{Answer, Question, Stored, from_hexadecimal, stored, to_hexadecimal};
 use crate::agent::now;
 use crate::agent::replica::{Key, Limits, Replica};
 use crate::agent::vault::{Batch, Store, Vault};
@@ -36,7 +36,9 @@ pub(super) fn export(source: &Source, format: Format, context: &str, to: &Path) 
         eprintln!("margay: no session has the context {context}; margay status lists those that there are");
     }
     if unread > 0 {
-        eprintln!("margay: {unread} of them have changes that only the application can read; these are not in what was written");
+        eprintln!(
+            "margay: {unread} of them have changes that only the application can read; these are not in what was written"
+        );
     }
     Ok(())
 }
@@ -61,7 +63,8 @@ fn exported(source: &Source, context: &str) -> Result<Vec<Stored>, CliError> {
 }
 
 fn bytes(session: &Stored) -> Result<Vec<u8>, CliError> {
-    from_hexadecimal(&session.stored).ok_or_else(|| CliError::Other("the agent's answer cannot be read".to_owned()))
+    from_hexadecimal(&session.stored)
+        .ok_or_else(|| CliError::Other("the agent's answer cannot be read".to_owned()))
 }
 
 fn write_one(all: &[Stored], to: &Path) -> Result<(), CliError> {
@@ -105,7 +108,8 @@ pub(super) fn import(source: &Source, format: Format, context: &str, from: &Path
     let states = match format {
         Format::SessionsSer => {
             let bytes = fs::read(from).map_err(|error| CliError::file(from, error))?;
-            read_all_stored(&bytes, &mut Verdicts::default(), LIMIT).map_err(|error| unreadable(from, &error))?
+            read_all_stored(&bytes, &mut Verdicts::default(), LIMIT)
+                .map_err(|error| unreadable(from, &error))?
         }
         Format::FileStore => read_folder(from)?,
     };

@@ -28,12 +28,20 @@ pub(super) fn check(config: Option<&Path>) -> Result<(), CliError> {
     if let Ok((address, _)) = &address {
         row("Ports", ports(*address, &settings.receiver));
     }
-    row("Address", address.map(|(address, why)| format!("{address}: {why}")).map_err(|error| error.to_string()));
+    row(
+        "Address",
+        address.map(|(address, why)| format!("{address}: {why}")).map_err(|error| error.to_string()),
+    );
     row("Members", Ok(group(&settings)));
     row("Messages", messages(&settings));
     row("Vault", vault(&settings));
     row("Control", Ok(settings.control.socket.display().to_string()));
-    rows.sort_by_key(|(name, _)| ["Address", "Ports", "Members", "Messages", "Vault"].iter().position(|known| known == name).unwrap_or(9));
+    rows.sort_by_key(|(name, _)| {
+        ["Address", "Ports", "Members", "Messages", "Vault"]
+            .iter()
+            .position(|known| known == name)
+            .unwrap_or(9)
+    });
     for (name, text) in &rows {
         println!("{name:<10}{text}");
     }
@@ -76,7 +84,13 @@ fn ports(address: IpAddr, receiver: &Receiver) -> Result<String, String> {
     for offset in 0..receiver.auto_bind.max(1) {
         let Some(port) = receiver.port.checked_add(offset) else { break };
         match TcpListener::bind(SocketAddr::new(address, port)) {
-            Ok(_) => return Ok(format!("{port} is the first free one of {} from {}", receiver.auto_bind.max(1), receiver.port)),
+            Ok(_) => {
+                return Ok(format!(
+                    "{port} is the first free one of {} from {}",
+                    receiver.auto_bind.max(1),
+                    receiver.port
+                ));
+            }
             Err(error) => last = Some(error),
         }
     }

@@ -14,12 +14,21 @@ pub(super) enum CliError {
     Start(StartError),
     Vault(VaultError),
     /// Nobody listens at the socket.
-    NoAgent { socket: PathBuf, error: io::Error },
+    NoAgent {
+        socket: PathBuf,
+        error: io::Error,
+    },
     /// The agent broke off.
-    Broken { socket: PathBuf, error: io::Error },
+    Broken {
+        socket: PathBuf,
+        error: io::Error,
+    },
     /// The agent says no.
     Refused(String),
-    File { path: PathBuf, error: io::Error },
+    File {
+        path: PathBuf,
+        error: io::Error,
+    },
     Other(String),
 }
 

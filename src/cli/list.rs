@@ -56,7 +56,9 @@ fn status_text(status: &Status) -> String {
         ("Vault", vault),
         ("Unwritten", format!("{} sessions", status.unwritten)),
     ];
-    rows.extend(status.contexts.iter().map(|of| ("Context", format!("{}: {}", plain(&of.context), of.sessions))));
+    rows.extend(
+        status.contexts.iter().map(|of| ("Context", format!("{}: {}", plain(&of.context), of.sessions))),
+    );
     rows.iter().map(|(name, value)| format!("{name:<11}{value}\n")).collect()
 }
 
@@ -195,7 +197,12 @@ pub(super) fn session(
             "{} sessions begin with {}; write more of the id, or --context: {}",
             several.len(),
             plain(beginning),
-            several.iter().take(5).map(|one| format!("{} {}", plain(&one.context), plain(&one.id))).collect::<Vec<_>>().join(", ")
+            several
+                .iter()
+                .take(5)
+                .map(|one| format!("{} {}", plain(&one.context), plain(&one.id)))
+                .collect::<Vec<_>>()
+                .join(", ")
         ))),
     }
 }
@@ -212,7 +219,10 @@ fn session_text(session: &SessionLine, values: bool) -> String {
     ];
     if session.unreadable_changes > 0 {
         let count = session.unreadable_changes;
-        rows.push(("Unread", format!("{count} changes that only the application can read, kept as they came")));
+        rows.push((
+            "Unread",
+            format!("{count} changes that only the application can read, kept as they came"),
+        ));
     }
     let mut text: String = rows.iter().map(|(name, value)| format!("{name:<11}{value}\n")).collect();
     if session.attributes.is_empty() {
@@ -220,8 +230,7 @@ fn session_text(session: &SessionLine, values: bool) -> String {
     }
     text.push('\n');
     let row = |attribute: &crate::agent::control::Attribute| {
-        let mut cells =
-            vec![plain(&attribute.name), plain(&attribute.class), size(attribute.bytes as u64)];
+        let mut cells = vec![plain(&attribute.name), plain(&attribute.class), size(attribute.bytes as u64)];
         cells.extend(attribute.value.as_deref().map(plain));
         cells
     };

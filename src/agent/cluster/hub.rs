@@ -609,7 +609,10 @@ impl Hub {
         }
         let let_go = self.replica.take_let_go();
         if let_go > 0 {
-            warn!(sessions = let_go, "sessions were let go, the longest idle first: together they are over [vault] maxSize");
+            warn!(
+                sessions = let_go,
+                "sessions were let go, the longest idle first: together they are over [vault] maxSize"
+            );
         }
         self.report.forget(now);
         self.about.last_running = now;

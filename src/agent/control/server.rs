@@ -143,7 +143,8 @@ impl Desk {
                 let describe = |_: &Key, kept: &Kept| Answer::Stored(stored(kept));
                 self.sessions(Some(context), None, describe, &mut to).await?;
             }
-            Question::Import { context, sessions } => match self.import(&context, sessions, &mut from).await? {
+            Question::Import { context, sessions } => match self.import(&context, sessions, &mut from).await?
+            {
                 Ok(answer) => to.send(&answer).await?,
                 Err(why) => return to.refuse(why).await,
             },

@@ -33,12 +33,7 @@ fn attribute(name: &[u8], value: &Value, shows: bool) -> Attribute {
     let verdicts = Verdicts::default();
     let class = value.class(&verdicts).unwrap_or_else(|_| "unknown".to_owned());
     let shown = || value.describe(&verdicts).unwrap_or_else(|_| "unreadable".to_owned());
-    Attribute {
-        name: decode_utf8(name),
-        class,
-        bytes: value.as_bytes().len(),
-        value: shows.then(shown),
-    }
+    Attribute { name: decode_utf8(name), class, bytes: value.as_bytes().len(), value: shows.then(shown) }
 }
 
 /// A session as FileStore keeps it.
@@ -70,10 +65,8 @@ mod tests {
 
     fn kept() -> Kept {
         let mut state = SessionState::new(b"ABC.node1".to_vec(), NOW - 60_000, 1800);
-        state.attributes = vec![
-            (b"user".to_vec(), Value::string(b"secret")),
-            (b"count".to_vec(), Value::integer(7)),
-        ];
+        state.attributes =
+            vec![(b"user".to_vec(), Value::string(b"secret")), (b"count".to_vec(), Value::integer(7))];
         Kept::new(state, NOW - 1_000)
     }
 

@@ -14,10 +14,17 @@ use tokio::net::UnixListener;
 #[derive(Debug)]
 pub enum ControlError {
     /// An agent answers there.
-    InUse { path: PathBuf },
+    InUse {
+        path: PathBuf,
+    },
     /// Something else has that name.
-    NoSocket { path: PathBuf },
-    Io { path: PathBuf, error: io::Error },
+    NoSocket {
+        path: PathBuf,
+    },
+    Io {
+        path: PathBuf,
+        error: io::Error,
+    },
 }
 
 impl fmt::Display for ControlError {
@@ -94,8 +101,8 @@ fn look_at_place(path: &Path) -> Result<(), ControlError> {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let is_ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|about| (about.dev(), about.ino()) == self.file);
+        let is_ours =
+            fs::symlink_metadata(&self.path).is_ok_and(|about| (about.dev(), about.ino()) == self.file);
         if is_ours {
             let _ = fs::remove_file(&self.path);
         }

@@ -47,7 +47,8 @@ impl Store {
     /// # Errors
     /// Another agent has it, it is damaged, or the system refuses.
     pub fn open(path: &Path) -> Result<Store, VaultError> {
-        let failed = |error: std::io::Error| VaultError::Open { path: path.to_owned(), why: error.to_string() };
+        let failed =
+            |error: std::io::Error| VaultError::Open { path: path.to_owned(), why: error.to_string() };
         let parent = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(parent) = parent {
             fs::create_dir_all(parent).map_err(failed)?;
@@ -81,7 +82,8 @@ impl Store {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".damaged-{now}"));
         let aside = PathBuf::from(name);
-        let failed = |error: std::io::Error| VaultError::Open { path: path.to_owned(), why: error.to_string() };
+        let failed =
+            |error: std::io::Error| VaultError::Open { path: path.to_owned(), why: error.to_string() };
         fs::rename(path, &aside).map_err(failed)?;
         Ok(aside)
     }
@@ -101,7 +103,9 @@ fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, VaultError>) -> Resu
 fn open(path: &Path) -> Result<Open, VaultError> {
     let refused = |error: fjall::Error| match error {
         fjall::Error::Locked => VaultError::Held { path: path.to_owned() },
-        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) if is_of_system(&error) => {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error))
+            if is_of_system(&error) =>
+        {
             VaultError::Open { path: path.to_owned(), why: error.to_string() }
         }
         error => VaultError::Damaged { path: path.to_owned(), why: error.to_string() },
@@ -111,7 +115,8 @@ fn open(path: &Path) -> Result<Open, VaultError> {
         let builder = Database::builder(path).cache_size(CACHE).max_journaling_size(JOURNALS);
         let database = builder.worker_threads(1).open().map_err(refused)?;
         let keyspace = |name| database.keyspace(name, options).map_err(refused);
-        let (sessions, attributes, about) = (keyspace("sessions")?, keyspace("attributes")?, keyspace("about")?);
+        let (sessions, attributes, about) =
+            (keyspace("sessions")?, keyspace("attributes")?, keyspace("about")?);
         Ok(Open { database, sessions, attributes, about })
     })
 }
