@@ -63,7 +63,9 @@ fn takes_deltas(sessions: usize, deltas: usize) -> Result<(), Failure> {
     let mut peer = Peer::new(cluster.agent_port)?;
     peer.create(CONTEXT, sessions)?;
     peer.change(CONTEXT, sessions, sessions, 800)?;
-    wait_until("all sessions", LONG, || status(&agent).is_some_and(|now| now.sessions == sessions && now.unwritten == 0));
+    wait_until("all sessions", LONG, || {
+        status(&agent).is_some_and(|now| now.sessions == sessions && now.unwritten == 0)
+    });
     let (cpu_before, begin) = (cpu(agent.pid()), Instant::now());
     peer.change(CONTEXT, sessions, deltas, 800)?;
     let taken = begin.elapsed();
@@ -88,18 +90,24 @@ fn hands_over_agent(sessions: usize) -> Result<(Duration, f64), Failure> {
     let mut peer = Peer::new(cluster.agent_port)?;
     peer.create(CONTEXT, sessions)?;
     peer.change(CONTEXT, sessions, sessions, 1024)?;
-    wait_until("all sessions", LONG, || status(&agent).is_some_and(|now| now.sessions == sessions && now.unwritten == 0));
+    wait_until("all sessions", LONG, || {
+        status(&agent).is_some_and(|now| now.sessions == sessions && now.unwritten == 0)
+    });
     report("the agent", agent.pid(), empty, sessions, &mut peer)
 }
 
 fn hands_over_tomcat(sessions: usize) -> Result<(Duration, f64), Failure> {
     let cluster = Cluster::new();
     let receiver = support::httpd::free_port();
-    let mut tomcat =
-        Tomcat::prepare(support::tomcat::Connector::Http, scratch_dir("bench"), "A", support::httpd::free_port());
+    let mut tomcat = Tomcat::prepare(
+        support::tomcat::Connector::Http,
+        scratch_dir("bench"),
+        "A",
+        support::httpd::free_port(),
+    );
     tomcat.set_engine(&cluster.element(receiver));
     // What a Tomcat in production has; with less it collects garbage all the time.
-    tomcat.set_memory("64m", "1g");
+    tomcat.set_machine(&["-Xms64m", "-Xmx1g"]);
     tomcat.restart();
     let empty = memory(tomcat.pid());
     let mut peer = Peer::new(receiver)?;

@@ -6,7 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use margay::wire::cluster::frame::{self, ACK, Body};
-use margay::wire::cluster::{Action, Change, ChannelData, Delta, Event, Member, Options, SessionMessage, Subject};
+use margay::wire::cluster::{
+    Action, Change, ChannelData, Delta, Event, Member, Options, SessionMessage, Subject,
+};
 use margay::wire::stream::Value;
 
 const LIMIT: usize = 256 << 20;
@@ -75,7 +77,8 @@ impl Peer {
 
     pub fn create(&mut self, context: &str, sessions: usize) -> io::Result<()> {
         let created = |number| message(Event::Created, context, &session_id(number), None);
-        let frames: Vec<_> = (0..sessions).map(|number| self.frame(&created(number), Options::ASYNCHRONOUS)).collect();
+        let frames: Vec<_> =
+            (0..sessions).map(|number| self.frame(&created(number), Options::ASYNCHRONOUS)).collect();
         self.send_all(&frames, sessions)
     }
 
@@ -85,7 +88,8 @@ impl Peer {
             .map(|number| {
                 let text: Vec<u8> = (0..size).map(|at| b'a' + ((at * 7 + number) % 26) as u8).collect();
                 let set = Change::Set(Value::string(&text));
-                let actions = vec![Action { subject: Some(Subject::Attribute), name: b"cart".to_vec(), change: set }];
+                let actions =
+                    vec![Action { subject: Some(Subject::Attribute), name: b"cart".to_vec(), change: set }];
                 let delta = Delta { session_id: session_id(number), records_all: false, actions };
                 let change = message(Event::Delta, context, &session_id(number), Some(delta.to_bytes()));
                 self.frame(&change, Options::ASYNCHRONOUS)

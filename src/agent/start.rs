@@ -89,7 +89,7 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
 async fn serve(settings: Settings) -> Result<(), StartError> {
     let mut end = signal(SignalKind::terminate()).map_err(StartError::Io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Io)?;
-    // A file over the limit of its size is an error of the vault and no reason to die: hearing the signal is enough.
+    // A limit on the size of files then fails a write, as a full disk does, and does not end the agent.
     let _too_large = signal(SignalKind::from_raw(libc::SIGXFSZ)).map_err(StartError::Io)?;
     let (to_hub, requests) = mpsc::channel(64);
     let (reports, report) = watch::channel(Report::default());

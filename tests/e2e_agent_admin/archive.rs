@@ -55,18 +55,24 @@ fn kept_in_a_cluster() -> (Agent, Tomcat, User) {
 
 /// Exports what the agent keeps, and looks whether a Tomcat without cluster has all of it.
 fn leaves(export: impl Fn(&Agent, &[&str]) -> std::process::Output, agent: &Agent, user: &User) {
-    for (manager, format, file) in [(STANDARD, "sessions.ser", "SESSIONS.ser"), (FILE_STORE, "filestore", "kept")] {
+    for (manager, format, file) in
+        [(STANDARD, "sessions.ser", "SESSIONS.ser"), (FILE_STORE, "filestore", "kept")]
+    {
         let mut tomcat = alone(manager);
         let to = work(&tomcat).join(file);
         let to = to.to_str().expect("a path");
-        let said = printed(&export(agent, &["sessions", "export", "--format", format, "--context", CONTEXT, "--to", to]));
+        let said = printed(&export(
+            agent,
+            &["sessions", "export", "--format", format, "--context", CONTEXT, "--to", to],
+        ));
         assert!(said.starts_with("1 sessions of localhost# were written to "), "{said}");
         tomcat.restart();
         let mut user = user.clone();
         user.moves_to(&tomcat);
         user.has_everything();
         assert_eq!(user.value("word").as_deref(), Some("kept"), "{format}");
-        let again = export(agent, &["sessions", "export", "--format", format, "--context", CONTEXT, "--to", to]);
+        let again =
+            export(agent, &["sessions", "export", "--format", format, "--context", CONTEXT, "--to", to]);
         if format == "filestore" {
             assert!(refused(&again).contains("File exists"), "a file of the running Tomcat was overwritten");
         }
@@ -87,7 +93,9 @@ fn what_the_agent_keeps_loads_in_a_tomcat_without_cluster() {
 
 #[test]
 fn what_a_tomcat_without_cluster_kept_is_there_in_the_cluster() {
-    for (manager, format, file) in [(STANDARD, "sessions.ser", "SESSIONS.ser"), (FILE_STORE, "filestore", "kept")] {
+    for (manager, format, file) in
+        [(STANDARD, "sessions.ser", "SESSIONS.ser"), (FILE_STORE, "filestore", "kept")]
+    {
         let mut before = alone(manager);
         before.restart();
         let mut user = User::at(before.address());
@@ -118,7 +126,16 @@ fn what_is_imported_reaches_a_node_that_runs() {
     let (agent, node, mut user) = kept_in_a_cluster();
     let folder = scratch_dir("out").join("kept");
     let to = folder.to_str().expect("a path");
-    printed(&agent.margay(&["sessions", "export", "--format", "filestore", "--context", CONTEXT, "--to", to]));
+    printed(&agent.margay(&[
+        "sessions",
+        "export",
+        "--format",
+        "filestore",
+        "--context",
+        CONTEXT,
+        "--to",
+        to,
+    ]));
     user.get("/end");
     agent.wait_for(&[user.beginning(), "Expired"]);
     // Its end is remembered for a while under the old id, so it comes back under another.
@@ -129,7 +146,16 @@ fn what_is_imported_reaches_a_node_that_runs() {
     let mut other = cluster.node("B");
     other.restart();
     wait_for_log(&other, "member added");
-    printed(&other_agent.margay(&["sessions", "import", "--format", "filestore", "--context", CONTEXT, "--from", to]));
+    printed(&other_agent.margay(&[
+        "sessions",
+        "import",
+        "--format",
+        "filestore",
+        "--context",
+        CONTEXT,
+        "--from",
+        to,
+    ]));
     user.moves_to(&other);
     crate::support::wait_until("the session to reach the node", crate::support::PATIENCE, || {
         user.value("word").as_deref() == Some("kept")

@@ -25,11 +25,17 @@ fn members_sessions_and_status_are_shown_without_users_data() {
     let id = user.session();
 
     let members = printed(&agent.margay(&["members"]));
-    assert!(members.starts_with("ADDRESS") && members.contains("alive") && members.contains("  A  "), "{members}");
+    assert!(
+        members.starts_with("ADDRESS") && members.contains("alive") && members.contains("  A  "),
+        "{members}"
+    );
     let status = printed(&agent.margay(&["status"]));
     assert!(status.contains("Agent      ready") && status.contains("localhost#: 1"), "{status}");
     let list = printed(&agent.margay(&["sessions", "list"]));
-    assert!(list.contains(user.beginning()) && !list.contains(&id), "whole ids are shown only when asked for: {list}");
+    assert!(
+        list.contains(user.beginning()) && !list.contains(&id),
+        "whole ids are shown only when asked for: {list}"
+    );
     assert!(printed(&agent.margay(&["sessions", "list", "--full-ids"])).contains(&id));
 
     let show = printed(&agent.margay(&["sessions", "show", user.beginning()]));
@@ -102,7 +108,9 @@ fn the_service_manager_is_told_when_the_agent_is_ready_and_when_it_stops() {
 fn check_says_what_the_configuration_means_and_names_what_is_wrong() {
     let agent = agent_of(&Cluster::new());
     let said = printed(&agent.margay(&["agent", "--check"]));
-    for words in ["127.0.0.1: [receiver] address says so", "group 228.0.0.4:", "would be new", "the agent can run."] {
+    for words in
+        ["127.0.0.1: [receiver] address says so", "group 228.0.0.4:", "would be new", "the agent can run."]
+    {
         assert!(said.contains(words), "{words}: {said}");
     }
     assert!(!agent.vault().exists(), "a check changes nothing");
@@ -111,7 +119,11 @@ fn check_says_what_the_configuration_means_and_names_what_is_wrong() {
     for (from, to, words) in [
         ("frequency = 200", "frequenzy = 200", ":2: unknown field `frequenzy`"),
         ("dropTime = 1500", "dropTime = 50", ":3: [membership] dropTime must be longer"),
-        ("[vault]", "[encryption]\nencryptionKeyFile = \"/nowhere/key\"\n[vault]", "encryptionKeyFile /nowhere/key"),
+        (
+            "[vault]",
+            "[encryption]\nencryptionKeyFile = \"/nowhere/key\"\n[vault]",
+            "encryptionKeyFile /nowhere/key",
+        ),
         ("[vault]\npath = \"", "[vault]\npath = \"/proc", "[vault] path /proc"),
     ] {
         assert!(good.contains(from), "{from}: {good}");

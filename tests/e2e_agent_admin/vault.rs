@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 
 use margay::agent::replica::{Limits, Replica};
 use margay::agent::vault::{Batch, Store, Vault, VaultError};
-use margay::wire::cluster::{Action, Change, Delta, Event, SessionMessage, SessionState, Subject, write_all_stored};
+use margay::wire::cluster::{
+    Action, Change, Delta, Event, SessionMessage, SessionState, Subject, write_all_stored,
+};
 use margay::wire::stream::Value;
 
 use crate::support::cluster::Cluster;
@@ -62,7 +64,10 @@ fn number_in(vault: &Path) -> Option<i32> {
         numbers.push(number);
     }
     numbers.dedup();
-    assert!(numbers.len() <= 1 && [0, SESSIONS].contains(&loaded.sessions.len()), "half a group: {numbers:?}");
+    assert!(
+        numbers.len() <= 1 && [0, SESSIONS].contains(&loaded.sessions.len()),
+        "half a group: {numbers:?}"
+    );
     numbers.pop()
 }
 
@@ -105,7 +110,10 @@ fn what_was_written_survives_kill_9_at_any_moment() {
         }
         let _ = child.wait();
         let kept = number_in(&vault).expect("sessions");
-        assert!(kept == written || kept == written + 1, "round {round}: {written} was acknowledged, {kept} is there");
+        assert!(
+            kept == written || kept == written + 1,
+            "round {round}: {written} was acknowledged, {kept} is there"
+        );
     }
 }
 
@@ -136,7 +144,9 @@ fn a_torn_last_write_costs_that_group_and_nothing_else() {
     for number in 1..=30 {
         write_round(&mut store, &mut replica, number).expect("a disk");
     }
-    for (tear, spoils) in [(1_usize, false), (100, false), (3000, false), (1, true), (500, true), (4000, true)] {
+    for (tear, spoils) in
+        [(1_usize, false), (100, false), (3000, false), (1, true), (500, true), (4000, true)]
+    {
         // As a kill leaves it: nothing is closed.
         let torn = dir.join(format!("torn-{tear}-{spoils}"));
         copy(&vault, &torn);
@@ -186,7 +196,11 @@ fn a_full_disk_costs_the_disk_only_and_the_agent_recovers() {
     agent.set_disk("48m");
     agent.launch();
     agent.wait_for(&["the agent is ready"]);
-    let disk = PathBuf::from(format!("/proc/{}/root{}", agent.pid(), agent.vault().parent().expect("a folder").display()));
+    let disk = PathBuf::from(format!(
+        "/proc/{}/root{}",
+        agent.pid(),
+        agent.vault().parent().expect("a folder").display()
+    ));
     let filler = disk.join("filler");
     let mut free = vec![0_u8; 64 << 20];
     free[0] = 1;
@@ -201,7 +215,8 @@ fn a_full_disk_costs_the_disk_only_and_the_agent_recovers() {
         (0..SESSIONS).map(|id| SessionState::new(format!("S{id}.A").into_bytes(), now(), 1800)).collect();
     std::fs::write(&file, write_all_stored(fresh.iter())).expect("a file");
     let stored = file.to_str().expect("a path");
-    let import = ["sessions", "import", "--format", "sessions.ser", "--context", "localhost#/app", "--from", stored];
+    let import =
+        ["sessions", "import", "--format", "sessions.ser", "--context", "localhost#/app", "--from", stored];
     printed(&agent.margay(&import));
     let sessions = status()["sessions"].as_u64();
     assert_eq!(sessions, Some(SESSIONS as u64));

@@ -20,7 +20,7 @@ use super::sender::{self, Sender};
 use super::stack::Stack;
 use super::table::{Departure, Heard, Seen, Table};
 use crate::agent::now;
-use crate::agent::replica::{Batch, Changes, Duplicates, Effect, Kept, Key, Limits, Replica};
+use crate::agent::replica::{Batch, Changes, Duplicates, Effect, Kept, Key, Limits, Replica, Take};
 use crate::agent::settings::{Settings, StaticClass};
 use crate::agent::vault::{self, About, Loaded};
 use crate::wire::cluster::frame::{STATIC_START, STATIC_STOP};
@@ -37,6 +37,12 @@ const TICK: Duration = Duration::from_millis(100);
 const BATCH: Batch = Batch { sessions: 1000, bytes: 4 << 20 };
 /// A node that has just joined deploys its applications before it can be asked.
 const ASK_NEW_NODE_AFTER: i64 = 2_000;
+/// A node that is older when it joins did not just start, in milliseconds.
+const LIVED: i64 = 10_000;
+/// A node of this age has its sessions, or never will.
+const SETTLED: i64 = 70_000;
+/// So much may we be ahead of a node in what we heard, in milliseconds.
+const AHEAD: i64 = 1_000;
 /// How long a question for state waits for us to know it, in milliseconds.
 const ANSWER_WITHIN: i64 = 10_000;
 
@@ -119,6 +125,10 @@ pub struct Hub {
     health: Health,
     retry_vault_at: i64,
     pulls: Vec<Pull>,
+    /// What nodes answered that were there when the agent started.
+    answered: Vec<Pull>,
+    /// One of them did not answer.
+    is_unanswered: bool,
     waiting: Vec<Waiting>,
     probing: HashSet<Identity>,
     probes: mpsc::UnboundedSender<Probed>,
@@ -181,6 +191,7 @@ impl Hub {
             None => new_id()?,
         };
         replica.set_reports_requests(about.reports_requests);
+        replica.begin_asking();
         let membership = &settings.membership;
         let domain = membership.domain.clone().into_bytes();
         let own = Member { domain: domain.clone(), ..Member::new(address, about.unique_id) };
@@ -205,6 +216,8 @@ impl Hub {
             health: Health::default(),
             retry_vault_at: 0,
             pulls: Vec::new(),
+            answered: Vec::new(),
+            is_unanswered: false,
             waiting: Vec::new(),
             probing: HashSet::new(),
             probes,
@@ -406,14 +419,18 @@ impl Hub {
         self.report.joined(seen, route.cloned().into_iter().collect(), now);
         info!(member = %identity, alive = seen.member.alive, "a member joined");
         self.publish();
-        let node_started = now - seen.member.alive.max(0);
-        let was_there_before = self.ran_before.is_some_and(|ran| node_started < ran);
-        let is_our_start = !self.health.is_ready;
-        let (purpose, at) = match (is_our_start, was_there_before) {
-            (true, true) => (Purpose::Knows, now),
-            (true, false) => (Purpose::Started, now),
-            (false, _) => (Purpose::Started, now + ASK_NEW_NODE_AFTER),
+        let age = seen.member.alive.max(0);
+        let was_there_before = self.ran_before.is_some_and(|ran| now - age + SETTLED < ran);
+        let (purpose, at) = match (self.health.is_ready, was_there_before) {
+            (false, true) => (Purpose::Knows, now),
+            (false, false) => (Purpose::Started, now),
+            // It and we did not hear each other for a while.
+            (true, _) if age > LIVED && !seen.is_static => (Purpose::Returned, now),
+            (true, _) => (Purpose::Started, now + ASK_NEW_NODE_AFTER),
         };
+        if purpose == Purpose::Returned {
+            self.replica.begin_asking();
+        }
         self.pulls.push(Pull::new(seen.member.clone(), purpose, at));
         if seen.is_static && self.settings.membership.class == StaticClass::Interceptor {
             self.send_plain(&seen.member, STATIC_START.to_vec(), Options::default());
@@ -522,7 +539,7 @@ impl Hub {
                 self.waiting.push(Waiting { node: sender.clone(), context: message.context.clone(), until });
                 self.answer_waiting();
             }
-            Event::AllSessionData => match self.replica.merge(message, now) {
+            Event::AllSessionData => match self.replica.merge(message, self.take(&identity), now) {
                 Ok(merged) => {
                     debug!(member = %identity, sessions = merged.received, new = merged.new, "sessions came");
                     if let Some(pull) = self.pulls.iter_mut().find(|pull| pull.identity() == identity) {
@@ -538,16 +555,28 @@ impl Hub {
             }
             _ => {
                 self.learn_route(&identity, message);
+                let session = shown_session(message.session_id.as_deref());
                 match self.replica.apply(message, now) {
-                    Effect::Applied | Effect::Parked => {}
-                    Effect::Opaque(error) => {
-                        warn!(session = %shown(message.session_id.as_deref()), %error, "a change is kept as it came");
+                    Effect::Applied => debug!(%session, event = ?message.event, "a session changes"),
+                    Effect::Parked => {
+                        debug!(%session, event = ?message.event, "a change waits for its session")
                     }
+                    Effect::Opaque(error) => warn!(%session, %error, "a change is kept as it came"),
                     Effect::Ignored(ignored) => {
-                        debug!(member = %identity, ?ignored, "a message changes nothing")
+                        debug!(member = %identity, %session, ?ignored, "a message changes nothing");
                     }
                 }
             }
+        }
+    }
+
+    /// Whose sessions are newer: those of a node that answers, or ours?
+    fn take(&self, identity: &Identity) -> Take {
+        let purpose = self.pulls.iter().find(|pull| pull.identity() == *identity).map(|pull| pull.purpose);
+        match purpose {
+            Some(Purpose::Returned) => Take::Newer,
+            Some(Purpose::Knows | Purpose::Started) if !self.health.is_ready => Take::All,
+            _ => Take::Unknown,
         }
     }
 
@@ -673,11 +702,15 @@ impl Hub {
                     pull.asked(now);
                     asks.push(pull.from.clone());
                 }
-                Next::Done | Next::GiveUp => over.push(at),
+                Next::Done => over.push(at),
+                Next::GiveUp => {
+                    self.is_unanswered |= pull.purpose == Purpose::Knows;
+                    warn!(member = %pull.identity(), "a node does not say which sessions it has");
+                    over.push(at);
+                }
             }
         }
         for node in asks {
-            self.replica.begin_asking();
             let question = SessionMessage {
                 event: Event::GetAllSessions,
                 context: None,
@@ -690,35 +723,59 @@ impl Hub {
         }
         for at in over.into_iter().rev() {
             let pull = self.pulls.remove(at);
-            self.pulled(&pull);
+            self.pulled(pull);
         }
-        if !self.pulls.iter().any(|pull| pull.since <= now) {
+        if self.health.is_ready && !self.pulls.iter().any(|pull| pull.purpose == Purpose::Returned) {
             self.replica.end_asking();
         }
     }
 
-    fn pulled(&mut self, pull: &Pull) {
+    fn pulled(&mut self, pull: Pull) {
         let received: usize = pull.known.values().map(HashSet::len).sum();
         info!(member = %pull.identity(), sessions = received, "a node's sessions are known");
+        if matches!(pull.purpose, Purpose::Started | Purpose::Returned) {
+            self.give_what_is_missing(&pull);
+        }
+        if !self.health.is_ready {
+            self.answered.push(pull);
+        }
+    }
+
+    /// A node that could not ask when it started is given what it does not have.
+    fn give_what_is_missing(&mut self, pull: &Pull) {
         for (context, known) in pull.contexts() {
-            match pull.purpose {
-                Purpose::Knows => {
-                    let ended = self.replica.keep_only(context, &|id| known.contains(id), pull.since);
-                    if ended > 0 {
-                        info!(context = %shown(Some(context)), sessions = ended, "sessions ended while the agent did not run");
-                    }
-                }
-                Purpose::Started => {
-                    let now = now();
-                    let missing = |id: &[u8]| !known.contains(id);
-                    let mut answer = self.replica.answer_some(context, &missing, BATCH, 0, now);
-                    answer.complete = None;
-                    if answer.sessions > 0 {
-                        info!(member = %pull.identity(), context = %shown(Some(context)), sessions = answer.sessions, "a node is given sessions it does not have");
-                        self.send_answer(&pull.from, vec![answer]);
-                    }
-                }
-                Purpose::Missing => {}
+            let now = now();
+            let before = pull.since - AHEAD;
+            let replica = &self.replica;
+            let missing = |id: &[u8]| !known.contains(id) && !replica.is_begun_since(context, id, before);
+            let mut answer = replica.answer_some(context, &missing, BATCH, 0, now);
+            answer.complete = None;
+            if answer.sessions > 0 {
+                info!(member = %pull.identity(), context = %shown(Some(context)), sessions = answer.sessions, "a node is given sessions it does not have");
+                self.send_answer(&pull.from, vec![answer]);
+            }
+        }
+    }
+
+    /// Sessions that no node knows any more ended while the agent did not run. One that lived all the time must say so, and all
+    /// must have been asked: a node that was cut off knows only its own.
+    fn let_go_of_ended(&mut self) {
+        let answered = std::mem::take(&mut self.answered);
+        if std::mem::take(&mut self.is_unanswered) {
+            return;
+        }
+        let contexts: BTreeSet<&[u8]> = answered
+            .iter()
+            .filter(|pull| pull.purpose == Purpose::Knows)
+            .flat_map(|pull| pull.contexts().map(|(context, _)| context))
+            .collect();
+        let since = answered.iter().map(|pull| pull.since).min().unwrap_or(0);
+        for context in contexts {
+            let of_context = || answered.iter().filter_map(|pull| pull.known.get(context));
+            let ended =
+                self.replica.keep_only(context, &|id| of_context().any(|known| known.contains(id)), since);
+            if ended > 0 {
+                info!(context = %shown(Some(context)), sessions = ended, "sessions ended while the agent did not run");
             }
         }
     }
@@ -729,13 +786,14 @@ impl Hub {
             return;
         }
         let is_asking = self.pulls.iter().any(|pull| match pull.purpose {
-            Purpose::Knows | Purpose::Missing => true,
+            Purpose::Knows | Purpose::Missing | Purpose::Returned => true,
             // One that starts may itself wait for us.
             Purpose::Started => now < self.listening_until + ANSWER_WITHIN / 2,
         });
         if is_asking || !self.probing.is_empty() && now < self.listening_until + 2_000 {
             return;
         }
+        self.let_go_of_ended();
         self.health.is_ready = true;
         info!(sessions = self.replica.len(), members = self.table.members().len(), "the agent is ready");
     }
@@ -805,6 +863,9 @@ impl Hub {
             Ok(()) => {
                 self.health.unwritten = 0;
                 self.retry_vault_at = 0;
+                if !self.replica.has_changes() {
+                    debug!("everything is in the vault");
+                }
                 if self.health.vault_trouble.take().is_some() {
                     info!("sessions are written to the vault again");
                 }
@@ -886,6 +947,14 @@ fn new_id() -> io::Result<[u8; 16]> {
     id[6] = id[6] & 0x0f | 0x40;
     id[8] = id[8] & 0x3f | 0x80;
     Ok(id)
+}
+
+/// A session for a log line: who has the whole id has the session, so that only its beginning and route are shown.
+fn shown_session(id: Option<&[u8]>) -> String {
+    let id = String::from_utf8_lossy(id.unwrap_or_default());
+    let (random, route) = id.split_once('.').unwrap_or((&id, ""));
+    let beginning: String = random.chars().take(8).collect();
+    if route.is_empty() { format!("{beginning}…") } else { format!("{beginning}….{route}") }
 }
 
 /// Text of the cluster for a log line.

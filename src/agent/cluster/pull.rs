@@ -17,6 +17,8 @@ pub enum Purpose {
     Knows,
     /// The node started while the agent did not run, or just now: what it does not know it has lost.
     Started,
+    /// The node and the agent lived and did not hear each other for a while.
+    Returned,
     /// Something is missing here.
     Missing,
 }

@@ -24,7 +24,7 @@ impl Replica {
         if let Some(log) = &mut self.since_asked
             && is_about_a_session(message.event)
         {
-            log.push((message.clone(), now));
+            log.add(message, now);
         }
         self.apply_now(message, now)
     }
@@ -61,6 +61,7 @@ impl Replica {
         }
         // A session that is known has changed since; the message comes late.
         if !context.sessions.contains_key(&key.id) {
+            context.begun.insert(key.id.clone(), now);
             let creation = message.time.unwrap_or(now);
             let state = SessionState::new(key.id.to_vec(), creation, DEFAULT_MAX_INACTIVE);
             self.insert(key, Kept::new(state, now), now);
@@ -164,6 +165,8 @@ impl Replica {
         // An id may come back: a session that moves to and fro.
         context.renamed.remove(&new.id);
         context.ended.remove(&new.id);
+        context.begun.remove(&key.id);
+        context.begun.insert(new.id.clone(), now);
         context.renamed.insert(key.id.clone(), (new.id.clone(), now));
         let waiting = context.parked.remove(&key.id).unwrap_or_default();
         let already_there = context.sessions.contains_key(&new.id);
@@ -183,7 +186,7 @@ impl Replica {
 
 impl Context {
     /// The id that a session has now.
-    fn current<'a>(&'a self, id: &'a [u8]) -> &'a [u8] {
+    pub(super) fn current<'a>(&'a self, id: &'a [u8]) -> &'a [u8] {
         let mut current = id;
         // Longer chains than any session has mean that ids run in a circle.
         for _ in 0..8 {

@@ -22,7 +22,7 @@ pub use apply::Effect;
 pub use changes::{Changes, Write};
 pub use duplicates::Duplicates;
 pub use entry::Kept;
-pub use transfer::{Answer, Batch, Merged, as_sent};
+pub use transfer::{Answer, Batch, Merged, Take, as_sent};
 
 /// Idle limit of a session of which only the beginning is known: the default of a web application, 30 minutes.
 const DEFAULT_MAX_INACTIVE: i32 = 1800;
@@ -77,6 +77,8 @@ struct Context {
     /// Ended sessions, and when.
     ended: HashMap<Box<[u8]>, i64>,
     renamed: Renamed,
+    /// Ids that came up lately, and when.
+    begun: HashMap<Box<[u8]>, i64>,
 }
 
 #[derive(Debug)]
@@ -94,7 +96,7 @@ pub struct Replica {
     changes: Changes,
     verdicts: Verdicts,
     /// Messages since state was asked for: they may be newer than what is answered.
-    since_asked: Option<Vec<(SessionMessage, i64)>>,
+    since_asked: Option<transfer::Since>,
     reports_requests: bool,
     let_go: usize,
 }
@@ -207,6 +209,7 @@ impl Replica {
         for (name, context) in &mut self.contexts {
             context.ended.retain(|_, since| now - *since <= REMEMBERED_FOR);
             context.renamed.retain(|_, (_, since)| now - *since <= REMEMBERED_FOR);
+            context.begun.retain(|_, since| now - *since <= REMEMBERED_FOR);
             let before = context.parked_count;
             let mut left = 0;
             context.parked.retain(|_, waiting| {
