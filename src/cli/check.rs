@@ -119,6 +119,9 @@ fn vault(settings: &Settings) -> Result<String, String> {
     if path.exists() && !path.is_dir() {
         return Err(why(&"it is a file; a vault is a folder"));
     }
+    if !nearest.is_dir() {
+        return Err(why(&format_args!("{} is no folder", nearest.display())));
+    }
     access(nearest, AccessFlags::W_OK | AccessFlags::X_OK)
         .map_err(|error| why(&format!("{} cannot be written: {}", nearest.display(), error.desc())))?;
     let about = statvfs(nearest).map_err(|error| why(&error.desc()))?;

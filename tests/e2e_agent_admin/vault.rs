@@ -208,16 +208,21 @@ fn a_full_disk_costs_the_disk_only_and_the_agent_recovers() {
     let status = || -> serde_json::Value {
         serde_json::from_str(&printed(&agent.margay(&["status", "--json"]))).expect("JSON")
     };
-    wait_until("the full disk to be noticed", PATIENCE, || status()["vaultTrouble"].is_string());
-    assert!(printed(&agent.margay(&["status"])).contains("keeps sessions in memory only"));
     let file = agent.dir().join("SESSIONS.ser");
-    let fresh: Vec<_> =
-        (0..SESSIONS).map(|id| SessionState::new(format!("S{id}.A").into_bytes(), now(), 1800)).collect();
+    let fresh: Vec<_> = (0..SESSIONS)
+        .map(|id| {
+            let mut state = SessionState::new(format!("S{id}.A").into_bytes(), now(), 1800);
+            state.attributes.push((b"large".to_vec(), Value::string(&[b'x'; 50_000])));
+            state
+        })
+        .collect();
     std::fs::write(&file, write_all_stored(fresh.iter())).expect("a file");
     let stored = file.to_str().expect("a path");
     let import =
         ["sessions", "import", "--format", "sessions.ser", "--context", "localhost#/app", "--from", stored];
     printed(&agent.margay(&import));
+    wait_until("the full disk to be noticed", PATIENCE, || status()["vaultTrouble"].is_string());
+    assert!(printed(&agent.margay(&["status"])).contains("keeps sessions in memory only"));
     let sessions = status()["sessions"].as_u64();
     assert_eq!(sessions, Some(SESSIONS as u64));
     assert_eq!(status()["unwritten"].as_u64(), sessions);

@@ -3,6 +3,7 @@
 
 mod record;
 mod store;
+mod torn;
 mod writer;
 
 use std::collections::BTreeMap;

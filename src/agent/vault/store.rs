@@ -7,8 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use tracing::warn;
 
 use super::record::{Batch, SessionWrite, read_head};
+use super::torn::Journal;
 use super::{About, Loaded, Vault, VaultError};
 use crate::agent::replica::Key;
 use crate::wire::stream::Value;
@@ -100,7 +102,25 @@ fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, VaultError>) -> Resu
     })
 }
 
+/// Opens a vault; one that only its last group keeps from that, without it.
 fn open(path: &Path) -> Result<Open, VaultError> {
+    let refusal = match open_as_it_is(path) {
+        Err(refusal @ VaultError::Damaged { .. }) => refusal,
+        result => return result,
+    };
+    let Ok(Some(journal)) = Journal::newest(path) else { return Err(refusal) };
+    if let Some(cut) = journal.last_group
+        && journal.cut(cut).is_ok()
+        && let Ok(open) = open_as_it_is(path)
+    {
+        warn!(vault = %path.display(), "the last write to the vault was torn and is left out");
+        return Ok(open);
+    }
+    let _ = journal.restore();
+    Err(refusal)
+}
+
+fn open_as_it_is(path: &Path) -> Result<Open, VaultError> {
     let refused = |error: fjall::Error| match error {
         fjall::Error::Locked => VaultError::Held { path: path.to_owned() },
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error))
