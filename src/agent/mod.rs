@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod cluster;
+pub mod control;
+mod notify;
 pub mod replica;
 pub mod settings;
 pub mod start;
