@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::expression::{Expression, ExpressionId};
 use super::forward::ForwardRules;
 use super::health::{CheckBasis, Expression as Condition, HealthCheck};
+use super::agent::AgentPlan;
 use super::jk::JkPlan;
 use super::mounts::{self, MountTable};
 use super::origin::Origin;
@@ -55,6 +56,8 @@ pub struct Plan {
     pub managed: bool,
     /// What lines of mod_jk say.
     pub jk: JkPlan,
+    /// What is said about the agent.
+    pub agent: AgentPlan,
 }
 
 /// One server (main or `<VirtualHost>`).

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use super::agent::AgentSlot;
 use super::administered::{BalancerChanges, MemberChanges};
 use super::balancer::BalancerSlot;
 use super::checks::CheckChanges;
@@ -13,6 +14,7 @@ use super::health::{CheckerSlot, HealthSlot};
 use super::jk::{JkBalancerSlot, JkMemberSlot};
 use super::lane::LaneSlot;
 use super::member::MemberSlot;
+use super::naming::NamingSlot;
 use super::place::MemberPlace;
 
 /// How many members (and plain workers) the region has room for.
@@ -48,7 +50,7 @@ impl BalancerSlotId {
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"MARGAY\0\0");
 
 /// Changes with every change of the structs of this room.
-pub(super) const VERSION: u32 = 4;
+pub(super) const VERSION: u32 = 5;
 
 /// Bytes of the mapping. Untouched pages cost nothing.
 pub(super) const SIZE: usize = 64 << 20;
@@ -82,6 +84,8 @@ pub(super) struct Layout {
     pub places: [MemberPlace; MEMBERS],
     pub jk_members: [JkMemberSlot; MEMBERS],
     pub jk_balancers: [JkBalancerSlot; BALANCERS],
+    pub agent: AgentSlot,
+    pub namings: [NamingSlot; MEMBERS],
 }
 
 const _: () = {
@@ -98,6 +102,8 @@ const _: () = {
     assert!(size_of::<MemberPlace>() == 320);
     assert!(size_of::<JkMemberSlot>() == 1280);
     assert!(size_of::<JkBalancerSlot>() == 320);
+    assert!(size_of::<AgentSlot>() == 64);
+    assert!(size_of::<NamingSlot>() == 768);
     assert!(size_of::<Layout>() <= SIZE);
     assert!(align_of::<Layout>() == 64);
     assert!(MEMBERS <= 1 << 16 && BALANCERS <= 1 << 16);

@@ -126,7 +126,7 @@ fn balanced<E: JkExchange>(
         stateless: job.variables.stateless || job.extensions.stateless,
         activation: &job.extensions.activation,
     };
-    let outcome = Rounds { world, job, cluster, wish, states: &mut states, load }.run(exchange, scratch);
+    let outcome = Rounds { world, job, cluster, wish, states: &mut states, load, heeds_agent: false }.run(exchange, scratch);
     scratch.route = ids;
     scratch.states = states;
     outcome
@@ -159,6 +159,8 @@ struct Rounds<'a> {
     /// The states as this request sees them: a member that failed it is not asked again in the same round.
     states: &'a mut Vec<JkState>,
     load: &'a mut Load,
+    /// Members that the agent has taken out are not asked.
+    heeds_agent: bool,
 }
 
 impl Rounds<'_> {
@@ -182,6 +184,10 @@ impl Rounds<'_> {
                 attempt = 0;
             }
             let Some(choice) = cluster.choose(self.states, &self.wish) else {
+                if std::mem::take(&mut self.heeds_agent) {
+                    cluster.ignore_agent(self.states);
+                    continue;
+                }
                 if !std::mem::replace(&mut forced, true) && force(&cluster, self.states) > 0 {
                     continue;
                 }
@@ -207,6 +213,7 @@ impl Rounds<'_> {
         self.states.clear();
         let cluster = self.cluster;
         self.states.extend(cluster.ids().iter().map(|id| cluster.member_slot(*id).state()));
+        self.heeds_agent = cluster.heed_agent(self.states, self.world.clock.now());
     }
 
     /// Members that were busy serve again as soon as they have room.
