@@ -261,6 +261,8 @@ impl Rounds<'_> {
             visit.cookie = SessionCookie::of(job, cluster.balancer(), route.as_bytes(), secure);
         }
         visit.first_packet = self.first_packet();
+        let common = cluster.common_slot(choice.member);
+        let against_agent = common.is_gone();
         let visited = match visit.lease() {
             Ok(lease) => {
                 self.count_before(&visit);
@@ -273,6 +275,9 @@ impl Rounds<'_> {
                 Visited::refused(JkResult::Busy)
             }
         };
+        if against_agent && visited.result == JkResult::Success {
+            common.put_back(world.clock.now(), Reason::Alive);
+        }
         tell_connections(world, choice.member);
         self.note(choice, &visit, visited, exchange);
         visited
