@@ -15,7 +15,7 @@ CONF_DIR ?= $(DESTDIR)$(shell $(APXS) -q SYSCONFDIR 2>/dev/null)
 help: ## this text
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
-run: packages cargo ## two real Tomcats and httpd with Margay before them; Ctrl-C ends all of it; by HTTP: make run EXAMPLE=tutorial-http
+run: packages cargo ## two real Tomcats and httpd with Margay before them; Ctrl-C ends all of it; by HTTP: make run EXAMPLE=tutorial-http; in mod_jk's words: EXAMPLE=tutorial-jk
 	@echo '--- building the module'
 	@$(CARGO) build --release --locked
 	@$(CARGO) build --release --locked --example run

@@ -15,15 +15,18 @@ mod httpd {
     use std::path::PathBuf;
     use std::process::Command;
 
-    const SHIM: [&str; 9] = [
+    const SHIM: [&str; 12] = [
         "mod_margay.c",
         "config.c",
         "standin.c",
         "request.c",
+        "jk.c",
+        "spool.c",
         "tunnel.c",
         "outgoing.c",
         "log.c",
         "expression.c",
+        "heartbeat.c",
         "forward.c",
     ];
 
@@ -79,9 +82,9 @@ mod httpd {
             .header("c-shim/bindings.h")
             .clang_args(flags)
             .allowlist_function(
-                "margay_(expression|forward|log|out|outgoing|interim|tunnel|client|body|brigade|content|dialect|trace|is|ssl|answer|keeps)_?.*|ap_get_module_config|ap_set_module_config|\
+                "margay_(expression|forward|jk|local|escape|piped|discard|port|log|out|outgoing|interim|tunnel|client|body|brigade|content|dialect|heartbeat|trace|is|ssl|answer|keeps)_?.*|ap_get_module_config|ap_set_module_config|\
                  ap_get_server_name|ap_get_server_port|ap_construct_url|ap_get_remote_host|ap_state_query|ap_mpm_query|ap_find_linked_module|\
-                 ap_get_server_description|ap_get_server_built|ap_rwrite|ap_runtime_dir_relative|\
+                 ap_get_server_description|ap_get_server_built|ap_rwrite|ap_runtime_dir_relative|ap_server_root_relative|\
                  ap_regcomp|ap_regexec_len|ap_regfree|apr_palloc|apr_fnmatch|apr_fnmatch_test|apr_pool_cleanup_register|apr_pool_cleanup_null|apr_table_(get|set|setn|add|addn|unset|make|clear)|\
                  ap_set_content_length|ap_get_server_banner|ap_get_status_line|ap_get_status_line_ex",
             )

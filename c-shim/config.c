@@ -145,22 +145,22 @@ int margay_announce_sections(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *pt
     return OK;
 }
 
-/* An expression also sets what its named groups have matched. */
-static int expression_covers(const proxy_section *section, request_rec *r, const char *url)
+/* An expression also sets what its named groups have matched, if there are variables. */
+static int expression_covers(const proxy_section *section, apr_pool_t *pool, apr_table_t *variables, const char *url)
 {
     const int count = section->groups->nelts;
-    ap_regmatch_t *const found = count ? apr_palloc(r->pool, count * sizeof(*found)) : NULL;
+    ap_regmatch_t *const found = count ? apr_palloc(pool, count * sizeof(*found)) : NULL;
     int i;
 
     if (ap_regexec(section->expression, url, count, found, 0)) {
         return 0;
     }
-    for (i = 0; i < count; ++i) {
+    for (i = 0; variables && i < count; ++i) {
         const char *const name = APR_ARRAY_IDX(section->groups, i, const char *);
 
         if (name && found[i].rm_so >= 0 && found[i].rm_eo >= found[i].rm_so) {
-            apr_table_setn(r->subprocess_env, name,
-                           apr_pstrmemdup(r->pool, url + found[i].rm_so, found[i].rm_eo - found[i].rm_so));
+            apr_table_setn(variables, name,
+                           apr_pstrmemdup(pool, url + found[i].rm_so, found[i].rm_eo - found[i].rm_so));
         }
     }
     return 1;
@@ -168,10 +168,10 @@ static int expression_covers(const proxy_section *section, request_rec *r, const
 
 /* The scheme of a balancer URL is compared as written, its name without letter case: <Proxy balancer://C> must guard
  * what ProxyPass sends to balancer://c. */
-static int covers(const proxy_section *section, request_rec *r, const char *url)
+static int covers(const proxy_section *section, apr_pool_t *pool, apr_table_t *variables, const char *url)
 {
     if (section->expression) {
-        return expression_covers(section, r, url);
+        return expression_covers(section, pool, variables, url);
     }
     if (section->is_wildcard) {
         return apr_fnmatch(section->pattern, url, 0) == APR_SUCCESS;
@@ -187,8 +187,8 @@ static int covers(const proxy_section *section, request_rec *r, const char *url)
     return !strncmp(section->pattern, url, strlen(section->pattern));
 }
 
-static ap_conf_vector_t *merge_sections(request_rec *r, const server_rec *server, const char *plain,
-                                        ap_conf_vector_t *merged)
+static ap_conf_vector_t *merge_sections(apr_pool_t *pool, apr_table_t *variables, const char *url, const char *plain,
+                                        const server_rec *server, ap_conf_vector_t *merged)
 {
     const apr_array_header_t *sections = sections_of(server, NULL);
     int i;
@@ -196,32 +196,42 @@ static ap_conf_vector_t *merge_sections(request_rec *r, const server_rec *server
     for (i = 0; sections && i < sections->nelts; ++i) {
         const proxy_section *section = &APR_ARRAY_IDX(sections, i, proxy_section);
 
-        if (covers(section, r, r->filename + 6) || (plain && covers(section, r, plain))) {
-            merged = ap_merge_per_dir_configs(r->pool, merged, section->config);
+        if (covers(section, pool, variables, url) || (plain && covers(section, pool, variables, plain))) {
+            merged = ap_merge_per_dir_configs(pool, merged, section->config);
         }
     }
     return merged;
 }
 
+/* Those of the main server come first, as for any other section. */
+static ap_conf_vector_t *settings_of(apr_pool_t *pool, apr_table_t *variables, const char *url, const char *plain,
+                                     const server_rec *server)
+{
+    ap_conf_vector_t *merged = server->lookup_defaults;
+
+    if (sections_by_server) {
+        if (server != ap_server_conf) {
+            merged = merge_sections(pool, variables, url, plain, ap_server_conf, merged);
+        }
+        merged = merge_sections(pool, variables, url, plain, server, merged);
+    }
+    return merged;
+}
+
+ap_conf_vector_t *margay_outgoing_settings(apr_pool_t *pool, const server_rec *server, const char *url)
+{
+    return settings_of(pool, NULL, url, NULL, server);
+}
+
 /* Our requests have no file: the <Proxy> sections take the place of the walk through directories. */
 int margay_map_to_storage(request_rec *r)
 {
-    ap_conf_vector_t *merged;
-
     if (!r->proxyreq || !r->filename || strncmp(r->filename, "proxy:", 6)
         || !margay_dialect_is_ours(MARGAY_DIALECT_PROXY)) {
         return DECLINED;
     }
-    merged = r->server->lookup_defaults;
-    if (sections_by_server) {
-        const char *const plain = r->proxyreq == PROXYREQ_PROXY ? margay_forward_plain_url(r) : NULL;
-
-        if (r->server != ap_server_conf) {
-            merged = merge_sections(r, ap_server_conf, plain, merged);
-        }
-        merged = merge_sections(r, r->server, plain, merged);
-    }
-    r->per_dir_config = merged;
+    r->per_dir_config = settings_of(r->pool, r->subprocess_env, r->filename + 6,
+                                    r->proxyreq == PROXYREQ_PROXY ? margay_forward_plain_url(r) : NULL, r->server);
     return OK;
 }
 
@@ -242,6 +252,7 @@ enum {
 #define OF_own ENTRY
 #define OF_proxy NOTHING
 #define OF_jk NOTHING
+#define OF_heartmonitor NOTHING
 const command_rec margay_own_commands[] = {
 #include "directives.def"
     { NULL }
@@ -263,6 +274,15 @@ const command_rec margay_proxy_commands[] = {
 #define OF_proxy NOTHING
 #define OF_jk ENTRY
 const command_rec margay_jk_commands[] = {
+#include "directives.def"
+    { NULL }
+};
+
+#undef OF_jk
+#undef OF_heartmonitor
+#define OF_jk NOTHING
+#define OF_heartmonitor ENTRY
+const command_rec margay_heartmonitor_commands[] = {
 #include "directives.def"
     { NULL }
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Logging: the one place with formats, so that text from elsewhere is never taken for one. */
 #include "margay.h"
+#include <time.h>
 
 APLOG_USE_MODULE(margay);
 
@@ -21,4 +22,12 @@ void margay_log_server(server_rec *server, int level, apr_status_t status, const
 int margay_log_enabled(const request_rec *r, int level)
 {
     return margay_log_index(r, level) != -1;
+}
+
+apr_size_t margay_local_time(char *into, apr_size_t room, const char *format, apr_int64_t seconds)
+{
+    const time_t moment = (time_t)seconds;
+    struct tm parts;
+
+    return localtime_r(&moment, &parts) ? strftime(into, room, format, &parts) : 0;
 }

@@ -34,7 +34,8 @@ const char *margay_forward_plain_url(request_rec *r);
  * called by register_hooks. */
 void margay_stand_in(apr_pool_t *pool);
 /* config.c: the directives of each dialect. */
-extern const command_rec margay_own_commands[], margay_proxy_commands[], margay_jk_commands[];
+extern const command_rec margay_own_commands[], margay_proxy_commands[], margay_jk_commands[],
+    margay_heartmonitor_commands[];
 /* outgoing.c: tells the modules that want to know of a <Proxy> section; OK, or what refuses the configuration. */
 int margay_announce_section(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *server,
                             ap_conf_vector_t *section);
@@ -42,6 +43,9 @@ int margay_announce_section(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *pte
 int margay_announce_sections(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *server);
 /* standin.c: under which module's name a line of this level is written, or -1 if it is not. */
 int margay_log_index(const request_rec *r, int level);
+
+/* jk.c: the hooks of mod_jk's dialect; called by register_hooks. */
+void margay_register_jk(void);
 
 /* ---- C calls Rust: src/httpd/entry.rs ------------------------------------------------------------------------- */
 
@@ -72,12 +76,28 @@ int margay_on_request(request_rec *r);
 /* mod_status makes its page: writes the balancers to it, as lines for programs or as tables. */
 int margay_on_status_section(request_rec *r, int lines);
 
+/* ---- C calls Rust: src/httpd/jk/entry.rs, only while mod_jk's dialect is ours ------------------------------------- */
+
+/* Finds the rule of mod_jk for a decoded path. */
+int margay_on_jk_translate(request_rec *r);
+/* Takes the session out of a path that no rule maps; DECLINED. */
+int margay_on_jk_strip(request_rec *r);
+/* The same for requests whose path others have translated; a request with a worker has no file. */
+int margay_on_jk_map_to_storage(request_rec *r);
+/* Forwards a request whose handler is mod_jk's or a directory's, or DECLINED. */
+int margay_on_jk_request(request_rec *r);
+/* A request is over. */
+int margay_on_jk_log(request_rec *r);
+
 /* ---- Rust calls C ----------------------------------------------------------------------------------------------- */
 
 /* log.c: text of n bytes, not ended by a zero. */
 void margay_log_request(request_rec *r, int level, apr_status_t status, const char *text, apr_size_t n);
 void margay_log_server(server_rec *server, int level, apr_status_t status, const char *text, apr_size_t n);
 int margay_log_enabled(const request_rec *r, int level);
+
+/* Local time by strftime's rules; the number of characters, 0 if there is no room. */
+apr_size_t margay_local_time(char *into, apr_size_t room, const char *format, apr_int64_t seconds);
 
 /* request.c: the response. Every function that passes data on returns 0, or another value if the client is gone. */
 apr_bucket_brigade *margay_brigade(request_rec *r);
@@ -93,11 +113,14 @@ void margay_content_type(request_rec *r, const char *type);
 void margay_out_keep_whole(request_rec *r);
 
 /* request.c: the request body. `kept` holds what was read and not yet consumed. */
-/* Reads once, at most `want` bytes; 0, or the HTTP status of the failure (AP_FILTER_ERROR: already answered). */
-int margay_body_read(request_rec *r, apr_bucket_brigade *kept, apr_size_t want, apr_size_t *got, int *end);
+/* Reads once, at most `want` bytes; without `wait` perhaps nothing. 0, or the HTTP status of the failure (AP_FILTER_ERROR: already answered). */
+int margay_body_read(request_rec *r, apr_bucket_brigade *kept, apr_size_t want, int wait, apr_size_t *got,
+                     int *end);
 /* Describes the first `limit` bytes of `kept` in at most `max` pieces; returns how many pieces. */
 int margay_body_pieces(apr_bucket_brigade *kept, struct iovec *pieces, int max, apr_size_t limit);
 void margay_body_consume(apr_bucket_brigade *kept, apr_size_t n);
+/* spool.c: moves all that is kept into a temporary file, made when *file is NULL. Nothing may have been consumed. */
+apr_status_t margay_body_spool(request_rec *r, apr_bucket_brigade *kept, apr_file_t **file);
 
 /* tunnel.c: the client's connection as a tunnel. */
 /* Sends what r->status and r->headers_out say as an interim response. */
@@ -132,9 +155,12 @@ typedef struct margay_outgoing margay_outgoing;
 #define MARGAY_OUTGOING_FAILED 5
 #define MARGAY_OUTGOING_NOTHING 6
 #define MARGAY_OUTGOING_END 7
-/* Makes the handshake over a connected socket, as the configuration of the request says. `name` is asked for and checked.
- * The descriptor is taken over whatever the answer is. */
-int margay_outgoing_open(request_rec *r, int fd, const char *name, apr_interval_time_t limit, margay_outgoing **opened);
+/* Makes the handshake over a connected socket, as the settings (of a request, or those below) say. `name` is asked for and
+ * checked. The descriptor is taken over whatever the answer is. */
+int margay_outgoing_open(server_rec *server, ap_conf_vector_t *settings, int fd, const char *name,
+                         apr_interval_time_t limit, margay_outgoing **opened);
+/* config.c: the settings for a URL that no request asks for, made in this pool. */
+ap_conf_vector_t *margay_outgoing_settings(apr_pool_t *pool, const server_rec *server, const char *url);
 void margay_outgoing_close(margay_outgoing *o);
 int margay_outgoing_fd(const margay_outgoing *o);
 /* From now on the configuration of this request acts; 0 if it does not allow TLS. */
@@ -179,13 +205,41 @@ const void *margay_expression_parse(apr_pool_t *pool, const char *text, const ch
 int margay_expression_true(const void *expression, int status, const margay_header *headers, apr_size_t count,
                            const char *body, apr_size_t n, char *why, apr_size_t room);
 
+/* jk.c */
+/* What mod_dir wants to know of a sub-request it made for an index file; OK, or DECLINED where httpd has to look. */
+int margay_jk_name_file(request_rec *r);
+int margay_is_directory(apr_pool_t *pool, const char *path);
+int margay_is_file(apr_pool_t *pool, const char *path);
+/* A path as httpd encodes it for URLs. */
+const char *margay_escape_path(apr_pool_t *pool, const char *path);
+/* Where to write for a program that reads a log; -1 if it cannot be started. */
+int margay_piped_log(apr_pool_t *pool, const char *program);
+/* Reads what is left of the request body. */
+int margay_discard_body(request_rec *r);
+/* Port of the server of a request, or its scheme's. */
+unsigned margay_port(const request_rec *r);
+
+/* heartbeat.c: what mod_heartmonitor keeps in shared memory. */
+/* Looks for that memory; called in post_config, after mod_heartmonitor's. */
+void margay_heartbeat_attach(apr_pool_t *pconf);
+/* True if it was found. */
+int margay_heartbeat_is_attached(void);
+/* Describes each back end to `each`; `ip` is valid during the call, `seen` is in microseconds. */
+typedef void margay_heartbeat_each(void *baton, const char *ip, int ready, int busy, apr_time_t seen);
+int margay_heartbeat_read(apr_pool_t *pool, margay_heartbeat_each *each, void *baton);
+
 /* standin.c */
+/* What mod_jk's dialect keeps of a request; NULL for nothing. */
+void *margay_jk_state(const request_rec *r);
+void margay_jk_set_state(request_rec *r, void *state);
 /* True if a module of this name (mod_proxy.c) is loaded that is not ours. */
 int margay_is_loaded(const char *module_name);
 /* The languages of other modules that we speak; the names of directives.def in capitals. */
 #define MARGAY_DIALECT_PROXY 0
 #define MARGAY_DIALECT_JK 1
-#define MARGAY_DIALECTS 2
+/* Directives for what mod_heartmonitor does; without names, and not refused beside it. */
+#define MARGAY_DIALECT_HEARTMONITOR 2
+#define MARGAY_DIALECTS 3
 /* Its directives are registered by us alone. */
 #define MARGAY_OWNER_US 0
 /* The real module was loaded before us: we have registered nothing and stay out of its way. */

@@ -14,6 +14,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 {
     const int result = margay_announce_sections(pconf, plog, ptemp, server);
 
+    margay_heartbeat_attach(pconf);
     return result == OK ? margay_on_post_config(pconf, plog, ptemp, server) : result;
 }
 
@@ -26,12 +27,13 @@ static void register_hooks(apr_pool_t *p)
 {
     /* A RewriteRule speaks first, as with mod_proxy; then our rules, before aliases and the document root. */
     static const char *const after_rewrite[] = { "mod_rewrite.c", NULL };
-    /* The settings of a server must be complete before those of its <Proxy> sections are made of them. */
-    static const char *const after_tls[] = { "mod_ssl.c", NULL };
+    /* The settings of a server must be complete before those of its <Proxy> sections are made of them, and the memory of
+     * heartbeats must be there. */
+    static const char *const after_others[] = { "mod_ssl.c", "mod_heartmonitor.c", NULL };
 
     margay_register_expressions();
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_post_config(post_config, after_tls, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(post_config, after_others, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(margay_on_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_status(margay_on_child_status, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_read_request(margay_forward_detect, NULL, NULL, APR_HOOK_FIRST);
@@ -39,6 +41,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_translate_name(margay_on_translate, after_rewrite, NULL, APR_HOOK_FIRST);
     ap_hook_map_to_storage(margay_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(margay_on_request, NULL, NULL, APR_HOOK_FIRST);
+    margay_register_jk();
     APR_OPTIONAL_HOOK(ap, status_hook, status_section, NULL, NULL, APR_HOOK_MIDDLE);
     margay_stand_in(p);
 }

@@ -50,15 +50,16 @@ static apr_socket_t *socket_of(int fd, apr_pool_t *pool)
     return apr_os_sock_make(&socket, &known, pool) == APR_SUCCESS ? socket : NULL;
 }
 
-static int connect_filters(margay_outgoing *o, request_rec *r, const char *name, apr_interval_time_t limit)
+static int connect_filters(margay_outgoing *o, server_rec *server, ap_conf_vector_t *settings, const char *name,
+                           apr_interval_time_t limit)
 {
     int result;
 
-    o->c = ap_run_create_connection(o->pool, r->server, o->socket, 0, NULL, apr_bucket_alloc_create(o->pool));
+    o->c = ap_run_create_connection(o->pool, server, o->socket, 0, NULL, apr_bucket_alloc_create(o->pool));
     if (!o->c) {
         return MARGAY_OUTGOING_FAILED;
     }
-    if (ap_ssl_bind_outgoing(o->c, r->per_dir_config, 1) != OK) {
+    if (ap_ssl_bind_outgoing(o->c, settings, 1) != OK) {
         return MARGAY_OUTGOING_OFF;
     }
     apr_table_setn(o->c->notes, "proxy-request-hostname", apr_pstrdup(o->pool, name));
@@ -88,7 +89,8 @@ static int shake_hands(margay_outgoing *o, apr_interval_time_t limit)
     return MARGAY_OUTGOING_READY;
 }
 
-int margay_outgoing_open(request_rec *r, int fd, const char *name, apr_interval_time_t limit, margay_outgoing **opened)
+int margay_outgoing_open(server_rec *server, ap_conf_vector_t *settings, int fd, const char *name,
+                         apr_interval_time_t limit, margay_outgoing **opened)
 {
     apr_pool_t *pool = NULL;
     margay_outgoing *o;
@@ -100,7 +102,7 @@ int margay_outgoing_open(request_rec *r, int fd, const char *name, apr_interval_
         return MARGAY_OUTGOING_NO_TLS;
     }
     /* Without a parent and with an allocator of its own: made, used and destroyed by whichever thread has the connection. */
-    if (apr_pool_create_unmanaged_ex(&pool, apr_pool_abort_get(r->pool), NULL) != APR_SUCCESS) {
+    if (apr_pool_create_unmanaged_ex(&pool, apr_pool_abort_get(server->process->pool), NULL) != APR_SUCCESS) {
         close(fd);
         return MARGAY_OUTGOING_FAILED;
     }
@@ -115,7 +117,7 @@ int margay_outgoing_open(request_rec *r, int fd, const char *name, apr_interval_
         apr_pool_destroy(pool);
         return MARGAY_OUTGOING_FAILED;
     }
-    result = connect_filters(o, r, name, limit);
+    result = connect_filters(o, server, settings, name, limit);
     if (result == MARGAY_OUTGOING_READY) {
         result = shake_hands(o, limit);
     }

@@ -59,12 +59,16 @@ void margay_out_keep_whole(request_rec *r)
     }
 }
 
-int margay_body_read(request_rec *r, apr_bucket_brigade *kept, apr_size_t want, apr_size_t *got, int *end)
+int margay_body_read(request_rec *r, apr_bucket_brigade *kept, apr_size_t want, int wait, apr_size_t *got, int *end)
 {
+    const apr_read_type_e block = wait ? APR_BLOCK_READ : APR_NONBLOCK_READ;
     apr_bucket_brigade *in = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    apr_status_t status = ap_get_brigade(r->input_filters, in, AP_MODE_READBYTES, APR_BLOCK_READ, (apr_off_t)want);
+    apr_status_t status = ap_get_brigade(r->input_filters, in, AP_MODE_READBYTES, block, (apr_off_t)want);
 
     *got = 0;
+    if (!wait && APR_STATUS_IS_EAGAIN(status)) {
+        status = APR_SUCCESS;
+    }
     if (status != APR_SUCCESS) {
         apr_brigade_destroy(in);
         return ap_map_http_request_error(status, HTTP_BAD_REQUEST);

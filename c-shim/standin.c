@@ -31,7 +31,9 @@ static module records[] = {
     STAND_IN("mod_lbmethod_byrequests.c"),
     STAND_IN("mod_lbmethod_bytraffic.c"),
     STAND_IN("mod_lbmethod_bybusyness.c"),
+    STAND_IN("mod_lbmethod_heartbeat.c"),
     STAND_IN("mod_jk.c"),
+    STAND_IN("mod_margay_heartmonitor.c"),
 };
 
 static const char *const symbols[] = {
@@ -43,22 +45,29 @@ static const char *const symbols[] = {
     "lbmethod_byrequests_module",
     "lbmethod_bytraffic_module",
     "lbmethod_bybusyness_module",
+    "lbmethod_heartbeat_module",
     "jk_module",
+    "margay_heartmonitor_module",
 };
 
 #define COUNT ((int)(sizeof(records) / sizeof(records[0])))
 
-/* By MARGAY_DIALECT_…. The first record of each has the directives; its name is that of the real module. */
+/* The records with the directives of a dialect; those of mod_proxy's companions lie between the first two. */
+enum { JK = COUNT - 2, HEARTMONITOR = COUNT - 1 };
+
+/* By MARGAY_DIALECT_…. The first record of each has the directives. */
 static struct {
     const char *real;
-    /* The first record has it where names are switched off. */
-    const char *plain;
+    /* The names of the first record: usually, and where names are switched off. */
+    const char *name, *plain;
     const command_rec *commands;
     int first, end;
     int is_ours;
 } dialects[] = {
-    { "mod_proxy.c", "mod_margay_proxy.c", margay_proxy_commands, PROXY, COUNT - 1, 0 },
-    { "mod_jk.c", "mod_margay_jk.c", margay_jk_commands, COUNT - 1, COUNT, 0 },
+    { "mod_proxy.c", "mod_proxy.c", "mod_margay_proxy.c", margay_proxy_commands, PROXY, JK, 0 },
+    { "mod_jk.c", "mod_jk.c", "mod_margay_jk.c", margay_jk_commands, JK, HEARTMONITOR, 0 },
+    { "mod_heartmonitor.c", "mod_margay_heartmonitor.c", "mod_margay_heartmonitor.c", margay_heartmonitor_commands,
+      HEARTMONITOR, COUNT, 0 },
 };
 
 /* mod_so's own look-up; set anew in each pass, because httpd forgets optional functions between passes. */
@@ -117,7 +126,7 @@ static void link_dialect(int dialect, int with_names, apr_pool_t *pool)
     const int first = dialects[dialect].first;
     int i;
 
-    records[first].name = with_names ? dialects[dialect].real : dialects[dialect].plain;
+    records[first].name = with_names ? dialects[dialect].name : dialects[dialect].plain;
     records[first].cmds = dialects[dialect].commands;
     if (!link_record(first, pool) || !with_names) {
         return;
@@ -167,6 +176,24 @@ int margay_dialect_owner(int dialect)
     return margay_is_loaded(dialects[dialect].real) ? MARGAY_OWNER_BOTH : MARGAY_OWNER_US;
 }
 
+/* The record that stands for mod_jk has the place of its requests' state. */
+static const module *jk_record(void)
+{
+    return &records[dialects[MARGAY_DIALECT_JK].first];
+}
+
+void *margay_jk_state(const request_rec *r)
+{
+    return is_linked(jk_record()) ? ap_get_module_config(r->request_config, jk_record()) : NULL;
+}
+
+void margay_jk_set_state(request_rec *r, void *state)
+{
+    if (is_linked(jk_record())) {
+        ap_set_module_config(r->request_config, jk_record(), state);
+    }
+}
+
 int margay_is_loaded(const char *module_name)
 {
     const module *linked;
@@ -199,5 +226,5 @@ int margay_log_index(const request_rec *r, int level)
             return records[i].module_index;
         }
     }
-    return -1;
+    return shows(r, jk_record(), level) ? jk_record()->module_index : -1;
 }

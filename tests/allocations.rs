@@ -34,7 +34,7 @@ use ajp_peer::Peer;
 use margay::backend::{NotSecure, Transport};
 use margay::config::plan::{Encoding, SiteId, Target};
 use margay::proxy::exchange::{
-    BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls, TunnelRead,
+    BodyError, BodyRead, Chosen, ClientGone, Level, Note, Push, Request, ResponseLine, Tls, TunnelRead,
 };
 use margay::proxy::jk::{JkExchange, JkTried};
 use margay::proxy::{Exchange, Job, Outcome, Scratch, Sections};
@@ -120,6 +120,7 @@ impl Exchange for Lean<'_> {
                 length => BodyLength::Known(length as u64),
             },
             is_subrequest: false,
+            is_first: true,
             can_upgrade: false,
         }
     }
@@ -136,7 +137,7 @@ impl Exchange for Lean<'_> {
         std::iter::empty()
     }
 
-    fn variable(&self, _: &'static CStr) -> Option<&[u8]> {
+    fn variable(&self, _: &CStr) -> Option<&[u8]> {
         None
     }
 
@@ -154,6 +155,16 @@ impl Exchange for Lean<'_> {
         Ok(BodyRead { bytes, end: self.read == self.body.len() })
     }
 
+    fn body_read_now(&mut self, want: usize) -> Result<Option<BodyRead>, BodyError> {
+        Ok(Some(self.body_read(want)?))
+    }
+
+    fn note(&self, _: Note) {}
+
+    fn body_spool(&mut self) -> Result<(), BodyError> {
+        Ok(())
+    }
+
     fn body_pieces<'a>(&'a self, limit: usize, into: &mut [IoSlice<'a>]) -> usize {
         let kept = &self.body[self.gone..self.read];
         let pieces = kept[..kept.len().min(limit)].chunks(1500);
@@ -163,6 +174,8 @@ impl Exchange for Lean<'_> {
     fn body_consume(&mut self, n: usize) {
         self.gone += n;
     }
+
+    fn target(&mut self, _: &[&[u8]], _: bool) {}
 
     fn chosen(&mut self, _: Chosen<'_>) {}
 

@@ -79,3 +79,13 @@ fn failures_end_alike() {
 fn other_modules_work_together_alike() {
     assert_alike("neighbours");
 }
+
+#[test]
+fn variables_are_put_into_rules_for_responses_alike() {
+    assert_alike("variables");
+}
+
+#[test]
+fn requests_are_called_alike() {
+    assert_alike("names");
+}

@@ -133,3 +133,8 @@ fn connections_switch_and_end_alike() {
 fn nobody_is_fooled_and_rules_of_others_keep_their_place() {
     assert_alike("http_security");
 }
+
+#[test]
+fn names_and_tries_are_alike() {
+    assert_alike("http_names");
+}

@@ -8,7 +8,7 @@ use support::client::Client;
 use support::httpd::{Builder, Front, Httpd, Mpm, load_line};
 use support::{PATIENCE, wait_until};
 
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "proxy",
     "proxy_balancer",
     "proxy_ajp",
@@ -17,6 +17,7 @@ const NAMES: [&str; 8] = [
     "lbmethod_byrequests",
     "lbmethod_bytraffic",
     "lbmethod_bybusyness",
+    "lbmethod_heartbeat",
 ];
 
 fn margay(name: &str) -> Builder {

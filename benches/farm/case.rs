@@ -3,8 +3,8 @@
 
 use crate::front::FrontEnd;
 use crate::front::{
-    EMPTY, MARGAY, MARGAY_HTTP, MARGAY_RULES, MOD_JK, MOD_PROXY_AJP, MOD_PROXY_AJP_RULES, MOD_PROXY_HTTP,
-    NGINX,
+    EMPTY, MARGAY, MARGAY_HTTP, MARGAY_JK, MARGAY_JK_MOUNTS, MARGAY_RULES, MOD_JK, MOD_JK_MOUNTS,
+    MOD_PROXY_AJP, MOD_PROXY_AJP_RULES, MOD_PROXY_HTTP, NGINX,
 };
 
 /// One load, the same for all its front ends.
@@ -20,11 +20,13 @@ pub struct Case {
     pub fronts: &'static [&'static FrontEnd],
 }
 
-const ALL: &[&FrontEnd] = &[&EMPTY, &MOD_PROXY_AJP, &MOD_JK, &NGINX, &MARGAY];
+const ALL: &[&FrontEnd] = &[&EMPTY, &MOD_PROXY_AJP, &MOD_JK, &NGINX, &MARGAY, &MARGAY_JK];
 
 const HTTP: &[&FrontEnd] = &[&EMPTY, &MOD_PROXY_HTTP, &NGINX, &MARGAY_HTTP];
 
 const RULES: &[&FrontEnd] = &[&MOD_PROXY_AJP, &MOD_PROXY_AJP_RULES, &MARGAY, &MARGAY_RULES];
+
+const MOUNTS: &[&FrontEnd] = &[&MOD_JK, &MOD_JK_MOUNTS, &MARGAY_JK, &MARGAY_JK_MOUNTS];
 
 /// Every timed case.
 pub const CASES: &[Case] = &[
@@ -36,6 +38,7 @@ pub const CASES: &[Case] = &[
     get("http-64k", "GET 64 KiB from an HTTP member", "/64k", 64 * 1024, HTTP),
     get("http-1m", "GET 1 MiB from an HTTP member", "/1m", 1024 * 1024, HTTP),
     get("rules", "GET 1 KiB, one rule and 5 000 rules of which the last matches", "/1k", 1024, RULES),
+    get("mounts", "GET 1 KiB, one mount and 5 000 mounts of which the last matches", "/1k", 1024, MOUNTS),
 ];
 
 /// The word for `--only` that stands for the counting of system calls.

@@ -2,7 +2,7 @@
 //! Where the programs and modules under test come from. What cannot be had is a sentence, not an error: its rows are
 //! skipped.
 //!
-//! mod_jk and nginx are only unpacked from their Debian packages: installing them would start services.
+//! nginx is only unpacked from its Debian package: installing it would start a service.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,9 @@ fn compile_empty_handler(apxs: &str, dir: &Path) -> Part {
 }
 
 fn mod_jk(packages: &Path) -> Part {
-    unpacked(packages, "libapache2-mod-jk", "usr/lib/apache2/modules/mod_jk.so")
+    // Where Debian installs it.
+    existing("/usr/lib/apache2/modules/mod_jk.so".into())
+        .or_else(|_| unpacked(packages, "libapache2-mod-jk", "usr/lib/apache2/modules/mod_jk.so"))
 }
 
 /// The binary is in `nginx` since Debian 12, before that in `nginx-light`.

@@ -14,6 +14,7 @@ pub struct Receiver {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
+    total: u64,
 }
 
 /// What a receive brought.
@@ -28,7 +29,7 @@ pub enum Received {
 
 impl Default for Receiver {
     fn default() -> Self {
-        Self { buffer: vec![0; RECEIVE_BUFFER].into_boxed_slice(), start: 0, end: 0 }
+        Self { buffer: vec![0; RECEIVE_BUFFER].into_boxed_slice(), start: 0, end: 0, total: 0 }
     }
 }
 
@@ -41,6 +42,11 @@ impl Receiver {
     /// The bytes received and not yet used.
     pub fn window(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
+    }
+
+    /// How many bytes were received since it was made.
+    pub fn total(&self) -> u64 {
+        self.total
     }
 
     /// Takes `n` bytes off the front of the window.
@@ -91,6 +97,7 @@ impl Receiver {
 
     fn took(&mut self, n: usize) -> Received {
         self.end += n;
+        self.total += n as u64;
         if n == 0 { Received::End } else { Received::Data }
     }
 }

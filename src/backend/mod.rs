@@ -7,6 +7,7 @@
 pub mod address;
 pub mod buffer;
 pub mod connection;
+pub mod datagram;
 pub mod error;
 pub mod pool;
 pub mod probe;
@@ -15,5 +16,5 @@ pub mod transport;
 pub use buffer::Receiver;
 pub use connection::{Connection, SendTime};
 pub use error::BackendError;
-pub use pool::{Lease, Pool};
+pub use pool::{DialTarget, Lease, Pool};
 pub use transport::{NotSecure, Transport};

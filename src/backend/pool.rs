@@ -47,6 +47,15 @@ pub struct Lease<'p> {
     era: u32,
 }
 
+/// Where a connection leads.
+#[derive(Debug, Clone, Copy)]
+pub struct DialTarget<'t> {
+    pub host: &'t str,
+    pub port: u16,
+    /// The family whose addresses are tried first; `None`: as the resolver orders them.
+    pub ipv6_first: Option<bool>,
+}
+
 impl Pool {
     pub fn new(member: &Member) -> Pool {
         Pool {
@@ -217,22 +226,23 @@ impl Lease<'_> {
         source: Option<IpAddr>,
     ) -> Result<&mut Connection, BackendError> {
         let limits = (member.connect_timeout.unwrap_or(timeout), timeout);
-        self.dial_at(member, (&member.host, member.port), limits, source)
+        let target = DialTarget { host: &member.host, port: member.port, ipv6_first: None };
+        self.dial_at(member, target, limits, source)
     }
 
-    /// As [`Lease::dial`], with a host and a port in place of the member's own, and with limits for connecting and for
-    /// each send and receive afterwards.
+    /// As [`Lease::dial`], with another target, and with limits for connecting and for each send and receive afterwards.
     ///
     /// # Errors
     /// As [`Lease::dial`].
     pub fn dial_at(
         &mut self,
         member: &Member,
-        (host, port): (&str, u16),
+        target: DialTarget<'_>,
         (connect_timeout, timeout): (Duration, Duration),
         source: Option<IpAddr>,
     ) -> Result<&mut Connection, BackendError> {
-        let options = options(member, (connect_timeout, timeout), source);
+        let DialTarget { host, port, ipv6_first } = target;
+        let options = DialOptions { connect_timeout, ..options(member, timeout, source) };
         if let Some(path) = &member.socket {
             let refused = |cause| BackendError::ConnectSocket { path: path.clone(), cause };
             let connection = Connection::dial_socket(path, &options).map_err(refused)?;
@@ -241,18 +251,32 @@ impl Lease<'_> {
         let resolve = |cause| BackendError::Resolve { host: host.to_owned(), cause };
         let known = &self.pool.addresses;
         let addresses = known.get(host, port, member.address_ttl).map_err(resolve)?;
-        let failure = match Self::dial_any(&addresses, &options) {
+        let failure = match Self::dial_in_order(&addresses, ipv6_first, &options) {
             Ok(connection) => return Ok(self.connection.insert(connection)),
             Err(failure) => failure,
         };
         if host.trim_matches(['[', ']']).parse::<IpAddr>().is_err() {
             let again = known.refresh(host, port).map_err(resolve)?;
             if again != addresses {
-                let connection = Self::dial_any(&again, &options)?;
+                let connection = Self::dial_in_order(&again, ipv6_first, &options)?;
                 return Ok(self.connection.insert(connection));
             }
         }
         Err(failure)
+    }
+
+    /// Tries the addresses of one family first, if there is a wish.
+    fn dial_in_order(
+        addresses: &[std::net::SocketAddr],
+        ipv6_first: Option<bool>,
+        options: &DialOptions,
+    ) -> Result<Connection, BackendError> {
+        let Some(ipv6_first) = ipv6_first.filter(|_| addresses.len() > 1) else {
+            return Self::dial_any(addresses, options);
+        };
+        let mut ordered = addresses.to_vec();
+        ordered.sort_by_key(|address| address.is_ipv6() != ipv6_first);
+        Self::dial_any(&ordered, options)
     }
 
     /// Opens a connection to another proxy, through which the member is asked. Its name is looked up each time.
@@ -270,10 +294,7 @@ impl Lease<'_> {
     ) -> Result<&mut Connection, BackendError> {
         let resolve = |cause| BackendError::Resolve { host: remote.host.clone(), cause };
         let addresses = Addresses::default().get(&remote.host, remote.port, None).map_err(resolve)?;
-        let connection = Self::dial_any(
-            &addresses,
-            &options(member, (member.connect_timeout.unwrap_or(timeout), timeout), source),
-        )?;
+        let connection = Self::dial_any(&addresses, &options(member, timeout, source))?;
         Ok(self.connection.insert(connection.by_way(way)))
     }
 
@@ -309,13 +330,9 @@ impl Lease<'_> {
     }
 }
 
-fn options(
-    member: &Member,
-    (connect_timeout, timeout): (Duration, Duration),
-    source: Option<IpAddr>,
-) -> DialOptions {
+fn options(member: &Member, timeout: Duration, source: Option<IpAddr>) -> DialOptions {
     DialOptions {
-        connect_timeout,
+        connect_timeout: member.connect_timeout.unwrap_or(timeout),
         timeout,
         tcp_keepalive: member.tcp_keepalive,
         receive_buffer: member.receive_buffer,

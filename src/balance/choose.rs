@@ -11,7 +11,7 @@ use crate::shared::{MemberSlotId, Region};
 use super::bindings::Bindings;
 use super::candidate::{Candidate, Role, Tried};
 use super::in_force::{InForce, StickyInForce};
-use super::method::{ByBusyness, ByRequests, ByTraffic, Contest, Rule};
+use super::method::{ByBusyness, ByRequests, ByTraffic, Contest, Rule, by_heartbeat};
 use super::roster;
 use super::sticky::{self, RequestView, Session};
 use super::transition::{self, Event};
@@ -169,7 +169,7 @@ impl<'p> Chooser<'p> {
             && self.region.agent().is_heard(now)
     }
 
-    fn candidates(&self, balancer: &'p Balancer) -> impl Iterator<Item = Candidate<'p>> {
+    fn candidates(&self, balancer: &'p Balancer) -> impl Iterator<Item = Candidate<'p>> + Clone {
         roster::members(self.plan, self.region, self.bindings, balancer).map(|id| {
             let place = self.bindings.member(id);
             Candidate {
@@ -262,6 +262,10 @@ impl<'p> Chooser<'p> {
             Method::ByRequests => self.select::<ByRequests>(balancer, tried, now),
             Method::ByTraffic => self.select::<ByTraffic>(balancer, tried, now),
             Method::ByBusyness => self.select::<ByBusyness>(balancer, tried, now),
+            Method::Heartbeat => {
+                let beats = self.region.heartbeats();
+                by_heartbeat::choose(self.candidates(balancer), beats, tried, now)
+            }
         };
         let fresh = select(tried);
         let may_repeat = in_force.max_attempts().is_some() && !tried.is_empty() && !tried.heeds_agent();

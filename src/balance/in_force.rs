@@ -115,10 +115,11 @@ impl<'p> StickyInForce<'p> {
 }
 
 /// The methods by their names in `lbmethod=`.
-pub const METHODS: [(Method, &str); 3] = [
+pub const METHODS: [(Method, &str); 4] = [
     (Method::ByRequests, "byrequests"),
     (Method::ByTraffic, "bytraffic"),
     (Method::ByBusyness, "bybusyness"),
+    (Method::Heartbeat, "heartbeat"),
 ];
 
 /// The number that stands for a method in shared memory.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::declare::{BalancerDraft, MemberDraft, MountDraft, TargetDraft};
 use super::draft::{DirectoryDraft, Draft, ReverseDraft, index};
-use super::finding::{Finding, Severity, id};
+use super::finding::{Finding, Severity};
 use super::forward::KnownAddresses;
-use super::health::{self, CheckBasis, CheckMethod, Expression, HealthCheck};
+use super::health::{self, CheckBasis, Expression, HealthCheck};
 use super::inherit::{self, View};
 use super::jk;
 use super::lint;
@@ -21,7 +21,8 @@ use super::plan::{
 };
 use super::reserve::Newcomers;
 use super::setting::{BalancerSettings, FlushMode, MemberSettings};
-use super::url::{self, Url};
+use super::url;
+
 use crate::base::key::Key;
 use crate::base::status::Status;
 
@@ -148,6 +149,7 @@ impl<'a> Compiler<'a> {
             let view = inherit::balancers(&mut self, site);
             self.views.push(view);
         }
+        self.plan.heartbeat.clone_from(&self.draft.heartbeat);
         self.plan.check_threads = self.draft.check_threads.unwrap_or(health::DEFAULT_THREADS);
         self.plan.managed = self.facts.managed;
         self.sections();
@@ -238,21 +240,13 @@ impl<'a> Compiler<'a> {
     }
 
     fn reverse(&self, site: usize, rule: &ReverseDraft) -> ReverseRule {
-        let known = match url::parse(&rule.url) {
-            Ok(Url::Balancer(balancer)) => {
-                self.views[site].get(&balancer.name).map(|id| (*id, balancer.path))
-            }
-            _ => None,
-        };
-        let internal = match known {
-            Some((id, path)) => {
-                let path = if path == "/" { String::new() } else { path };
-                ReverseFrom::Balancer { id, path }
-            }
-            None if rule.url.starts_with('/') => ReverseFrom::Path(rule.url.clone()),
-            None => ReverseFrom::Prefix(rule.url.clone()),
-        };
-        ReverseRule { origin: rule.origin.clone(), public: rule.public.clone(), internal }
+        let internal = ReverseFrom::of(rule.url.clone(), |name| self.views[site].get(name).copied());
+        ReverseRule {
+            origin: rule.origin.clone(),
+            public: rule.public.clone(),
+            internal,
+            has_variables: rule.interpolate && (rule.url.contains("${") || rule.public.contains("${")),
+        }
     }
 
     /// A rule that `owner` wrote, as `site` sees it.
@@ -422,20 +416,7 @@ impl<'a> Compiler<'a> {
     fn health(&mut self, site: usize, draft: &MemberDraft) -> Option<HealthCheck> {
         let server = inherit::settings(self.draft, site);
         let timeout = server.timeout.unwrap_or(self.site_facts(site).timeout);
-        let mut check = HealthCheck::of(&draft.settings, timeout, server.source_address)?;
-        if draft.url.scheme.is_tls() && check.method != CheckMethod::Tcp {
-            // TLS has the settings of a request, and a check has no request.
-            let text = format!(
-                "hcmethod={} asks nothing of {}: in this version a member behind TLS is checked by a connection alone, as with hcmethod=TCP",
-                check.method.name(),
-                draft.url.name,
-            );
-            self.findings
-                .push(Finding::warning(id::TLS_CHECK, &draft.origin, text).cured_by("Write hcmethod=TCP."));
-            check.method = CheckMethod::Tcp;
-            check.expression = None;
-        }
-        Some(check)
+        HealthCheck::of(&draft.settings, timeout, server.source_address)
     }
 
     fn pool(&self, settings: &MemberSettings) -> PoolLimits {

@@ -41,6 +41,8 @@ pub enum Directive {
     Proxy100Continue,
     ProxyErrorOverride,
     ProxyBadHeader,
+    HeartbeatListen,
+    HeartbeatMaxServers,
     JkWorkersFile,
     JkWorkerProperty,
     JkShmFile,
@@ -339,7 +341,14 @@ const PROXY: &[Entry] = {
             "on to put variables into rules marked with interpolate",
             "Off",
         ),
-        entry(D::HeartbeatStorage, "HeartbeatStorage", Server, Raw, "the file lbmethod=heartbeat reads", ""),
+        entry(
+            D::HeartbeatStorage,
+            "HeartbeatStorage",
+            Server,
+            One,
+            "the file lbmethod=heartbeat reads, if it does not listen itself",
+            "hb.dat in httpd's runtime folder",
+        ),
         entry(
             D::ProxyHCTemplate,
             "ProxyHCTemplate",
@@ -395,6 +404,22 @@ const PROXY: &[Entry] = {
             One,
             "what to do with a line without a colon in the head of an http member: IsError, Ignore or StartBody",
             "IsError",
+        ),
+        entry(
+            D::HeartbeatListen,
+            "HeartbeatListen",
+            Server,
+            One,
+            "the address and port at which heartbeats arrive, where mod_heartmonitor is not loaded",
+            "",
+        ),
+        entry(
+            D::HeartbeatMaxServers,
+            "HeartbeatMaxServers",
+            Server,
+            One,
+            "how many senders of heartbeats are remembered, at least 10",
+            "10",
         ),
     ]
 };

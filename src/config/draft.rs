@@ -8,6 +8,7 @@ use super::expression::{Expression, ExpressionId, names_groups};
 use super::finding::{Finding, Severity, id};
 use super::forward::{ForwardLine, Target};
 use super::health::Expression as Condition;
+use super::heartbeat::Heartbeat;
 use super::jk::JkDraft;
 use super::origin::Origin;
 use super::plan::{ErrorOverride, Matching, SectionId, SiteId};
@@ -27,6 +28,7 @@ pub struct Draft {
     pub(crate) findings: Vec<Finding>,
     /// `ProxyHCTPsize`.
     pub(crate) check_threads: Option<u32>,
+    pub(crate) heartbeat: Heartbeat,
     /// Lines of mod_jk.
     pub(super) jk: JkDraft,
     /// Lines about the agent.
@@ -82,9 +84,15 @@ pub(crate) struct ReverseDraft {
     pub origin: Origin,
     pub public: String,
     pub url: String,
+    pub interpolate: bool,
 }
 
 pub(crate) type CookieDraft = super::plan::CookieRule;
+
+fn cookie(origin: &Origin, internal: String, public: String, interpolate: bool) -> CookieDraft {
+    let has_variables = interpolate && (internal.contains("${") || public.contains("${"));
+    CookieDraft { origin: origin.clone(), internal, public, has_variables }
+}
 
 impl Default for Draft {
     fn default() -> Self {
@@ -108,6 +116,7 @@ impl Draft {
             expressions: Vec::new(),
             findings: Vec::new(),
             check_threads: None,
+            heartbeat: Heartbeat::default(),
             jk: JkDraft::default(),
             agent: AgentPlan::default(),
         }
@@ -161,6 +170,9 @@ impl Draft {
             return self.jk_line(directive, place, args, &origin);
         }
         if directive.is_own() {
+            let section = place.section.and_then(|section| self.sections.get(section.0 as usize));
+            let section = section.map(|section| Surroundings { kind: section.kind, argument: &section.argument });
+            let reader = Reader::new(directive, &origin, section);
             let taken = self.agent.take(&reader, place.site, args);
             self.findings.extend(taken.as_ref().err().cloned());
             return taken;
@@ -290,17 +302,17 @@ impl Draft {
                 self.sites[site].set(&url, target, create, directive, origin)?;
             }
             Statement::Site(settings) => self.sites[site].settings.replace_by(&settings),
-            Statement::Reverse { public, url } => {
+            Statement::Reverse { public, url, interpolate } => {
                 let public = public.unwrap_or_else(|| self.argument(place));
-                let rule = ReverseDraft { origin: origin.clone(), public, url };
+                let rule = ReverseDraft { origin: origin.clone(), public, url, interpolate };
                 self.says(place).reverse.push(rule);
             }
-            Statement::CookiePath { internal, public } => {
-                let rule = CookieDraft { origin: origin.clone(), internal, public };
+            Statement::CookiePath { internal, public, interpolate } => {
+                let rule = cookie(origin, internal, public, interpolate);
                 self.says(place).cookie_path.push(rule);
             }
-            Statement::CookieDomain { internal, public } => {
-                let rule = CookieDraft { origin: origin.clone(), internal, public };
+            Statement::CookieDomain { internal, public, interpolate } => {
+                let rule = cookie(origin, internal, public, interpolate);
                 self.says(place).cookie_domain.push(rule);
             }
             Statement::Interpolate(on) => self.says(place).interpolate = Some(on),
@@ -317,6 +329,19 @@ impl Draft {
                     .cured_by("Move the line out of the virtual host: all members share the threads."));
             }
             Statement::CheckThreads(count) => self.check_threads = Some(count),
+            Statement::Heartbeat(_) if site > 0 => {
+                let text = format!("{} cannot occur within <VirtualHost> section", directive.name());
+                return Err(Finding::error(id::PLACE, origin, text)
+                    .cured_by("Move the line out of the virtual host: all balancers share the heartbeats."));
+            }
+            Statement::Heartbeat(line) => {
+                if !self.heartbeat.apply(line) {
+                    let text = format!("{}: May only be specified once.", directive.name());
+                    return Err(
+                        Finding::error(id::ARGUMENTS, origin, text).cured_by("Remove one of the lines.")
+                    );
+                }
+            }
             Statement::AddHeaders(on) => self.says(place).add_headers = Some(on),
             Statement::PassContinue(on) => self.says(place).pass_continue = Some(on),
             Statement::ErrorOverride(codes) => self.says(place).override_errors(codes),

@@ -100,7 +100,6 @@ pub mod id {
     pub const STICKY_NAME: &str = "MGY0314";
     pub const QUOTED_VALUE: &str = "MGY0315";
     pub const NO_TLS_ENGINE: &str = "MGY0316";
-    pub const TLS_CHECK: &str = "MGY0317";
     pub const OPEN_PROXY: &str = "MGY0330";
     pub const NETWORK_MASK: &str = "MGY0331";
 

@@ -139,6 +139,7 @@ fn method_reset(own: &BalancerDraft, outer: &BalancerDraft) -> Finding {
     let method = match outer.settings.method {
         Some(Method::ByTraffic) => "bytraffic",
         Some(Method::ByBusyness) => "bybusyness",
+        Some(Method::Heartbeat) => "heartbeat",
         _ => "byrequests",
     };
     let text = format!(

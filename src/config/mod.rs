@@ -13,6 +13,7 @@ pub mod expression;
 pub mod finding;
 pub mod forward;
 pub mod health;
+pub mod heartbeat;
 mod inherit;
 pub mod interpolation;
 pub mod jk;

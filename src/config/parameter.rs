@@ -105,7 +105,7 @@ pub(crate) const MEMBER: &[Parameter<MemberSettings>] = parameters! { MemberSett
 
 /// The parameters of balancers.
 pub(crate) const BALANCER: &[Parameter<BalancerSettings>] = parameters! { BalancerSettings:
-    "lbmethod", "byrequests, bytraffic or bybusyness", method;
+    "lbmethod", "byrequests, bytraffic, bybusyness or heartbeat", method;
     "stickysession", "name or cookie|path, each at most 63 characters", sticky;
     "stickysessionsep", "one character or Off", separator;
     "scolonpathdelim", SWITCH, |s: &mut BalancerSettings, v| switch(&mut s.semicolon_ends, v, true,
@@ -239,17 +239,12 @@ fn health_interval(settings: &mut MemberSettings, value: &str) -> Result<Taken, 
 }
 
 fn method(settings: &mut BalancerSettings, value: &str) -> Result<Taken, Refused> {
-    const KNOWN: [&str; 3] = ["byrequests", "bytraffic", "bybusyness"];
+    const KNOWN: [&str; 4] = ["byrequests", "bytraffic", "bybusyness", "heartbeat"];
     let method = match value {
         "byrequests" => Method::ByRequests,
         "bytraffic" => Method::ByTraffic,
         "bybusyness" => Method::ByBusyness,
-        "heartbeat" => {
-            return Err(Refused::because(
-                "unknown lbmethod",
-                "heartbeat needs the messages of mod_heartmonitor, which this version does not read".into(),
-            ));
-        }
+        "heartbeat" => Method::Heartbeat,
         _ => return Err(Refused::guess("unknown lbmethod", nearest(value, KNOWN))),
     };
     taken(&mut settings.method, method)

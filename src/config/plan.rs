@@ -12,10 +12,12 @@ use super::expression::{Expression, ExpressionId};
 use super::forward::ForwardRules;
 use super::health::{CheckBasis, Expression as Condition, HealthCheck};
 use super::agent::AgentPlan;
+use super::heartbeat::Heartbeat;
 use super::jk::JkPlan;
 use super::mounts::{self, MountTable};
 use super::origin::Origin;
 use super::reserve::Reserve;
+use super::url::{self, Url};
 use crate::base::key::Key;
 use crate::base::status::Status;
 use crate::wire::http1::BadHeader;
@@ -52,6 +54,8 @@ pub struct Plan {
     pub expressions: Vec<Expression>,
     /// `ProxyHCTPsize`: threads for health checks; 0 = one check after the other.
     pub check_threads: u32,
+    /// Where the messages of `lbmethod=heartbeat` come from.
+    pub heartbeat: Heartbeat,
     /// Something is shown by balancer-manager, so that what is checked can change while the server runs.
     pub managed: bool,
     /// What lines of mod_jk say.
@@ -166,6 +170,8 @@ pub struct ReverseRule {
     pub public: String,
     /// What the member says.
     pub internal: ReverseFrom,
+    /// Variables of the request are put into both, if [`Section::interpolate`] says so.
+    pub has_variables: bool,
 }
 
 /// The left side of a [`ReverseRule`].
@@ -179,12 +185,32 @@ pub enum ReverseFrom {
     Prefix(String),
 }
 
+impl ReverseFrom {
+    /// What a URL of a rule stands for; `known` finds balancers by name.
+    pub fn of(url: String, known: impl Fn(&str) -> Option<BalancerId>) -> ReverseFrom {
+        let balancer = match url::parse(&url) {
+            Ok(Url::Balancer(balancer)) => known(&balancer.name).map(|id| (id, balancer.path)),
+            _ => None,
+        };
+        match balancer {
+            Some((id, path)) => {
+                let path = if path == "/" { String::new() } else { path };
+                ReverseFrom::Balancer { id, path }
+            }
+            None if url.starts_with('/') => ReverseFrom::Path(url),
+            None => ReverseFrom::Prefix(url),
+        }
+    }
+}
+
 /// `ProxyPassReverseCookiePath`, `ProxyPassReverseCookieDomain`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CookieRule {
     pub origin: Origin,
     pub internal: String,
     pub public: String,
+    /// As [`ReverseRule::has_variables`].
+    pub has_variables: bool,
 }
 
 /// One `ProxyPass` rule.
@@ -286,6 +312,7 @@ pub enum Method {
     ByRequests,
     ByTraffic,
     ByBusyness,
+    Heartbeat,
 }
 
 /// One balancer as one server sees it. A virtual host that inherited it and names it with settings of its own has a

@@ -3,6 +3,7 @@
 
 use super::forward::ForwardLine;
 use super::health::Expression;
+use super::heartbeat::HeartbeatLine;
 use super::plan::{Encoding, ErrorOverride};
 use super::setting::{BalancerSettings, MemberSettings, SiteSettings};
 use super::url::{BalancerUrl, MemberUrl, shown};
@@ -53,11 +54,11 @@ pub(crate) enum Statement {
         create: bool,
     },
     /// `ProxyPassReverse`; the path is the section's argument if it is missing.
-    Reverse { public: Option<String>, url: String },
+    Reverse { public: Option<String>, url: String, interpolate: bool },
     /// `ProxyPassReverseCookiePath`.
-    CookiePath { internal: String, public: String },
+    CookiePath { internal: String, public: String, interpolate: bool },
     /// `ProxyPassReverseCookieDomain`.
-    CookieDomain { internal: String, public: String },
+    CookieDomain { internal: String, public: String, interpolate: bool },
     /// `ProxyPassInterpolateEnv`.
     Interpolate(bool),
     /// `ProxyPreserveHost`.
@@ -76,6 +77,8 @@ pub(crate) enum Statement {
     HealthExpression(Expression),
     /// `ProxyHCTPsize`.
     CheckThreads(u32),
+    /// `HeartbeatListen`, `HeartbeatStorage`, `HeartbeatMaxServers`.
+    Heartbeat(HeartbeatLine),
     /// Other proxies, and hosts that are not asked.
     Forward(ForwardLine),
     /// A line that changes nothing.

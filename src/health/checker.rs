@@ -2,6 +2,7 @@
 //! The thread that watches over the checks, and the threads that make them.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, OnceLock};
@@ -12,8 +13,8 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 
 use super::report::{Report, Subject};
 use super::schedule::{Schedule, remaining};
-use crate::backend::Pool;
-use crate::backend::probe::{Answer, HttpAnswer, longest, probe};
+use crate::backend::probe::{self, Answer, HttpAnswer, longest, probe};
+use crate::backend::{NotSecure, Pool, Transport};
 use crate::balance::{self, Bindings, checks_in_force, health};
 use crate::base::clock::{Clock, Moment, SystemClock};
 use crate::base::status::Status;
@@ -31,6 +32,18 @@ pub trait Host: Send + Sync + 'static {
     /// # Errors
     /// Why it cannot be said.
     fn is_true(&self, expression: &Expression, answer: &HttpAnswer) -> Result<bool, String>;
+
+    /// Makes TLS of a socket that is connected to the member, which has to prove that it has this name.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn secure(
+        &self,
+        member: MemberId,
+        socket: OwnedFd,
+        name: &[u8],
+        limit: Duration,
+    ) -> Result<Box<dyn Transport>, NotSecure>;
 }
 
 /// What is to be checked.
@@ -114,7 +127,7 @@ fn may_have_work(plan: &Plan) -> bool {
 }
 
 /// The server's signals are for its own threads; those of ours inherit the mask of the one that starts them.
-fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+pub(super) fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
     let started = start();
     if let Ok(before) = before {
@@ -123,7 +136,7 @@ fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     started
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
     let handle = thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(work)?;
     Ok(handle.thread().clone())
 }
@@ -246,7 +259,10 @@ impl<H: Host> Workshop<H> {
 
     /// Why the member's answer is not good; `None` if it is.
     fn complaint(&self, id: MemberId, check: &HealthCheck) -> Option<String> {
-        let answer = match probe(self.checks.plan.member(id), check, &self.pools[id.0 as usize]) {
+        let member = self.checks.plan.member(id);
+        let limit = probe::limit(member, check);
+        let secure = |socket| self.host.secure(id, socket, member.host.as_bytes(), limit);
+        let answer = match probe(member, check, &self.pools[id.0 as usize], &secure) {
             Ok(Answer::Connected | Answer::Pong) => return None,
             Ok(Answer::Http(answer)) => answer,
             Err(error) => return Some(error.to_string()),

@@ -2,6 +2,7 @@
 //! What the administrator is told about checks.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use crate::base::status::Status;
 use crate::config::health::{CheckMethod, HealthCheck};
@@ -30,6 +31,14 @@ pub enum Report<'a> {
     Out { subject: Subject<'a>, cause: &'a str },
     /// The last of `hcpasses` checks was good.
     Back { subject: Subject<'a>, status: Status },
+    /// This process listens to heartbeats from now on.
+    Listening { address: SocketAddr },
+    /// The system refused the address or the multicast group.
+    Deaf { address: SocketAddr, error: std::io::Error },
+    /// A message is no heartbeat.
+    Malformed { from: SocketAddr },
+    /// `HeartbeatMaxServers` others are heard already.
+    Crowded { from: SocketAddr, limit: usize },
 }
 
 /// The member a line is about.
@@ -70,9 +79,13 @@ impl<'a> Report<'a> {
 
     pub fn weight(&self) -> Weight {
         match self {
-            Report::Out { .. } | Report::NoThread { .. } => Weight::Warning,
+            Report::Out { .. }
+            | Report::NoThread { .. }
+            | Report::Deaf { .. }
+            | Report::Malformed { .. }
+            | Report::Crowded { .. } => Weight::Warning,
             Report::Back { .. } => Weight::Notice,
-            Report::Begun { .. } | Report::Failed { .. } => Weight::Info,
+            Report::Begun { .. } | Report::Failed { .. } | Report::Listening { .. } => Weight::Info,
         }
     }
 }
@@ -84,6 +97,23 @@ impl fmt::Display for Report<'_> {
             Report::Begun { members } => {
                 write!(f, "MGY3304: this process runs the health checks, of {members} members")
             }
+            Report::Listening { address } => {
+                write!(f, "MGY3307: this process listens to heartbeats at {address}")
+            }
+            Report::Deaf { address, error } => write!(
+                f,
+                "MGY3308: HeartbeatListen {address}: no heartbeat is heard: {error}; it is tried again every second"
+            ),
+            Report::Malformed { from } => write!(
+                f,
+                "MGY3309: a message from {} is no heartbeat (v=, ready= and busy= belong into it) and is not used (AH02086)",
+                from.ip()
+            ),
+            Report::Crowded { from, limit } => write!(
+                f,
+                "MGY3310: a heartbeat from {} is not used: {limit} others are heard already; write a larger HeartbeatMaxServers",
+                from.ip()
+            ),
             Report::NoThread { error } => {
                 write!(f, "MGY3305: no thread for a health check, which is left out: {error}")
             }

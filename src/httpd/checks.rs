@@ -6,51 +6,32 @@
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::os::fd::OwnedFd;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
+use super::checked_tls::CheckedTls;
+use super::gate::Gate;
+use super::runtime::Runtime;
 use super::{ffi, log, pool};
 use crate::backend::probe::HttpAnswer;
+use crate::backend::{NotSecure, Transport};
 use crate::config::Plan;
 use crate::config::health::Expression;
-use crate::health::{Checker, Checks, Host, Report, Weight};
+use crate::config::plan::MemberId;
+use crate::health::{Checker, Checks, Host, Listener, Report, Weight};
 
 /// The checks of this child.
-static CHECKER: OnceCell<(Checker, Arc<Gate>)> = OnceCell::new();
+static CHECKER: OnceCell<Running> = OnceCell::new();
 
-/// Lets threads call httpd until it is closed.
-#[derive(Debug, Default)]
-struct Gate {
-    closed: AtomicBool,
-    inside: AtomicU32,
-}
-
-impl Gate {
-    /// `None` once the gate is closed.
-    fn pass<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
-        self.inside.fetch_add(1, SeqCst);
-        let result = (!self.closed.load(SeqCst)).then(call);
-        self.inside.fetch_sub(1, SeqCst);
-        result
-    }
-
-    /// Waits for calls under way, but not for long: this may run in a signal handler of prefork, whose thread may hold
-    /// what a call waits for. No lock is taken for the same reason.
-    fn close(&self) {
-        const STEP: Duration = Duration::from_millis(1);
-        self.closed.store(true, SeqCst);
-        for _ in 0..200 {
-            if self.inside.load(SeqCst) == 0 {
-                return;
-            }
-            std::thread::sleep(STEP);
-        }
-    }
+/// What runs beside the requests, and the gate to httpd.
+struct Running {
+    checker: Option<Checker>,
+    listener: Option<Listener>,
+    gate: Arc<Gate>,
 }
 
 /// A condition as httpd parsed it, in memory that lives as long as the child.
@@ -67,17 +48,12 @@ struct Httpd {
     gate: Arc<Gate>,
     /// By text. The plan may be older than httpd's configuration, so it holds none of httpd's memory.
     conditions: HashMap<String, Parsed>,
+    tls: CheckedTls,
 }
 
 impl Host for Httpd {
     fn report(&self, report: &Report) {
-        let level = match report.weight() {
-            Weight::Warning => ffi::APLOG_WARNING,
-            Weight::Notice => ffi::APLOG_NOTICE,
-            Weight::Info => ffi::APLOG_INFO,
-        };
-        let text = report.to_string();
-        self.gate.pass(|| log::main_server(level, &text));
+        say(&self.gate, report);
     }
 
     fn is_true(&self, expression: &Expression, answer: &HttpAnswer) -> Result<bool, String> {
@@ -88,6 +64,26 @@ impl Host for Httpd {
         let result = self.gate.pass(|| unsafe { evaluate(*condition, answer) });
         result.unwrap_or_else(|| Err("the process ends".to_owned()))
     }
+
+    fn secure(
+        &self,
+        member: MemberId,
+        socket: OwnedFd,
+        name: &[u8],
+        limit: Duration,
+    ) -> Result<Box<dyn Transport>, NotSecure> {
+        self.tls.secure(&self.gate, member, socket, name, limit)
+    }
+}
+
+fn say(gate: &Gate, report: &Report) {
+    let level = match report.weight() {
+        Weight::Warning => ffi::APLOG_WARNING,
+        Weight::Notice => ffi::APLOG_NOTICE,
+        Weight::Info => ffi::APLOG_INFO,
+    };
+    let text = report.to_string();
+    gate.pass(|| log::main_server(level, &text));
 }
 
 /// # Safety
@@ -158,23 +154,28 @@ pub(super) unsafe fn is_condition(pool: *mut ffi::apr_pool_t, text: &str) -> Res
 ///
 /// # Safety
 /// `pool` is the child's own, in `child_init`.
-pub(super) unsafe fn start(pool: *mut ffi::apr_pool_t, checks: Checks) {
+pub(super) unsafe fn start(pool: *mut ffi::apr_pool_t, runtime: &Runtime, checks: Checks) {
     let gate = Arc::new(Gate::default());
     // SAFETY: the caller vouches for the pool.
-    let host = Httpd { gate: Arc::clone(&gate), conditions: unsafe { conditions(pool, &checks.plan) } };
-    match Checker::start(checks, host) {
-        Ok(None) => {}
-        Ok(Some(checker)) => {
-            if CHECKER.set((checker, gate)).is_ok() {
-                // SAFETY: the function ignores its argument.
-                unsafe { pool::at_end(pool, ptr::null_mut(), stop) };
-            }
-        }
-        Err(error) => log::server(
-            log::ERROR,
-            &format!("MGY3306: no thread for health checks; this process leaves them to others: {error}"),
-        ),
+    let (conditions, tls) = unsafe { (conditions(pool, &checks.plan), CheckedTls::new(pool, runtime)) };
+    let host = Httpd { gate: Arc::clone(&gate), conditions, tls };
+    let (plan, region, me) = (Arc::clone(&checks.plan), checks.region, checks.me);
+    let speaker = Arc::clone(&gate);
+    let listener = started(Listener::start(&plan.heartbeat, region, me, move |report| say(&speaker, report)));
+    let checker = started(Checker::start(checks, host));
+    let is_needed = checker.is_some() || listener.is_some();
+    if is_needed && CHECKER.set(Running { checker, listener, gate }).is_ok() {
+        // SAFETY: the function ignores its argument.
+        unsafe { pool::at_end(pool, ptr::null_mut(), stop) };
     }
+}
+
+fn started<T>(result: std::io::Result<Option<T>>) -> Option<T> {
+    result.unwrap_or_else(|error| {
+        let text = "MGY3306: no thread for health checks or heartbeats; this process leaves them to others";
+        log::server(log::ERROR, &format!("{text}: {error}"));
+        None
+    })
 }
 
 unsafe fn conditions(pool: *mut ffi::apr_pool_t, plan: &Plan) -> HashMap<String, Parsed> {
@@ -194,41 +195,10 @@ unsafe fn conditions(pool: *mut ffi::apr_pool_t, plan: &Plan) -> HashMap<String,
 
 unsafe extern "C" fn stop(_: *mut c_void) -> ffi::apr_status_t {
     super::guard::guard((), || {
-        if let Some((checker, gate)) = CHECKER.get() {
-            gate.close();
-            checker.stop();
-        }
+        let Some(Running { checker, listener, gate }) = CHECKER.get() else { return };
+        gate.close();
+        checker.iter().for_each(Checker::stop);
+        listener.iter().for_each(Listener::stop);
     });
     0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_closed_gate_lets_nobody_pass() {
-        let gate = Gate::default();
-        assert_eq!(gate.pass(|| 1), Some(1));
-        gate.close();
-        assert_eq!(gate.pass(|| 1), None);
-    }
-
-    #[test]
-    fn closing_waits_for_a_call_under_way() {
-        let gate = Arc::new(Gate::default());
-        let (inside, entered) = std::sync::mpsc::channel();
-        let theirs = Arc::clone(&gate);
-        let caller = std::thread::spawn(move || {
-            theirs.pass(|| {
-                inside.send(()).unwrap();
-                std::thread::sleep(Duration::from_millis(30));
-                assert!(theirs.closed.load(SeqCst), "closing has begun");
-            })
-        });
-        entered.recv().unwrap();
-        gate.close();
-        assert_eq!(gate.inside.load(SeqCst), 0);
-        assert!(caller.join().unwrap().is_some());
-    }
 }

@@ -14,6 +14,8 @@ use super::{ffi, log};
 pub(super) enum Dialect {
     Proxy,
     Jk,
+    /// What mod_heartmonitor does. Where it is loaded, before or after us, its lines are its own.
+    Heartmonitor,
 }
 
 /// Whose the lines of a dialect are, in the configuration that was read last.
@@ -28,13 +30,15 @@ pub(super) enum Owner {
 }
 
 impl Dialect {
-    pub const ALL: [Dialect; 2] = [Dialect::Proxy, Dialect::Jk];
+    /// Those of which two modules together are refused.
+    const EXCLUSIVE: [Dialect; 2] = [Dialect::Proxy, Dialect::Jk];
 
     /// The dialect of a line by the number of its directive; `None` for a directive of our own.
     pub fn of_line(id: u32) -> Option<Dialect> {
         match *ffi::DIALECTS.get(id as usize)? {
             "proxy" => Some(Dialect::Proxy),
             "jk" => Some(Dialect::Jk),
+            "heartmonitor" => Some(Dialect::Heartmonitor),
             _ => None,
         }
     }
@@ -43,6 +47,7 @@ impl Dialect {
         let number = match self {
             Dialect::Proxy => ffi::MARGAY_DIALECT_PROXY,
             Dialect::Jk => ffi::MARGAY_DIALECT_JK,
+            Dialect::Heartmonitor => ffi::MARGAY_DIALECT_HEARTMONITOR,
         };
         number as c_int
     }
@@ -77,6 +82,7 @@ impl Dialect {
                  If mod_proxy is to carry out these lines, for protocols that Margay does not speak, move its LoadModule line \
                  above the one of margay_module"
             }
+            Dialect::Heartmonitor => "",
             Dialect::Jk => {
                 "mod_jk and Margay are both loaded, and both would carry out JkMount and its companions. Margay does what mod_jk \
                  does: remove its LoadModule line (Debian: a2dismod jk). If mod_jk is to carry out these lines, move its \
@@ -93,6 +99,7 @@ impl Dialect {
                  them. To hand them to Margay, remove the LoadModule lines of mod_proxy and its companions (Debian: a2dismod \
                  proxy_ajp proxy_http proxy_balancer proxy_hcheck proxy)"
             }
+            Dialect::Heartmonitor => "",
             Dialect::Jk => {
                 "mod_jk was loaded before Margay, so it carries out JkMount and its companions, and Margay reads none of them. \
                  To hand them to Margay, remove the LoadModule line of mod_jk (Debian: a2dismod jk)"
@@ -109,7 +116,7 @@ impl Dialect {
 
 /// The first dialect that two modules would carry out.
 pub(super) fn contested() -> Option<Dialect> {
-    Dialect::ALL.into_iter().find(|dialect| dialect.owner() == Owner::Both)
+    Dialect::EXCLUSIVE.into_iter().find(|dialect| dialect.owner() == Owner::Both)
 }
 
 /// Dialects whose real owner was named in the log, as bits.
@@ -118,9 +125,9 @@ static TOLD: AtomicU8 = AtomicU8::new(0);
 /// Says which dialects are left to their real modules: at a start, and when a restart has changed it.
 pub(super) fn report() {
     let left = |dialect: &Dialect| dialect.is_spoken() && dialect.owner() == Owner::Them;
-    let now = Dialect::ALL.into_iter().filter(left).map(Dialect::bit).sum();
+    let now = Dialect::EXCLUSIVE.into_iter().filter(left).map(Dialect::bit).sum();
     let told = TOLD.swap(now, Ordering::Relaxed);
-    for dialect in Dialect::ALL.into_iter().filter(|dialect| now & !told & dialect.bit() != 0) {
+    for dialect in Dialect::EXCLUSIVE.into_iter().filter(|dialect| now & !told & dialect.bit() != 0) {
         log::server(log::NOTICE, &format!("MGY0912: {}", dialect.left_alone()));
     }
 }

@@ -9,7 +9,7 @@ use super::outside::{self, Stranger};
 use super::request::HttpdRequest;
 use super::runtime::Child;
 use super::translate::{Route, dir_conf};
-use super::{ffi, log, pool};
+use super::{ffi, heartbeats, log, pool};
 use crate::config::plan::{SectionId, Via};
 use crate::proxy::{HttpRules, Job, Outcome, Scratch, Sections, forward};
 use crate::wire::uri::EncodedSlashes;
@@ -121,6 +121,7 @@ unsafe fn forward_with(
             Ok(exchange) => exchange,
             Err(status) => return status,
         };
+        exchange.keep_whole();
         let world = match stranger {
             None => child.world(),
             Some(stranger) => match stranger.world(child) {
@@ -128,6 +129,7 @@ unsafe fn forward_with(
                 None => return INTERNAL_ERROR,
             },
         };
+        heartbeats::refresh(r, child, route.worker);
         let outcome = forward(&world, &job, &mut exchange, scratch);
         SECTIONS.set(room);
         match outcome {

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
+use super::heartbeats::Source;
 use super::pass::{Names, Pass, ServerConf, is_first_pass};
 use super::pattern::Pattern;
 use super::runtime::{Child, Runtime};
-use super::{checks, dialect, ffi, forward, keep, log, pool, tree};
+use super::{checks, dialect, ffi, forward, jk, keep, log, pool, tree};
 use crate::base::clock::{Clock, SystemClock};
 use crate::config::{Facts, Finding, SiteFacts};
 use crate::shared::Region;
@@ -118,6 +119,7 @@ unsafe fn facts(main: *mut ffi::server_rec, pass: &mut Pass) -> Facts {
         facts.handlers = tree.handlers;
         facts.managed = tree.managed;
         facts.tls_engines = Some(tree.tls_engines);
+        pass.stamps = jk::files::read(&pass.draft, &mut facts, (*(*main).process).pconf);
         facts.guards = Some(tree.guards);
         let resolved = pass.draft.names_to_resolve().map(|name| (name.to_owned(), forward::addresses(name)));
         facts.addresses = Some(resolved.collect());
@@ -153,13 +155,17 @@ pub(super) unsafe fn post_config(main: *mut ffi::server_rec) -> c_int {
     // SAFETY: as in `check_config`.
     let pass = unsafe { ServerConf::of(main).pass() };
     // SAFETY: as above.
-    match unsafe { publish(main, pass) } {
-        Ok(()) => ACCEPTED,
-        Err(text) => {
-            log::server(log::ERROR, &text);
-            if keep_last_good(&pass.names()) { ACCEPTED } else { REFUSED }
+    if let Err(text) = unsafe { publish(main, pass) } {
+        log::server(log::ERROR, &text);
+        if !keep_last_good(&pass.names()) {
+            return REFUSED;
         }
     }
+    if let Some(runtime) = in_force() {
+        // SAFETY: as above; the pool is that of this configuration.
+        unsafe { jk::log::open(&runtime.plan.jk, (*(*main).process).pconf) };
+    }
+    ACCEPTED
 }
 
 /// # Safety
@@ -176,7 +182,8 @@ unsafe fn publish(main: *mut ffi::server_rec, pass: &mut Pass) -> Result<(), Str
     let generation = generation();
     let patterns = std::mem::take(&mut pass.patterns);
     let runtime = Runtime::new(plan, patterns, pass.names(), region, generation, SystemClock.now())
-        .map_err(|full| format!("MGY0904: {full}"))?;
+        .map_err(|full| format!("MGY0904: {full}"))?
+        .with_stamps(std::mem::take(&mut pass.stamps));
     super::manager::give_nonces(&runtime, region);
     // SAFETY: the caller vouches for `main`.
     unsafe { keep::begin(main, &runtime, region, is_start) };
@@ -221,9 +228,19 @@ pub(super) unsafe fn child_init(pool: *mut ffi::apr_pool_t) {
             "MGY0906: more child processes than Margay keeps count of; if this one is killed, its requests stay counted as busy",
         );
     }
-    let _ = CHILD.set(child);
     // SAFETY: the pool is the child's, which no other thread uses yet.
-    unsafe { checks::start(pool, checks) };
+    unsafe {
+        child.hear(Source::of(&checks.plan.heartbeat, pool));
+        let runtime = Arc::clone(&child.runtime);
+        let _ = CHILD.set(child);
+        checks::start(pool, &runtime, checks);
+        if let Some(child) = CHILD.get().filter(|child| child.runtime.plan.jk.is_used) {
+            jk::log::settle();
+            jk::mounts::watch(&child.runtime.plan.jk, child.runtime.stamps());
+            jk::watchdog::start(child);
+            pool::at_end(pool, std::ptr::null_mut(), jk::watchdog::end);
+        }
+    }
 }
 
 /// Takes back what an ended child had counted as busy.

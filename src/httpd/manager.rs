@@ -12,7 +12,7 @@ use super::lifecycle::child;
 use super::pass::ServerConf;
 use super::request::HttpdRequest;
 use super::runtime::{Child, Runtime};
-use super::{ffi, log, pool};
+use super::{ffi, jk, log, pool};
 use crate::base::clock::{Clock, SystemClock};
 use crate::config::plan::{BalancerId, MemberId};
 use crate::proxy::Exchange;
@@ -181,7 +181,10 @@ impl Visit<'_> {
             None => Form::Balancer(view),
         });
         let frame = self.frame(&state);
-        self.send(c"text/html; charset=ISO-8859-1", &html::page(&frame, &shown, form))
+        let page = html::page(&frame, &shown, form);
+        // SAFETY: the live request.
+        let workers = unsafe { jk::status::section(self.r, self.child) };
+        self.send(c"text/html; charset=ISO-8859-1", &html::with_section(page, &workers))
     }
 
     /// `None` for a server that the plan does not know.
@@ -197,7 +200,10 @@ impl Visit<'_> {
             return self.send(c"text/xml", &xml::page(&[]));
         }
         let frame = self.frame_of(true, true);
-        self.send(c"text/html; charset=ISO-8859-1", &html::page(&frame, &[], None))
+        // SAFETY: the live request.
+        let workers = unsafe { jk::status::section(self.r, self.child) };
+        let page = html::with_section(html::page(&frame, &[], None), &workers);
+        self.send(c"text/html; charset=ISO-8859-1", &page)
     }
 
     /// Makes the change that the form asks for, if it brings the balancer's nonce.

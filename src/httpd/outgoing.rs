@@ -35,22 +35,10 @@ pub(super) unsafe fn open(
     name: &[u8],
     limit: Duration,
 ) -> Result<Box<dyn Transport>, NotSecure> {
-    let text = CString::new(name).map_err(|_| NotSecure::Refused)?;
-    let mut raw = ptr::null_mut();
-    // SAFETY: the caller vouches for `r`; the shim copies the name and takes the descriptor over.
-    let result = unsafe {
-        ffi::margay_outgoing_open(r, socket.into_raw_fd(), text.as_ptr(), microseconds(limit), &raw mut raw)
-    };
-    match (u32::try_from(result).unwrap_or(ffi::MARGAY_OUTGOING_FAILED), NonNull::new(raw)) {
-        (ffi::MARGAY_OUTGOING_READY, Some(raw)) => Ok(Box::new(Outgoing { raw, name: name.to_vec() })),
-        (ffi::MARGAY_OUTGOING_NO_TLS, _) => Err(NotSecure::Missing),
-        (ffi::MARGAY_OUTGOING_OFF, _) => Err(NotSecure::Off),
-        (ffi::MARGAY_OUTGOING_REFUSED, _) => Err(NotSecure::Refused),
-        (ffi::MARGAY_OUTGOING_SLOW, _) => Err(NotSecure::Slow),
-        _ => Err(NotSecure::Failed),
-    }
+    // SAFETY: the caller vouches for `r`, whose configuration lives as long as it does.
+    let made = unsafe { Outgoing::open((*r).server, (*r).per_dir_config, socket, name, limit) };
+    made.map(|outgoing| -> Box<dyn Transport> { Box::new(outgoing) })
 }
-
 /// Puts a kept connection under the settings of a request; false if they do not allow it.
 ///
 /// # Safety
@@ -77,6 +65,36 @@ fn failure(result: c_int) -> io::Error {
 }
 
 impl Outgoing {
+    /// Makes the handshake over a connected socket by these settings.
+    ///
+    /// # Errors
+    /// Why there is no TLS; the socket is closed.
+    ///
+    /// # Safety
+    /// The server lives, and the settings do as long as the connection is used.
+    pub unsafe fn open(
+        server: *mut ffi::server_rec,
+        settings: *mut ffi::ap_conf_vector_t,
+        socket: OwnedFd,
+        name: &[u8],
+        limit: Duration,
+    ) -> Result<Outgoing, NotSecure> {
+        let text = CString::new(name).map_err(|_| NotSecure::Refused)?;
+        let (fd, limit) = (socket.into_raw_fd(), microseconds(limit));
+        let mut raw = ptr::null_mut();
+        // SAFETY: the caller vouches for server and settings; the shim copies the name and takes the descriptor over.
+        let result =
+            unsafe { ffi::margay_outgoing_open(server, settings, fd, text.as_ptr(), limit, &raw mut raw) };
+        match (u32::try_from(result).unwrap_or(ffi::MARGAY_OUTGOING_FAILED), NonNull::new(raw)) {
+            (ffi::MARGAY_OUTGOING_READY, Some(raw)) => Ok(Outgoing { raw, name: name.to_vec() }),
+            (ffi::MARGAY_OUTGOING_NO_TLS, _) => Err(NotSecure::Missing),
+            (ffi::MARGAY_OUTGOING_OFF, _) => Err(NotSecure::Off),
+            (ffi::MARGAY_OUTGOING_REFUSED, _) => Err(NotSecure::Refused),
+            (ffi::MARGAY_OUTGOING_SLOW, _) => Err(NotSecure::Slow),
+            _ => Err(NotSecure::Failed),
+        }
+    }
+
     fn receive(&self, into: &mut [u8], wait: bool) -> io::Result<Option<usize>> {
         let mut got = 0;
         let start: *mut c_char = into.as_mut_ptr().cast();

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::dialect::{Dialect, Owner};
+use super::jk::mounts::Stamps;
 use super::pattern::Pattern;
 use super::{checks, ffi, pool};
 use crate::config::plan::{SectionId, SiteId};
@@ -95,6 +96,8 @@ pub(super) struct Pass {
     pub plan: Option<Plan>,
     /// The expressions of the plan, in its order.
     pub patterns: Vec<Pattern>,
+    /// When files that lines of mod_jk name were last changed.
+    pub stamps: Stamps,
 }
 
 /// What servers and sections are called, so that those of one pass can be found again in the plan of another.
@@ -192,6 +195,9 @@ pub(super) unsafe fn directive(
         let Some(directive) = ffi::NAMES.get(id as usize).and_then(|name| Directive::from_name(name)) else {
             return Ok(());
         };
+        if Dialect::of_line(id) == Some(Dialect::Heartmonitor) && Dialect::Heartmonitor.owner() != Owner::Us {
+            return Ok(());
+        }
         if let Some(dialect) = Dialect::of_line(id).filter(|dialect| dialect.owner() != Owner::Us) {
             return pass.refuse(id::CONTESTED, &origin, dialect.contested());
         }

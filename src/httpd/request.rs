@@ -13,7 +13,8 @@ use super::{ffi, handler, log, outgoing, pool};
 use crate::backend::{NotSecure, Transport};
 use crate::proxy::Exchange;
 use crate::proxy::exchange::{
-    BodyError, BodyRead, Chosen, ClientGone, Level, MAX_PIECES, Push, Request, ResponseLine, Tls, TunnelRead,
+    BodyError, BodyRead, Chosen, ClientGone, Level, MAX_PIECES, Note, Push, Request, ResponseLine, Tls,
+    TunnelRead,
 };
 use crate::wire::ajp::BodyLength;
 use crate::wire::http1::decimal;
@@ -32,6 +33,8 @@ pub(super) struct HttpdRequest<'r> {
     body: *mut ffi::apr_bucket_brigade,
     /// The response headers as they were before a member's response was put there.
     headers_before: *mut ffi::apr_table_t,
+    /// Where a body lies that is too large for memory.
+    spool: *mut ffi::apr_file_t,
 }
 
 impl<'r> HttpdRequest<'r> {
@@ -71,12 +74,30 @@ impl<'r> HttpdRequest<'r> {
                 is_subrequest: !r.main.is_null(),
                 // A stream of HTTP/2 has no socket of its own.
                 can_upgrade: connection.master.is_null() && r.proto_num >= HTTP_1_1,
+                is_first: connection.keepalives == 0,
             };
-            ffi::margay_out_keep_whole(raw);
             let out = ffi::margay_brigade(raw);
-            let none = std::ptr::null_mut();
-            Ok(Self { raw, child, view, out, body: none, headers_before: std::ptr::null_mut() })
+            Ok(Self {
+                raw,
+                child,
+                view,
+                out,
+                body: std::ptr::null_mut(),
+                headers_before: std::ptr::null_mut(),
+                spool: std::ptr::null_mut(),
+            })
         }
+    }
+
+    /// A Range of the client is for the member alone.
+    pub fn keep_whole(&self) {
+        // SAFETY: the live request.
+        unsafe { ffi::margay_out_keep_whole(self.raw) }
+    }
+
+    /// The request as httpd knows it.
+    pub fn view(&self) -> Request<'r> {
+        self.view
     }
 
     fn raw(&self) -> &ffi::request_rec {
@@ -89,7 +110,7 @@ impl<'r> HttpdRequest<'r> {
         unsafe { ffi::apr_table_setn(self.raw().subprocess_env, name.as_ptr(), value) }
     }
 
-    fn note(&self, name: &'static std::ffi::CStr, value: *const c_char) {
+    fn set_note(&self, name: &'static std::ffi::CStr, value: *const c_char) {
         // SAFETY: as in `set_env`.
         unsafe { ffi::apr_table_setn(self.raw().notes, name.as_ptr(), value) }
     }
@@ -97,6 +118,23 @@ impl<'r> HttpdRequest<'r> {
     fn text(&self, bytes: &[u8]) -> *mut c_char {
         // SAFETY: the pool is the request's and of this thread.
         unsafe { pool::text(self.raw().pool, &[bytes]) }
+    }
+
+    fn read_body(&mut self, want: usize, wait: bool) -> Result<BodyRead, BodyError> {
+        if self.body.is_null() {
+            // SAFETY: the live request.
+            self.body = unsafe { ffi::margay_brigade(self.raw) };
+            self.set_note(BODY_READ, c"1".as_ptr());
+        }
+        let (mut bytes, mut end) = (0, 0);
+        // SAFETY: the live request and a brigade of its own.
+        let status = unsafe {
+            ffi::margay_body_read(self.raw, self.body, want, c_int::from(wait), &raw mut bytes, &raw mut end)
+        };
+        if status != 0 {
+            return Err(BodyError(status));
+        }
+        Ok(BodyRead { bytes, end: end != 0 })
     }
 }
 
@@ -236,7 +274,7 @@ impl Exchange for HttpdRequest<'_> {
             .filter(|(name, _)| !name.is_empty())
     }
 
-    fn variable(&self, name: &'static CStr) -> Option<&[u8]> {
+    fn variable(&self, name: &CStr) -> Option<&[u8]> {
         // SAFETY: the request's own table; its text lives as long as the request.
         unsafe { pool::some_bytes(ffi::apr_table_get(self.raw().subprocess_env, name.as_ptr())) }
     }
@@ -252,19 +290,36 @@ impl Exchange for HttpdRequest<'_> {
     }
 
     fn body_read(&mut self, want: usize) -> Result<BodyRead, BodyError> {
+        self.read_body(want, true)
+    }
+
+    fn body_read_now(&mut self, want: usize) -> Result<Option<BodyRead>, BodyError> {
+        let read = self.read_body(want, false)?;
+        Ok(Some(read).filter(|read| read.bytes > 0 || read.end))
+    }
+
+    fn note(&self, note: Note) {
+        match note {
+            Note::TimedOut => self.set_note(c"proxy_timedout", c"1".as_ptr()),
+            Note::Replaced => self.set_note(c"proxy-error-override", c"1".as_ptr()),
+        }
+    }
+
+    fn body_spool(&mut self) -> Result<(), BodyError> {
         if self.body.is_null() {
-            // SAFETY: the live request.
-            self.body = unsafe { ffi::margay_brigade(self.raw) };
-            self.note(BODY_READ, c"1".as_ptr());
+            return Ok(());
         }
-        let (mut bytes, mut end) = (0, 0);
-        // SAFETY: the live request and a brigade of its own.
-        let status =
-            unsafe { ffi::margay_body_read(self.raw, self.body, want, &raw mut bytes, &raw mut end) };
-        if status != 0 {
-            return Err(BodyError(status));
+        // SAFETY: the live request, a brigade of its own, and a file that lies in the request's pool.
+        let status = unsafe { ffi::margay_body_spool(self.raw, self.body, &raw mut self.spool) };
+        if status == 0 {
+            return Ok(());
         }
-        Ok(BodyRead { bytes, end: end != 0 })
+        let why = std::io::Error::from_raw_os_error(status);
+        let text =
+            format!("MGY2009: the request body could not be kept in a temporary file: {why} (AH01090)");
+        // SAFETY: the live request.
+        unsafe { log::request(self.raw, log::ERROR, &text) };
+        Err(BodyError(500))
     }
 
     fn body_pieces<'a>(&'a self, limit: usize, into: &mut [IoSlice<'a>]) -> usize {
@@ -298,6 +353,18 @@ impl Exchange for HttpdRequest<'_> {
         }
     }
 
+    fn target(&mut self, url: &[&[u8]], with_query: bool) {
+        let mut pieces: [&[u8]; 11] = [b""; 11];
+        let parts = [&b"proxy:"[..]].into_iter().chain(url.iter().copied());
+        let query = self.view.query.filter(|_| with_query);
+        let query = query.map_or([&b""[..], b""], |query| [b"?", query]);
+        for (place, part) in pieces.iter_mut().zip(parts.chain(query)) {
+            *place = part;
+        }
+        // SAFETY: the live request and its pool.
+        unsafe { (*self.raw).filename = pool::text(self.raw().pool, &pieces) }
+    }
+
     fn chosen(&mut self, chosen: Chosen<'_>) {
         let (name, mut route) = self.child.member_words(chosen.member);
         if let Some(changed) = self.child.changed_route(chosen.member) {
@@ -311,9 +378,9 @@ impl Exchange for HttpdRequest<'_> {
             let known = self.child.session_word(chosen.balancer, name);
             let name = known.unwrap_or_else(|| self.text(name.as_bytes()));
             self.set_env(c"BALANCER_SESSION_STICKY", name);
-            self.note(c"session-sticky", name);
+            self.set_note(c"session-sticky", name);
             self.set_env(c"BALANCER_SESSION_ROUTE", route);
-            self.note(c"session-route", route);
+            self.set_note(c"session-route", route);
         }
         if chosen.route_changed {
             self.set_env(c"BALANCER_ROUTE_CHANGED", c"1".as_ptr());
@@ -372,9 +439,9 @@ impl Exchange for HttpdRequest<'_> {
     }
 
     fn answered(&mut self, status: u16, source_port: Option<u16>) {
-        self.note(c"proxy-status", self.text(&digits(status)));
+        self.set_note(c"proxy-status", self.text(&digits(status)));
         if let Some(port) = source_port {
-            self.note(c"proxy-source-port", self.text(decimal(port.into(), &mut [0; 20])));
+            self.set_note(c"proxy-source-port", self.text(decimal(port.into(), &mut [0; 20])));
         }
     }
 

@@ -4,14 +4,18 @@
 use std::ffi::{CString, c_char};
 use std::sync::{Arc, OnceLock};
 
+use once_cell::sync::OnceCell;
+
+use super::heartbeats::Source;
+use super::jk::mounts::Stamps;
 use super::pass::Names;
 use super::pattern::Pattern;
 use crate::backend::Pool;
-use crate::balance::Bindings;
+use crate::balance::{Bindings, InForce};
 use crate::base::clock::{Moment, SystemClock};
 use crate::config::Plan;
 use crate::config::expression::{ExpressionId, Groups};
-use crate::config::plan::{BalancerId, Encoding, Member, MemberId, Section, SectionId, SiteId};
+use crate::config::plan::{BalancerId, Encoding, Member, MemberId, Method, Section, SectionId, SiteId};
 use crate::health::Checks;
 use crate::proxy::World;
 use crate::shared::{BalancerSlotId, Full, Lane, Owner, Region, ShortText};
@@ -31,6 +35,7 @@ pub(super) struct Runtime {
     /// Some rule has `mapping=`: paths have to be looked at before httpd decodes them.
     maps_encoded_paths: bool,
     words: Words,
+    stamps: Stamps,
 }
 
 #[derive(Debug)]
@@ -80,6 +85,7 @@ impl Runtime {
             translation: None,
             maps_encoded_paths,
             words,
+            stamps: Stamps::new(),
         })
     }
 
@@ -117,7 +123,17 @@ impl Runtime {
             translation: Some(translation),
             maps_encoded_paths: self.maps_encoded_paths,
             words: Words::of(&self.plan),
+            stamps: self.stamps.clone(),
         })
+    }
+
+    /// Notes when the mount files of mod_jk's lines were read.
+    pub fn with_stamps(self, stamps: Stamps) -> Runtime {
+        Runtime { stamps, ..self }
+    }
+
+    pub fn stamps(&self) -> &Stamps {
+        &self.stamps
     }
 
     /// Does any rule have `mapping=encoded` or `mapping=servlet`?
@@ -201,13 +217,30 @@ pub(super) struct Child {
     region: &'static Region,
     pools: Vec<Pool>,
     lane: Lane<'static>,
+    heartbeats: OnceCell<Source>,
 }
 
 impl Child {
     pub fn new(runtime: Arc<Runtime>, region: &'static Region, generation: u32) -> Child {
         let pools = runtime.plan.all_members().map(Pool::new).collect();
         let lane = region.claim_lane(std::process::id(), generation);
-        Child { runtime, region, pools, lane }
+        Child { runtime, region, pools, lane, heartbeats: OnceCell::new() }
+    }
+
+    /// Where the heartbeats of members are found; `None` until it is said.
+    pub fn heartbeats(&self) -> Option<&Source> {
+        self.heartbeats.get()
+    }
+
+    /// Says where the heartbeats are found.
+    pub fn hear(&self, source: Source) {
+        let _ = self.heartbeats.set(source);
+    }
+
+    /// The method by which a balancer goes now.
+    pub fn method(&self, id: BalancerId) -> Method {
+        let changes = self.region.balancer_changes(self.runtime.bindings.balancer(id));
+        InForce::new(self.runtime.plan.balancer(id), changes).method()
     }
 
     /// False if nothing takes back this process's busy counts should it be killed.

@@ -288,7 +288,10 @@ unsafe fn forward_to(
     let target_path = destination.path.as_bytes();
     // SAFETY: the caller vouches for `r`; its pool is used by this thread only.
     unsafe {
-        let parts: [&[u8]; 3] = [b"proxy:", url, rest];
+        // Like mod_proxy: what goes on as it came has its query string in its name too.
+        let query = pool::some_bytes((*r).args).filter(|_| encoding == Encoding::AsReceived);
+        let [mark_of_query, query] = query.map_or([&b""[..], b""], |query| [b"?", query]);
+        let parts: [&[u8]; 5] = [b"proxy:", url, rest, mark_of_query, query];
         let filename = pool::text((*r).pool, &parts);
         let length = target_path.len() + rest.len();
         let path = if length == 0 {

@@ -43,6 +43,17 @@ pub struct Request<'a> {
     pub is_subrequest: bool,
     /// The client speaks HTTP/1.1 on a connection of its own, so that the connection may become a tunnel.
     pub can_upgrade: bool,
+    /// The client's connection has carried no request before this one.
+    pub is_first: bool,
+}
+
+/// What other modules and log formats look for in the notes of a request (`%{proxy_timedout}n`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// `proxy_timedout`: a member was silent for too long.
+    TimedOut,
+    /// `proxy-error-override`: the server's own page takes the place of the member's answer.
+    Replaced,
 }
 
 /// What the server knows of the client's TLS connection.
@@ -142,7 +153,7 @@ pub trait Exchange {
     fn attributes(&self) -> impl Iterator<Item = (&[u8], &[u8])>;
 
     /// A variable of the request's environment.
-    fn variable(&self, name: &'static CStr) -> Option<&[u8]>;
+    fn variable(&self, name: &CStr) -> Option<&[u8]>;
 
     /// Makes a TLS connection of a socket to a member, by the server's settings for this request. `name` is asked for and
     /// checked; `limit` is that of each wait.
@@ -161,11 +172,27 @@ pub trait Exchange {
     /// How the request is to be answered.
     fn body_read(&mut self, want: usize) -> Result<BodyRead, BodyError>;
 
+    /// As [`Exchange::body_read`], without waiting; `None` if there is nothing for now.
+    ///
+    /// # Errors
+    /// As [`Exchange::body_read`].
+    fn body_read_now(&mut self, want: usize) -> Result<Option<BodyRead>, BodyError>;
+
+    /// Moves what is kept out of memory, into a file that only this request knows. Nothing may have been consumed yet.
+    ///
+    /// # Errors
+    /// The file could not be made or written.
+    fn body_spool(&mut self) -> Result<(), BodyError>;
+
     /// The first `limit` bytes of what is kept, in as many pieces as `into` has room for; returns how many.
     fn body_pieces<'a>(&'a self, limit: usize, into: &mut [IoSlice<'a>]) -> usize;
 
     /// Lets go of the first `n` bytes of what is kept.
     fn body_consume(&mut self, n: usize);
+
+    /// The URL, in pieces, that the request goes to: what the server calls it from now on. The query string is appended
+    /// if it is asked for and there is one.
+    fn target(&mut self, url: &[&[u8]], with_query: bool);
 
     /// A member of a balancer was chosen: sets the `BALANCER_*` variables.
     fn chosen(&mut self, chosen: Chosen<'_>);
@@ -235,6 +262,9 @@ pub trait Exchange {
 
     /// Scheme, name and port of this server in front of `path` (`http://www.example.com/path`), added to `out`.
     fn own_url(&self, path: &[u8], out: &mut Vec<u8>);
+
+    /// Leaves a note for others.
+    fn note(&self, note: Note);
 
     /// Writes a line to the error log. `id` is stable.
     fn log(&self, level: Level, id: &'static str, text: fmt::Arguments<'_>);

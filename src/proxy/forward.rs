@@ -13,6 +13,7 @@ use super::outward::Outward;
 use super::request_body::RequestBody;
 use super::response::Sections;
 use super::session;
+use super::target;
 use crate::backend::Pool;
 use crate::balance::retry::{self, Attempts};
 use crate::balance::transition::{self, Event};
@@ -175,6 +176,9 @@ impl<'a> Forward<'a> {
             let member = match self.choose(exchange, otherwise.is_some()) {
                 Ok(member) => member,
                 Err(status) => {
+                    if let (Some(balancer), None) = (self.balancer, otherwise) {
+                        target::is_balancer(exchange, &balancer.name, self.job.path, self.job.encoding);
+                    }
                     let status = otherwise.unwrap_or(status);
                     self.explain(status, exchange);
                     return Outcome::Answer(status);
@@ -311,6 +315,7 @@ impl<'a> Forward<'a> {
         let member = self.world.plan.member(id);
         let Scratch { packet, uri, text, receiver, .. } = scratch;
         self.write_uri(member, uri);
+        target::is_member(exchange, member, uri);
         let pool = &self.world.pools[id.0 as usize];
         let outward = self.job.http.outward;
         let remote = outward.and_then(|way| way.remote(member, uri, &exchange.request(), self.proxies_asked));

@@ -51,6 +51,9 @@ pub(super) fn run<E: Exchange>(
     packet.clear();
     http_head::write(exchange, attempt, &manner, packet).map_err(Failure::EncodeHttp)?;
     let mut lease = attempt.pool.acquire().map_err(Failure::at(Stage::NotSent))?;
+    if exchange.request().is_first && exchange.variable(c"proxy-initial-not-pooled").is_some() {
+        lease.discard();
+    }
     let connection = secure::connect(attempt, exchange, &mut lease).map_err(Failure::at(Stage::NotSent))?;
     connected();
 
@@ -93,9 +96,9 @@ fn manner<E: Exchange>(
         && exchange.variable(c"proxy-sendchunks").is_none();
     if body.framing() == BodyFraming::Chunked && (old || by_length) {
         // The length must be told first, so all of it must be here first.
-        body.read_up_to(exchange, usize::MAX)
-            .map_err(|error| Failure::Client { error, stage: Stage::NotSent })?;
+        body.read_all(exchange).map_err(|error| Failure::Client { error, stage: Stage::NotSent })?;
     }
+    body.extra_line = exchange.variable(c"proxy-sendextracrlf").is_some();
     let framing = body.framing();
     let has_body = !matches!(framing, BodyFraming::None | BodyFraming::Length(0));
     let may_be_kept = attempt.member.pool.reuse
@@ -567,7 +570,8 @@ impl Talk<'_> {
             return Err(Failure::Backend { error: BackendError::Closed, stage: Stage::Passed });
         };
         let idle = self.attempt.timeout.max(exchange.client_timeout());
-        let passed = tunnel::run(exchange, connection, self.receiver, idle);
+        let half_close = exchange.variable(c"proxy-nohalfclose").is_none();
+        let passed = tunnel::run(exchange, connection, self.receiver, idle, half_close);
         exchange.log(
             Level::Debug,
             "MGY3008",

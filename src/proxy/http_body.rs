@@ -11,6 +11,12 @@ use crate::wire::http1::{LAST_CHUNK, chunk_header};
 /// So much is read before a connection is taken, in bytes: a small slow upload holds none.
 const AHEAD: usize = 16384;
 
+/// What is kept beyond this is kept in a file.
+const IN_MEMORY: usize = 64 << 10;
+
+/// So much of it goes out at once.
+const STEP: usize = 64 << 10;
+
 /// How the member learns where the body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyFraming {
@@ -22,25 +28,37 @@ pub(super) enum BodyFraming {
 }
 
 impl RequestBody {
-    /// Reads until the body ends or is no small one.
+    /// Reads until the body ends or is no small one; with `proxy-prefetch-nonblocking` only what has come already.
     ///
     /// # Errors
     /// The client did not deliver.
     pub(super) fn read_ahead<E: Exchange>(&mut self, exchange: &mut E) -> Result<(), BodyError> {
-        self.read_up_to(exchange, AHEAD)
+        let waits = exchange.variable(c"proxy-prefetch-nonblocking").is_none();
+        while self.has_any && !self.ended && self.whole && self.kept < AHEAD {
+            let want = AHEAD - self.kept;
+            if waits {
+                self.read(exchange, want)?;
+            } else if !self.read_now(exchange, want)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
-    /// Reads until the body ends or `limit` bytes are kept.
+    /// Reads all of it, so that its length is known. Memory holds only a part.
     ///
     /// # Errors
-    /// The client did not deliver.
-    pub(super) fn read_up_to<E: Exchange>(
-        &mut self,
-        exchange: &mut E,
-        limit: usize,
-    ) -> Result<(), BodyError> {
-        while self.has_any && !self.ended && self.whole && self.kept < limit {
-            self.read(exchange, (limit - self.kept).min(AHEAD))?;
+    /// The client did not deliver, or there is no room for it.
+    pub(super) fn read_all<E: Exchange>(&mut self, exchange: &mut E) -> Result<(), BodyError> {
+        let mut in_memory = self.kept;
+        while self.has_any && !self.ended && self.whole {
+            let before = self.kept;
+            self.read(exchange, AHEAD)?;
+            in_memory += self.kept - before;
+            if in_memory > IN_MEMORY {
+                exchange.body_spool()?;
+                in_memory = 0;
+            }
         }
         Ok(())
     }
@@ -60,7 +78,7 @@ impl RequestBody {
         !self.has_any || self.ended && self.handed_over == self.kept && self.is_closed
     }
 
-    /// Sends the head and what is kept of the body, in one call.
+    /// Sends the head and what is kept of the body, or its beginning, in one call.
     ///
     /// # Errors
     /// The socket's; `sent` counts what went out.
@@ -90,7 +108,7 @@ impl RequestBody {
         self.whole &= self.handed_over == 0;
         self.kept -= self.handed_over;
         self.handed_over = 0;
-        if !self.ended {
+        if !self.ended && self.kept == 0 {
             self.read(exchange, AHEAD).map_err(BodyFailure::Client)?;
         }
         self.send_kept(exchange, connection, &[], framing, &mut 0).map_err(BodyFailure::Backend)
@@ -104,9 +122,11 @@ impl RequestBody {
         framing: BodyFraming,
         sent: &mut usize,
     ) -> Result<(), BackendError> {
-        let size = self.kept;
+        let size = self.kept.min(STEP);
         self.handed_over = size;
-        let (chunked, last) = (framing == BodyFraming::Chunked, self.ended && !self.is_closed);
+        let is_end = self.ended && size == self.kept;
+        let extra = self.extra_line && (is_end || !self.has_any);
+        let (chunked, last) = (framing == BodyFraming::Chunked, is_end && !self.is_closed);
         let mut room = [0; 18];
         let before = if chunked && size > 0 { chunk_header(size, &mut room) } else { &[] };
         let after: &[u8] = match (chunked && size > 0, last) {
@@ -117,7 +137,7 @@ impl RequestBody {
         };
         self.is_closed |= last;
         // Stock counts all that goes to an HTTP member, not only bodies as with AJP; bytraffic goes by it.
-        self.sent += (head.len() + before.len() + size + after.len()) as u64;
+        self.sent += (head.len() + before.len() + size + after.len() + 2 * usize::from(extra)) as u64;
         let mut body = [IoSlice::new(&[]); MAX_PIECES];
         let count = exchange.body_pieces(size, &mut body);
         let mut many = Vec::new();
@@ -127,7 +147,7 @@ impl RequestBody {
             let count = exchange.body_pieces(size, &mut all);
             many.extend(all[..count].iter().flat_map(|piece| piece.iter().copied()));
         }
-        let mut pieces = [IoSlice::new(&[]); MAX_PIECES + 3];
+        let mut pieces = [IoSlice::new(&[]); MAX_PIECES + 4];
         let mut filled = 0;
         for piece in [IoSlice::new(head), IoSlice::new(before)] {
             if !piece.is_empty() {
@@ -142,9 +162,11 @@ impl RequestBody {
             pieces[filled] = IoSlice::new(&many);
             filled += 1;
         }
-        if !after.is_empty() {
-            pieces[filled] = IoSlice::new(after);
-            filled += 1;
+        for piece in [after, if extra { b"\r\n" } else { b"" }] {
+            if !piece.is_empty() {
+                pieces[filled] = IoSlice::new(piece);
+                filled += 1;
+            }
         }
         connection.send(&mut pieces[..filled], sent).map_err(BackendError::of_io)
     }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::attempt::{Failure, Stage};
-use super::exchange::{BodyError, Exchange, Level};
+use super::exchange::{BodyError, Exchange, Level, Note};
 use crate::backend::{BackendError, NotSecure};
 use crate::balance::retry::{Body, Phase, Repeat, Verdict};
 use crate::balance::transition::Event;
@@ -122,6 +122,9 @@ impl Case<'_> {
             return Judgement::of(Next::Answer(403));
         }
         let timed_out = matches!(error, BackendError::Timeout);
+        if timed_out {
+            exchange.note(Note::TimedOut);
+        }
         let phase = self.phase(stage, timed_out);
         let body = if self.body_at_hand { Body::Whole } else { Body::Gone };
         let repeat = Repeat { idempotent: self.idempotent, body };

@@ -18,9 +18,11 @@ mod outward;
 mod relay;
 mod request_body;
 mod response;
+mod reverse_variables;
 mod rewrite;
 mod secure;
 mod session;
+mod target;
 mod trailers;
 mod tunnel;
 

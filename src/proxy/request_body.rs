@@ -3,7 +3,7 @@
 
 use std::io::IoSlice;
 
-use super::exchange::{BodyError, Exchange, MAX_PIECES};
+use super::exchange::{BodyError, BodyRead, Exchange, MAX_PIECES};
 use crate::backend::{BackendError, Connection};
 use crate::wire::ajp::{BodyLength, Dialect, EMPTY_BODY_PACKET, EMPTY_PACKET, body_packet_header};
 
@@ -16,6 +16,8 @@ pub struct RequestBody {
     pub(super) has_any: bool,
     /// What ends a body in chunks went out on this connection, or is not needed.
     pub(super) is_closed: bool,
+    /// A line end follows the body, or the head without one (`proxy-sendextracrlf`).
+    pub(super) extra_line: bool,
     /// The client's body has ended.
     pub(super) ended: bool,
     /// Bytes the exchange keeps: the current packet, and what was read beyond it.
@@ -24,7 +26,7 @@ pub struct RequestBody {
     pub(super) handed_over: usize,
     /// The current packet is the first one: nothing that was sent is lost.
     pub(super) whole: bool,
-    /// Bytes sent to members, over all tries.
+    /// Bytes sent to members, over all tries; with mod_jk's lines, those of packets around them too.
     pub sent: u64,
     dialect: Dialect,
 }
@@ -54,6 +56,7 @@ impl RequestBody {
             unread,
             has_any,
             is_closed: false,
+            extra_line: false,
             ended,
             kept: 0,
             handed_over: 0,
@@ -94,6 +97,18 @@ impl RequestBody {
 
     pub(super) fn read<E: Exchange>(&mut self, exchange: &mut E, want: usize) -> Result<(), BodyError> {
         let got = exchange.body_read(want)?;
+        self.take(got)
+    }
+
+    /// As [`RequestBody::read`], without waiting; false if there is nothing for now.
+    pub(super) fn read_now<E: Exchange>(&mut self, exchange: &mut E, want: usize) -> Result<bool, BodyError> {
+        match exchange.body_read_now(want)? {
+            Some(got) => self.take(got).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn take(&mut self, got: BodyRead) -> Result<(), BodyError> {
         self.kept += got.bytes;
         if let Some(unread) = &mut self.unread {
             *unread = unread.saturating_sub(got.bytes as u64);
@@ -133,7 +148,10 @@ impl RequestBody {
         if self.kept == 0 {
             let packet: &[u8] = match self.dialect {
                 Dialect::ModProxy => &EMPTY_BODY_PACKET,
-                Dialect::ModJk => &EMPTY_PACKET,
+                Dialect::ModJk => {
+                    self.sent += EMPTY_PACKET.len() as u64;
+                    &EMPTY_PACKET
+                }
             };
             let mut empty = [IoSlice::new(packet)];
             return connection
@@ -171,7 +189,8 @@ impl RequestBody {
     ) -> Result<(), BackendError> {
         let size = self.kept.min(limit);
         self.handed_over = size;
-        self.sent += size as u64;
+        let around = if self.dialect == Dialect::ModJk { body_packet_header(0).len() } else { 0 };
+        self.sent += (size + around) as u64;
         let mut body = [IoSlice::new(&[]); MAX_PIECES];
         let count = exchange.body_pieces(size, &mut body);
         let header = body_packet_header(u16::try_from(size).unwrap_or(u16::MAX));

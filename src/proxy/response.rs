@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The response head on its way to the client: which headers pass, which are turned back to this server.
 
-use super::exchange::{Exchange, ResponseLine};
-use super::rewrite;
+use super::exchange::{Exchange, Note, ResponseLine};
+use super::{reverse_variables, rewrite};
 use crate::config::Plan;
-use crate::config::plan::SectionId;
+use crate::config::plan::{Section, SectionId};
 use crate::wire::http1::is_hop_by_hop;
 
 /// The sections that apply to a request, outermost first.
@@ -60,24 +60,36 @@ pub fn give_header<E: Exchange>(
     sections: Sections<'_>,
     scratch: &mut Vec<u8>,
 ) {
-    if sections.forward {
-        exchange.response_header(name, value);
-    } else if rewrite::names_a_url(name) {
-        match rewrite::url(sections.plan, sections.iter(), value, scratch) {
-            None => exchange.response_header(name, value),
-            Some(false) => exchange.response_header(name, scratch),
-            Some(true) => {
-                let mut whole = Vec::new();
-                exchange.own_url(scratch, &mut whole);
-                exchange.response_header(name, &whole);
-            }
+    let is_url = rewrite::names_a_url(name);
+    if sections.forward || !is_url && !name.eq_ignore_ascii_case(b"Set-Cookie") {
+        return exchange.response_header(name, value);
+    }
+    match reverse_variables::filled(exchange, sections) {
+        Some(filled) => turn_back(exchange, name, value, sections.plan, filled.iter(), scratch),
+        None => turn_back(exchange, name, value, sections.plan, sections.iter(), scratch),
+    }
+}
+
+fn turn_back<'s, E: Exchange>(
+    exchange: &mut E,
+    name: &[u8],
+    value: &[u8],
+    plan: &Plan,
+    sections: impl Iterator<Item = &'s Section> + Clone,
+    scratch: &mut Vec<u8>,
+) {
+    if !rewrite::names_a_url(name) {
+        let is_changed = rewrite::cookie(sections, value, scratch).is_some();
+        return exchange.response_header(name, if is_changed { scratch } else { value });
+    }
+    match rewrite::url(plan, sections, value, scratch) {
+        None => exchange.response_header(name, value),
+        Some(false) => exchange.response_header(name, scratch),
+        Some(true) => {
+            let mut whole = Vec::new();
+            exchange.own_url(scratch, &mut whole);
+            exchange.response_header(name, &whole);
         }
-    } else if name.eq_ignore_ascii_case(b"Set-Cookie")
-        && rewrite::cookie(sections.iter(), value, scratch).is_some()
-    {
-        exchange.response_header(name, scratch);
-    } else {
-        exchange.response_header(name, value);
     }
 }
 
@@ -87,6 +99,7 @@ pub fn keep_for_own_page<'h, E: Exchange>(
     line: ResponseLine<'_>,
     headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
 ) {
+    exchange.note(Note::Replaced);
     if let Some(reason) = line.reason.filter(|reason| says_something(reason)) {
         exchange.error_reason(line.status, reason);
     }

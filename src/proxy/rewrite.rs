@@ -132,7 +132,7 @@ mod tests {
     }
 
     fn reverse(public: &str, internal: ReverseFrom) -> Section {
-        let rule = ReverseRule { origin: origin(), public: public.into(), internal };
+        let rule = ReverseRule { origin: origin(), public: public.into(), internal, has_variables: false };
         Section { reverse: vec![rule], ..Section::default() }
     }
 
@@ -166,7 +166,8 @@ mod tests {
     }
 
     fn cookies(internal: &str, public: &str, domain: bool) -> Section {
-        let rule = CookieRule { origin: origin(), internal: internal.into(), public: public.into() };
+        let (internal, public) = (internal.into(), public.into());
+        let rule = CookieRule { origin: origin(), internal, public, has_variables: false };
         let mut section = Section::default();
         if domain {
             section.cookie_domain.push(rule)

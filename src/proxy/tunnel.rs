@@ -40,6 +40,7 @@ pub(super) fn run<E: Exchange>(
     connection: &Connection,
     receiver: &mut Receiver,
     idle: Duration,
+    half_close: bool,
 ) -> Passed {
     let mut tunnel = Tunnel {
         exchange,
@@ -51,6 +52,7 @@ pub(super) fn run<E: Exchange>(
         member_may_have_data: connection.transport().is_some(),
         client_sends: true,
         member_sends: true,
+        half_close,
         to_member: 0,
         to_client: 0,
     };
@@ -71,6 +73,8 @@ struct Tunnel<'t, E> {
     member_may_have_data: bool,
     client_sends: bool,
     member_sends: bool,
+    /// One side may end while the other goes on (not with `proxy-nohalfclose`).
+    half_close: bool,
     to_member: u64,
     to_client: u64,
 }
@@ -93,11 +97,14 @@ impl From<std::io::Error> for Broken {
 impl<E: Exchange> Tunnel<'_, E> {
     fn run(&mut self, idle: Duration) -> Result<End, Broken> {
         self.give_to_client()?;
-        while self.client_sends || self.member_sends || !self.pending.is_empty() {
+        while self.goes_on() {
             if self.client_sends && self.client_may_have_data && self.pending.is_empty() {
                 self.take_from_client()?;
             }
             self.give_to_member()?;
+            if !self.goes_on() {
+                break;
+            }
             // With data in hand nobody is waited for, but the other direction gets its turn.
             let at_once = self.member_sends && self.member_may_have_data
                 || self.client_sends && self.client_may_have_data && self.pending.is_empty();
@@ -109,6 +116,14 @@ impl<E: Exchange> Tunnel<'_, E> {
             }
         }
         Ok(End::Both)
+    }
+
+    fn goes_on(&self) -> bool {
+        let sends = match self.half_close {
+            true => self.client_sends || self.member_sends,
+            false => self.client_sends && self.member_sends,
+        };
+        sends || !self.pending.is_empty()
     }
 
     fn take_from_client(&mut self) -> Result<(), Broken> {

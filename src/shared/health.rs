@@ -166,11 +166,15 @@ impl Region {
         &self.layout().health[slot.index()]
     }
 
-    /// The process has ended: its checks are nobody's now. For the parent process only.
+    /// The process has ended: its checks are nobody's now, and nobody listens to heartbeats. For the parent process only.
     pub fn end_checks_of(&self, pid: u32) {
         let checker = self.checker();
         if let Some(owner) = checker.owner().filter(|owner| owner.pid == pid) {
             checker.release(owner);
+        }
+        let listener = self.heartbeats().listener();
+        if let Some(owner) = listener.owner().filter(|owner| owner.pid == pid) {
+            listener.release(owner);
         }
         for slot in &self.layout().health {
             let word = slot.under_way.load(Relaxed);

@@ -11,6 +11,7 @@ use super::balancer::BalancerSlot;
 use super::checks::CheckChanges;
 use super::directory::Entry;
 use super::health::{CheckerSlot, HealthSlot};
+use super::heartbeat::{HEARTBEATS, Heartbeats};
 use super::jk::{JkBalancerSlot, JkMemberSlot};
 use super::lane::LaneSlot;
 use super::member::MemberSlot;
@@ -50,7 +51,7 @@ impl BalancerSlotId {
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"MARGAY\0\0");
 
 /// Changes with every change of the structs of this room.
-pub(super) const VERSION: u32 = 5;
+pub(super) const VERSION: u32 = 6;
 
 /// Bytes of the mapping. Untouched pages cost nothing.
 pub(super) const SIZE: usize = 64 << 20;
@@ -80,6 +81,7 @@ pub(super) struct Layout {
     pub balancer_changes: [BalancerChanges; BALANCERS],
     pub checker: CheckerSlot,
     pub health: [HealthSlot; MEMBERS],
+    pub heartbeats: Heartbeats,
     pub check_changes: [CheckChanges; MEMBERS],
     pub places: [MemberPlace; MEMBERS],
     pub jk_members: [JkMemberSlot; MEMBERS],
@@ -98,6 +100,7 @@ const _: () = {
     assert!(size_of::<BalancerChanges>() == 704);
     assert!(size_of::<CheckerSlot>() == 64);
     assert!(size_of::<HealthSlot>() == 32);
+    assert!(size_of::<Heartbeats>() == 128 + 64 * HEARTBEATS);
     assert!(size_of::<CheckChanges>() == 512);
     assert!(size_of::<MemberPlace>() == 320);
     assert!(size_of::<JkMemberSlot>() == 1280);

@@ -10,6 +10,7 @@ mod checks;
 mod directory;
 mod handover;
 mod health;
+mod heartbeat;
 mod jk;
 mod lane;
 mod layout;
@@ -26,6 +27,7 @@ pub use checks::{CheckChanges, CheckValue};
 pub use directory::{Bound, Full, Place};
 pub use handover::{HandedOver, Link, redirect_standard_error};
 pub use health::{CheckerSlot, HealthSlot};
+pub use heartbeat::{Beat, HEARTBEATS, Heartbeats, key_of_host};
 pub use jk::{
     JkBalancerNumber, JkBalancerSlot, JkCounter, JkMemberNumber, JkMemberSlot, JkMemberText, JkState,
 };

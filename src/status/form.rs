@@ -140,10 +140,14 @@ fn option(out: &mut String, name: &str, is_selected: bool) {
 const JOIN: &str = "<tr><td>Add New Worker:</td><td><input name='b_nwrkr' id='b_nwrkr' size=32 type=text>\
 &nbsp;&nbsp;&nbsp;&nbsp;Are you sure? <input name='b_wyes' id='b_wyes' type=checkbox value='1'></td></tr>";
 
+/// Where nothing is heard of members, this method serves nobody: it is offered where it is in use.
+const HEARTBEAT: &str = "heartbeat";
+
 pub(super) fn write_balancer_form(out: &mut String, frame: &Frame, balancer: &BalancerView) {
     open_form(out, &format!("balancer settings for balancer://{}", balancer.name), frame);
     out.push_str("<table>\n<tr><td>LBmethod:</td><td>\n<select name='b_lbm' id='b_lbm'>");
-    for (_, name) in METHODS {
+    let is_offered = |name: &str| name != HEARTBEAT || balancer.method == HEARTBEAT;
+    for (_, name) in METHODS.into_iter().filter(|(_, name)| is_offered(name)) {
         let selected = if name == balancer.method { " selected " } else { "" };
         let _ = writeln!(out, "<option value='{name}'{selected}>{name}");
     }

@@ -46,6 +46,8 @@ const PERSISTED: &str = "Balancer changes will be persisted on restart.";
 const NOT_PERSISTED: &str =
     "Balancer changes are kept at a graceful restart; they will NOT be persisted when the server is stopped.";
 
+const END: &str = "</body></html>\n";
+
 /// The whole page.
 pub fn page(frame: &Frame, balancers: &[BalancerView], form: Option<Form<'_>>) -> String {
     let mut out = String::with_capacity(8192);
@@ -63,8 +65,16 @@ pub fn page(frame: &Frame, balancers: &[BalancerView], form: Option<Form<'_>>) -
         Some(Form::Balancer(balancer)) => write_balancer_form(&mut out, frame, balancer),
         None => {}
     }
-    out.push_str("</body></html>\n");
+    out.push_str(END);
     out
+}
+
+/// A page with a section of its own at the end.
+pub fn with_section(mut page: String, section: &str) -> String {
+    if page.ends_with(END) {
+        page.insert_str(page.len() - END.len(), section);
+    }
+    page
 }
 
 fn write_head(out: &mut String, frame: &Frame) {

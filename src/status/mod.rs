@@ -9,6 +9,7 @@ mod change_checks;
 pub mod escape;
 mod form;
 pub mod html;
+pub mod jk;
 mod join;
 pub mod params;
 pub mod section;

@@ -45,7 +45,7 @@ impl Params {
 }
 
 /// One round of percent-decoding; what is no escape stays.
-pub(super) fn decoded(text: &[u8]) -> Vec<u8> {
+pub(in crate::status) fn decoded(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {

@@ -139,7 +139,7 @@ impl State<'_> {
         InForce::new(self.plan.balancer(id), self.region.balancer_changes(self.bindings.balancer(id)))
     }
 
-    fn balancer(&self, id: BalancerId) -> BalancerView {
+    pub(super) fn balancer(&self, id: BalancerId) -> BalancerView {
         let balancer = self.plan.balancer(id);
         let in_force = self.in_force(id);
         let sticky = in_force.sticky();

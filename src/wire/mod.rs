@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 pub mod ajp;
+pub mod as_sent;
 #[cfg(feature = "agent")]
 pub mod cluster;
 pub mod cookie;
+pub mod heartbeat;
 pub mod http1;
 #[cfg(feature = "agent")]
 pub mod stream;

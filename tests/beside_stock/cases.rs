@@ -6,8 +6,11 @@ use std::fs;
 use crate::support::source_dir;
 
 /// One file: lines of the main server, then sites.
+#[allow(dead_code)] // not every program that has this file uses files
 pub struct Table {
     pub main: Vec<String>,
+    /// Files that lines name as `{FILES}/name`, by that name.
+    pub files: Vec<(String, Vec<String>)>,
     pub sites: Vec<Site>,
 }
 
@@ -74,26 +77,33 @@ impl Difference {
     }
 }
 
-fn file(name: &str) -> String {
-    let file = source_dir().join("tests/beside_stock").join(format!("{name}.cases"));
+fn file(folder: &str, name: &str) -> String {
+    let file = source_dir().join("tests").join(folder).join(format!("{name}.cases"));
     fs::read_to_string(&file).expect("a table")
 }
 
 impl Table {
     pub fn read(name: &str) -> Table {
-        Table::parse(&file(name))
+        Table::read_in("beside_stock", name)
+    }
+
+    /// The table of this name in a folder of `tests`.
+    #[allow(dead_code)] // not every program that has this file asks
+    pub fn read_in(folder: &str, name: &str) -> Table {
+        Table::parse(&file(folder, name))
     }
 
     /// The table with HTTP members in place of AJP members.
-    #[allow(dead_code)] // one of the two programs that have this file asks
+    #[allow(dead_code)] // one of the programs that have this file asks
     pub fn read_over_http(name: &str) -> Table {
         let schemes = [("ajp://", "http://"), ("AJP://", "HTTP://"), ("Ajp://", "Http://")];
-        let text = schemes.iter().fold(file(name), |text, (ajp, http)| text.replace(ajp, http));
+        let text = file("beside_stock", name);
+        let text = schemes.iter().fold(text, |text, (ajp, http)| text.replace(ajp, http));
         Table::parse(&text)
     }
 
     fn parse(text: &str) -> Table {
-        let mut table = Table { main: Vec::new(), sites: Vec::new() };
+        let mut table = Table { main: Vec::new(), files: Vec::new(), sites: Vec::new() };
         for (number, line) in text.lines().enumerate() {
             table.line(line.trim(), number + 1);
         }
@@ -104,6 +114,9 @@ impl Table {
         if line.is_empty() || line.starts_with("# ") {
         } else if line == "=== main" {
             assert!(self.sites.is_empty(), "line {number}: the main server comes first");
+        } else if let Some(name) = line.strip_prefix("=== file ") {
+            assert!(self.sites.is_empty(), "line {number}: files come before the sites");
+            self.files.push((name.to_string(), Vec::new()));
         } else if let Some(name) = line.strip_prefix("=== ") {
             let is_host = name.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ');
             assert!(is_host, "line {number}: the name of a site becomes the name of its host");
@@ -120,9 +133,10 @@ impl Table {
             };
             self.sites.last_mut().expect("a site").cases.push(case);
         } else {
-            match self.sites.last_mut() {
-                None => self.main.push(line.to_string()),
-                Some(site) => site.line(line, number),
+            match (self.sites.last_mut(), self.files.last_mut()) {
+                (Some(site), _) => site.line(line, number),
+                (None, Some((_, lines))) => lines.push(line.to_string()),
+                (None, None) => self.main.push(line.to_string()),
             }
         }
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cases;
 use crate::support::http_peer::{After, Conn, Head, Peer};
@@ -29,6 +29,8 @@ struct Entry {
 struct Book {
     answers: Vec<String>,
     given: usize,
+    /// Requests that a member has not done with.
+    at_work: usize,
     seen: Vec<Entry>,
 }
 
@@ -80,6 +82,15 @@ impl Members {
     pub fn answer(&self, answers: Vec<String>) {
         let mut book = locked(&self.book);
         (book.answers, book.given) = (answers, 0);
+    }
+
+    /// Waits a little until the members have done with all requests: a connection that one closes behind its answer is
+    /// closed then, and stock does not meet it half open.
+    pub fn rest(&self) {
+        let start = Instant::now();
+        while locked(&self.book).at_work > 0 && start.elapsed() < Duration::from_millis(100) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     pub fn forget(&self) {
@@ -159,32 +170,42 @@ fn listen_too(socket: &PathBuf, port: u16) {
 
 fn member(name: &'static str, book: Arc<Mutex<Book>>) -> Peer {
     Peer::start(move |conn, head| {
-        let (number, wish) = {
-            let mut book = locked(&book);
-            let at = book.given.min(book.answers.len().saturating_sub(1));
-            book.given += 1;
-            let asked = || head.get("X-Answer").unwrap_or_else(|| "200".to_owned());
-            let wish = book.answers.get(at).cloned().unwrap_or_else(asked);
-            book.seen.push(Entry { member: name, connection: conn.number(), head: head.clone(), body: None });
-            (book.seen.len() - 1, wish)
-        };
-        let mut parts: Vec<&str> = wish.split(" | ").collect();
-        if parts.iter().any(|part| part.strip_prefix("only ").is_some_and(|only| only != name)) {
-            parts = vec!["200"];
+        locked(&book).at_work += 1;
+        let after = serve(conn, head, name, &book);
+        if !matches!(after, Ok(After::Keep)) {
+            conn.finish_sending();
         }
-        if parts.contains(&"unread") {
-            return act(conn, head, name, &parts);
-        }
-        if head.get("Expect").is_some() {
-            conn.send(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-        }
-        let read = conn.read_body(head);
-        if let Some(entry) = locked(&book).seen.get_mut(number) {
-            entry.body = Some((conn.body(), read.is_ok()));
-        }
-        read?;
-        act(conn, head, name, &parts)
+        locked(&book).at_work -= 1;
+        after
     })
+}
+
+fn serve(conn: &mut Conn, head: &Head, name: &'static str, book: &Mutex<Book>) -> io::Result<After> {
+    let (number, wish) = {
+        let mut book = locked(book);
+        let at = book.given.min(book.answers.len().saturating_sub(1));
+        book.given += 1;
+        let asked = || head.get("X-Answer").unwrap_or_else(|| "200".to_owned());
+        let wish = book.answers.get(at).cloned().unwrap_or_else(asked);
+        book.seen.push(Entry { member: name, connection: conn.number(), head: head.clone(), body: None });
+        (book.seen.len() - 1, wish)
+    };
+    let mut parts: Vec<&str> = wish.split(" | ").collect();
+    if parts.iter().any(|part| part.strip_prefix("only ").is_some_and(|only| only != name)) {
+        parts = vec!["200"];
+    }
+    if parts.contains(&"unread") {
+        return act(conn, head, name, &parts);
+    }
+    if head.get("Expect").is_some() {
+        conn.send(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+    }
+    let read = conn.read_body(head);
+    if let Some(entry) = locked(book).seen.get_mut(number) {
+        entry.body = Some((conn.body(), read.is_ok()));
+    }
+    read?;
+    act(conn, head, name, &parts)
 }
 
 fn act(conn: &mut Conn, head: &Head, name: &str, parts: &[&str]) -> io::Result<After> {

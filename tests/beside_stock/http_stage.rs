@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::io;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use crate::cases::{Body, Case, Site, Step, Table};
@@ -75,7 +77,7 @@ impl Stage {
     pub fn start(name: &str, front: Front, table: &Table) -> Stage {
         let members = Members::start(&format!("{name}-{front:?}"));
         let prefix = scratch_dir(&format!("beside-{name}-{front:?}"));
-        let mut builder = Httpd::builder(name).front(front).prefix(prefix.clone());
+        let mut builder = Httpd::builder(name).front(front).prefix(prefix.clone()).at_port(quiet_port());
         builder = MODULES.iter().fold(builder, |builder, module| builder.module(module));
         let port = builder.port();
         let fill = |line: &str| {
@@ -161,6 +163,7 @@ impl Stage {
             Step::Request { request, times } => {
                 let (head, body) = request.parts(&host);
                 for _ in 0..*times {
+                    self.members.rest();
                     let at_once = if request.waits { Vec::new() } else { body.clone() };
                     let sent = client.send_raw(&[fill(&head), at_once].concat());
                     ports.extend(client.local_port());
@@ -178,6 +181,7 @@ impl Stage {
                 }
             }
             Step::Raw { bytes, responses } => {
+                self.members.rest();
                 client.send_raw(&fill(bytes))?;
                 ports.extend(client.local_port());
                 for _ in 0..*responses {
@@ -196,6 +200,20 @@ impl Stage {
 
     pub fn assert_no_crash(&self) {
         self.httpd.assert_no_crash();
+    }
+}
+
+/// A free port below those the kernel gives out: so many members and clients start at once that one of them would take
+/// a port of the kernel's choice before httpd listens.
+fn quiet_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 5000).expect("a small number") * 2;
+    loop {
+        let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        // Round numbers are lengths in the tables.
+        if port % 100 != 0 && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::support::ajp_peer::{After, Conn, Peer};
 use crate::support::ajp_text::{self, Head};
 use crate::support::client::{Client, Response};
 use crate::support::httpd::{Front, Httpd};
-use crate::support::{PATIENCE, source_dir, wait_until};
+use crate::support::{PATIENCE, scratch_dir, source_dir, wait_until};
 
 const MODULES: [&str; 17] = [
     "setenvif",
@@ -54,13 +54,31 @@ pub struct Stage {
 
 impl Stage {
     pub fn start(name: &str, table: &Table) -> Stage {
+        Stage::start_beside(Front::Stock, name, table)
+    }
+
+    /// `stock` is what Margay is compared with.
+    pub fn start_beside(stock: Front, name: &str, table: &Table) -> Stage {
         let seen = Seen::default();
         let peers: Vec<Peer> = MEMBERS.iter().map(|name| member(name, seen.clone())).collect();
         let start = |front| {
             let mut builder = Httpd::builder(&format!("beside-{name}-{front:?}")).front(front);
             builder = MODULES.iter().fold(builder, |builder, module| builder.module(module));
             let port = builder.port();
-            let fill = |line: &String| placed(line, &peers).replace("{PORT}", &port.to_string());
+            let files = scratch_dir(&format!("beside-{name}-files"));
+            let fill = |line: &String| {
+                let line = placed(line, &peers).replace("{PORT}", &port.to_string());
+                line.replace("{FILES}", &files.display().to_string())
+            };
+            for (name, lines) in &table.files {
+                let lines: Vec<String> = lines.iter().map(fill).collect();
+                std::fs::create_dir_all(files.join(name).parent().expect("a folder")).expect("a folder");
+                std::fs::write(files.join(name), lines.join("\n") + "\n").expect("a file of the table");
+                // Both servers are to see the same file.
+                let file = std::fs::File::options().append(true).open(files.join(name)).expect("the file");
+                let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+                file.set_modified(long_ago).expect("a file of ours");
+            }
             builder = builder.mpm_lines(ONE_PROCESS).line("LimitRequestFieldSize 65536\nLogLevel crit");
             builder = builder.line("ServerName main.test");
             builder = table.main.iter().fold(builder, |builder, line| builder.line(fill(line)));
@@ -71,8 +89,8 @@ impl Stage {
             }
             builder.start()
         };
-        let stock = start(Front::Stock);
-        let margay = start(Front::Margay);
+        let stock = start(stock);
+        let margay = start(Front::chosen());
         Stage { stock, margay, peers, seen }
     }
 
@@ -245,7 +263,10 @@ fn response_lines(response: io::Result<Response>) -> Vec<String> {
 fn head_lines(who: &str, head: &Head, body: &[u8], complete: bool) -> Vec<String> {
     let mut lines = vec![
         format!("{who}: method {} {} {}", head.method, head.uri, head.protocol),
-        format!("{who}: server {}:{}, client {}", head.server_name, head.server_port, head.remote_addr),
+        format!(
+            "{who}: server {}:{}, client {} {}",
+            head.server_name, head.server_port, head.remote_addr, head.remote_host
+        ),
         format!("{who}: body of {} bytes, sum {}, complete={complete}", body.len(), sum(body)),
     ];
     lines.extend(head.headers.iter().map(|(name, value)| format!("{who} header: {name}: {value}")));

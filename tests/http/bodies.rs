@@ -56,7 +56,22 @@ fn a_length_can_be_asked_for() {
         let seen = peer.seen().pop().unwrap();
         assert_eq!(seen.head.get("Content-Length").unwrap(), "50000");
         assert!(seen.body == body && !seen.head.is_chunked());
+        assert_eq!(exchange.spooled, 0, "a small body stays in memory");
     }
+}
+
+#[test]
+fn a_large_body_whose_length_is_asked_for_leaves_memory() {
+    let peer = Peer::named("A");
+    let stage = solo(&peer, "");
+    let body = pattern(1_000_000);
+    let pieces: Vec<&[u8]> = body.chunks(16_000).collect();
+    let mut exchange = FakeExchange::chunked("POST", &pieces).variable("proxy-sendcl", "1");
+    assert_eq!(play(&stage, "/x", &mut exchange), Outcome::Done, "{:?}", exchange.lines());
+    let seen = peer.seen().pop().unwrap();
+    assert_eq!(seen.head.get("Content-Length").unwrap(), "1000000");
+    assert!(seen.body == body);
+    assert!((10..=15).contains(&exchange.spooled), "each 64 KiB: {}", exchange.spooled);
 }
 
 #[test]

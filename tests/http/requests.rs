@@ -154,3 +154,68 @@ fn credentials_for_this_server_are_kept_here() {
     logged_in.user = Some(b"me".to_vec());
     assert!(seen(&peer, "", logged_in).get("Proxy-Authorization").is_none());
 }
+
+/// What a peer got after the head of its only request.
+fn after_head(exchange: &mut FakeExchange) -> Vec<u8> {
+    let (say, said) = std::sync::mpsc::channel();
+    let peer = Peer::start(move |conn, head| {
+        let mut rest = Vec::new();
+        conn.read_body(head)?;
+        while !rest.ends_with(b"\r\n") {
+            rest.extend(conn.read_exact(1)?);
+        }
+        let _ = say.send(rest);
+        conn.answer("200 OK", &[], b"")
+    });
+    let stage = solo(&peer, "");
+    assert_eq!(play(&stage, "/x", exchange), Outcome::Done, "{:?}", exchange.lines());
+    said.recv().expect("what came")
+}
+
+#[test]
+fn an_extra_line_end_can_be_asked_for() {
+    let body = vec![b'x'; 20_000];
+    for exchange in [
+        FakeExchange::new("GET"),
+        FakeExchange::with_body("POST", b"abc"),
+        FakeExchange::with_body("POST", &body),
+        FakeExchange::with_body("POST", b""),
+        FakeExchange::chunked("POST", &[&body[..15_000], &body[..5_000]]),
+    ] {
+        let mut exchange = exchange.variable("proxy-sendextracrlf", "1");
+        assert_eq!(after_head(&mut exchange), b"\r\n");
+    }
+}
+
+#[test]
+fn the_first_request_of_a_client_can_be_kept_off_old_connections() {
+    let peer = Peer::named("A");
+    let stage = solo(&peer, "");
+    for (is_first, asked, connections) in
+        [(true, true, 1), (false, true, 1), (true, true, 2), (false, true, 2), (true, false, 2)]
+    {
+        let mut exchange = FakeExchange::new("GET");
+        if asked {
+            exchange = exchange.variable("proxy-initial-not-pooled", "1");
+        }
+        exchange.is_first = is_first;
+        assert_eq!(play(&stage, "/x", &mut exchange), Outcome::Done);
+        assert_eq!(peer.connections(), connections, "{is_first} {asked}");
+    }
+}
+
+#[test]
+fn a_body_need_not_be_waited_for() {
+    let peer = Peer::named("A");
+    let stage = solo(&peer, "");
+    for (waits, chunked) in [(true, false), (false, true)] {
+        let mut exchange = FakeExchange::chunked("POST", &[b"abc"]);
+        if !waits {
+            exchange = exchange.variable("proxy-prefetch-nonblocking", "1");
+        }
+        exchange.holds_back = true;
+        assert_eq!(play(&stage, "/x", &mut exchange), Outcome::Done);
+        let seen = peer.seen().pop().unwrap();
+        assert_eq!((seen.head.is_chunked(), seen.body), (chunked, b"abc".to_vec()));
+    }
+}

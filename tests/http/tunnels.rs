@@ -123,3 +123,22 @@ fn a_member_that_stays_with_http_is_answered_as_ever() {
     assert_eq!(play(&stage, "/ws", &mut exchange), Outcome::Done);
     assert_eq!((exchange.status(), exchange.text().as_str()), (Some(403), "no"));
 }
+
+#[test]
+fn without_half_close_a_tunnel_ends_with_either_side() {
+    let peer = Peer::start(|conn, _| {
+        conn.send(SWITCH)?;
+        // Nothing is said any more, but the connection stays open until this server ends it.
+        conn.read_some()?;
+        conn.read_some()?;
+        Ok(After::Close)
+    });
+    let stage = solo(&peer, "upgrade=WebSocket timeout=60");
+    let (mut client, server) = UnixStream::pair().unwrap();
+    let mut exchange = asking(server).variable("proxy-nohalfclose", "1");
+    client.write_all(b"last words").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let start = std::time::Instant::now();
+    assert_eq!(play(&stage, "/ws", &mut exchange), Outcome::Done, "{:?}", exchange.lines());
+    assert!(start.elapsed().as_secs() < 30, "the idle time was waited for");
+}

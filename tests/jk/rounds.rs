@@ -10,7 +10,7 @@ use margay::proxy::jk::JkVariables;
 use margay::shared::{JkCounter, JkState};
 
 use crate::ajp_peer::{After, Conn, Peer};
-use crate::ajp_text::{Head, headers_packet};
+use crate::ajp_text::{Head, chunk_packet, end_packet, headers_packet};
 use crate::exchange::FakeExchange;
 use crate::stage::{Ask, Stage, jk};
 
@@ -121,6 +121,7 @@ fn a_socket_timeout_is_a_lost_connection() {
     let stage = Stage::alone(&peer, |plan| each(plan, |m| m.socket_timeout = Duration::from_millis(40)));
     let mut exchange = FakeExchange::get();
     assert_eq!(stage.play("/x", &mut exchange), Outcome::Answer(502));
+    assert_eq!(peer.requests(), 2);
     assert!(exchange.lines()[0].2.contains("socket_timeout"), "{:?}", exchange.lines());
 }
 
@@ -307,7 +308,14 @@ fn counters_count() {
     assert_eq!(stage.play("/x", &mut FakeExchange::with_body("POST", b"12345")), Outcome::Done);
     let count = |counter| stage.slot(0).count(counter);
     assert_eq!((count(JkCounter::Elected), count(JkCounter::Sessions), count(JkCounter::Used)), (3, 2, 3));
-    assert_eq!((count(JkCounter::Read), count(JkCounter::Transferred)), (12, 5));
+    // Packets count whole, as in mod_jk.
+    let head = headers_packet(200, &[("Content-Type", "text/plain"), ("Content-Length", "4")]);
+    let answer = head.len() + chunk_packet(b"four").len() + end_packet(true).len();
+    let transferred = peer.record().len();
+    assert_eq!(
+        (count(JkCounter::Read), count(JkCounter::Transferred)),
+        (3 * answer as u64, transferred as u64)
+    );
     assert_eq!((count(JkCounter::MaxBusy), count(JkCounter::Connected)), (1, 1));
     assert_eq!(stage.cluster().slot().max_busy(), 1);
 }
@@ -405,4 +413,54 @@ fn no_failure_while_others_are_at_work_marks_the_member() {
     drop(busy);
     stage.wait(Duration::from_secs(60));
     assert_eq!(stage.slot(0).state(), JkState::Error, "errors that last");
+}
+
+#[test]
+fn a_name_with_addresses_of_both_families_is_reached_at_either() {
+    for prefer_ipv6 in [false, true] {
+        let peer = Peer::named("x");
+        let stage = Stage::alone(&peer, |plan| {
+            plan.members[0].host = "localhost".to_owned();
+            jk(plan, 0).prefer_ipv6 = prefer_ipv6;
+        });
+        assert_eq!(stage.text_of_get("/x"), "x");
+    }
+}
+
+#[test]
+fn whoever_was_not_found_by_the_very_route_sends_a_cookie() {
+    use margay::config::jk::plan::Activation;
+    let peers = [Peer::named("a"), Peer::named("b"), Peer::named("c")];
+    let stage = Stage::balanced(&[&peers[0], &peers[1], &peers[2]], |plan| {
+        plan.jk.balancers[0].set_session_cookie = true;
+        jk(plan, 0).activation = Activation::Stopped;
+        plan.members[0].redirect = "c".to_owned();
+        plan.members[1].route = "dom.b".to_owned();
+        jk(plan, 1).domain = "dom".to_owned();
+    });
+    for (session, body, cookie, told) in [
+        ("1.c", "c", None, "c"),
+        ("1.a", "c", Some("JSESSIONID=.c;PATH=/;HttpOnly"), "c"),
+        ("1.dom", "b", Some("JSESSIONID=.dom.b;PATH=/;HttpOnly"), "dom"),
+        ("1.dom.b", "b", None, "dom.b"),
+    ] {
+        let mut exchange = FakeExchange::get();
+        assert_eq!(stage.play(&format!("/x;jsessionid={session}"), &mut exchange), Outcome::Done);
+        assert_eq!((exchange.text().as_str(), exchange.response_header("Set-Cookie")), (body, cookie));
+        assert_eq!(exchange.routes, [told]);
+    }
+}
+
+#[test]
+fn a_route_from_outside_counts_as_a_session() {
+    let (a, b) = (Peer::named("a"), Peer::named("b"));
+    let stage = Stage::balanced(&[&a, &b], |plan| plan.jk.balancers[0].sticky_force = true);
+    let routed = |route: &'static [u8]| Ask {
+        variables: JkVariables { route: Some(route), ..JkVariables::default() },
+        ..Ask::default()
+    };
+    assert_eq!(stage.ask("/x", &routed(b"none"), &mut FakeExchange::get()), Outcome::Answer(503));
+    let mut exchange = FakeExchange::get().session("a");
+    assert_eq!(stage.ask("/x", &routed(b"b"), &mut exchange), Outcome::Done);
+    assert_eq!(exchange.text(), "b");
 }

@@ -41,6 +41,8 @@ pub struct Head {
     pub protocol: String,
     pub uri: String,
     pub remote_addr: String,
+    /// Empty also where there is none.
+    pub remote_host: String,
     pub server_name: String,
     pub server_port: u16,
     /// Where the port stands in the packet.
@@ -116,7 +118,7 @@ pub fn parse_head(packet: &[u8]) -> Option<Head> {
     let mut head =
         Head { method: cursor.byte()?, protocol: cursor.text()?, uri: cursor.text()?, ..Head::default() };
     head.remote_addr = cursor.text()?;
-    let _host = cursor.text()?;
+    head.remote_host = cursor.text()?;
     head.server_name = cursor.text()?;
     head.server_port_at = cursor.at;
     head.server_port = cursor.int()?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use margay::backend::{NotSecure, Transport};
 use margay::proxy::Exchange;
 use margay::proxy::exchange::{
-    BodyError, BodyRead, Chosen, ClientGone, Level, Push, Request, ResponseLine, Tls, TunnelRead,
+    BodyError, BodyRead, Chosen, ClientGone, Level, Note, Push, Request, ResponseLine, Tls, TunnelRead,
 };
 use margay::proxy::jk::{JkExchange, JkTried};
 use margay::wire::ajp::BodyLength;
@@ -115,6 +115,15 @@ pub struct FakeExchange {
     kept: VecDeque<Vec<u8>>,
     /// How often the client's body was read.
     pub reads: usize,
+    /// What the request is called, without its query string.
+    pub target: String,
+    /// The first request on its connection.
+    pub is_first: bool,
+    /// The client's body comes only when it is waited for.
+    pub holds_back: bool,
+    pub notes: std::cell::RefCell<Vec<Note>>,
+    /// How often what is kept was moved out of memory.
+    pub spooled: usize,
     pub calls: Vec<Call>,
     pub env: Vec<Env>,
     log: RefCell<Vec<(Level, &'static str, String)>>,
@@ -145,6 +154,11 @@ impl FakeExchange {
             trailers: Vec::new(),
             kept: VecDeque::new(),
             reads: 0,
+            target: String::new(),
+            is_first: false,
+            holds_back: false,
+            notes: Vec::new().into(),
+            spooled: 0,
             calls: Vec::new(),
             env: Vec::new(),
             log: RefCell::default(),
@@ -347,6 +361,7 @@ impl Exchange for FakeExchange {
             auth_type: self.ends.auth_type.as_deref(),
             body: self.length,
             is_subrequest: false,
+            is_first: self.is_first,
             can_upgrade: self.socket.is_some(),
         }
     }
@@ -370,7 +385,7 @@ impl Exchange for FakeExchange {
         self.attributes.iter().map(|(name, value)| (&name[..], &value[..]))
     }
 
-    fn variable(&self, name: &'static CStr) -> Option<&[u8]> {
+    fn variable(&self, name: &CStr) -> Option<&[u8]> {
         let found = self.variables.iter().find(|(known, _)| known.as_bytes() == name.to_bytes());
         found.map(|(_, value)| value.as_bytes())
     }
@@ -400,6 +415,22 @@ impl Exchange for FakeExchange {
         Ok(BodyRead { bytes, end: self.coming.is_empty() && self.end == BodyEnd::WithLastPiece })
     }
 
+    fn body_read_now(&mut self, want: usize) -> Result<Option<BodyRead>, BodyError> {
+        if self.holds_back {
+            return Ok(None);
+        }
+        Ok(Some(self.body_read(want)?))
+    }
+
+    fn note(&self, note: Note) {
+        self.notes.borrow_mut().push(note);
+    }
+
+    fn body_spool(&mut self) -> Result<(), BodyError> {
+        self.spooled += 1;
+        Ok(())
+    }
+
     fn body_pieces<'a>(&'a self, limit: usize, into: &mut [IoSlice<'a>]) -> usize {
         let (mut left, mut count) = (limit, 0);
         let pieces = self.kept.iter().filter(|piece| !piece.is_empty());
@@ -425,6 +456,10 @@ impl Exchange for FakeExchange {
             n -= first.len();
             self.kept.pop_front();
         }
+    }
+
+    fn target(&mut self, url: &[&[u8]], _: bool) {
+        self.target = String::from_utf8_lossy(&url.concat()).into_owned();
     }
 
     fn chosen(&mut self, chosen: Chosen<'_>) {

@@ -94,7 +94,16 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Peer {
     /// A peer that handles every request with `script`.
     pub fn start(script: impl Fn(&mut Conn, &Head) -> io::Result<After> + Send + Sync + 'static) -> Peer {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Peer::start_on("127.0.0.1", script)
+    }
+
+    /// As [`Peer::start`], at another address of loopback.
+    pub fn start_on(
+        ip: &str,
+        script: impl Fn(&mut Conn, &Head) -> io::Result<After> + Send + Sync + 'static,
+    ) -> Peer {
+        let ip: std::net::IpAddr = ip.parse().expect("an address");
+        let listener = TcpListener::bind((ip, 0)).expect("a free port");
         let address = listener.local_addr().expect("its number");
         let state = Arc::new(State {
             script: Mutex::new(Arc::new(script)),
@@ -112,7 +121,12 @@ impl Peer {
 
     /// A peer that reads all bodies and answers 200 with its name.
     pub fn named(name: &'static str) -> Peer {
-        Peer::start(move |conn, head| {
+        Peer::named_on("127.0.0.1", name)
+    }
+
+    /// As [`Peer::named`], at another address of loopback.
+    pub fn named_on(ip: &str, name: &'static str) -> Peer {
+        Peer::start_on(ip, move |conn, head| {
             conn.read_body(head)?;
             conn.answer("200 OK", &[("Content-Type", "text/plain")], name.as_bytes())
         })

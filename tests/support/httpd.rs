@@ -41,13 +41,16 @@ pub enum Front {
     Margay,
     /// mod_proxy, mod_proxy_balancer, mod_proxy_http and mod_proxy_ajp: what the expectations are checked against.
     Stock,
+    /// The same, and mod_jk.
+    ModJk,
 }
 
 impl Front {
-    /// Ours, unless the environment variable `MARGAY_FRONT` is `stock`.
+    /// Ours, unless the environment variable `MARGAY_FRONT` is `stock` or `mod_jk`.
     pub fn chosen() -> Front {
         match std::env::var("MARGAY_FRONT").as_deref() {
             Ok("stock") => Front::Stock,
+            Ok("mod_jk") => Front::ModJk,
             _ => Front::Margay,
         }
     }
@@ -60,6 +63,7 @@ impl Front {
         match self {
             Front::Margay => vec![format!("LoadModule margay_module {}", module_file().display())],
             Front::Stock => STOCK.iter().map(|name| load_line(name)).collect(),
+            Front::ModJk => STOCK.iter().chain(&["jk"]).map(|name| load_line(name)).collect(),
         }
     }
 }

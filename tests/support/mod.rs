@@ -13,6 +13,7 @@ pub mod client;
 pub mod fault;
 pub mod http_peer;
 pub mod httpd;
+pub mod jk;
 pub mod load;
 pub mod log;
 pub mod manager;

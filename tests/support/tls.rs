@@ -71,6 +71,22 @@ impl Certificates {
         request: &[u8],
         end: &[u8],
     ) -> Vec<u8> {
+        self.ask_with_chain(port, version, with_certificate, None, request, end)
+    }
+
+    /// The same; the client shows the certificates of the file `chain`, too.
+    ///
+    /// # Panics
+    /// As [`Certificates::ask`].
+    pub fn ask_with_chain(
+        &self,
+        port: u16,
+        version: &str,
+        with_certificate: bool,
+        chain: Option<&Path>,
+        request: &[u8],
+        end: &[u8],
+    ) -> Vec<u8> {
         let mut command = Command::new("openssl");
         command.args(["s_client", "-quiet", "-servername", "www.example.test"]);
         command.args([
@@ -80,6 +96,9 @@ impl Certificates {
         ]);
         if with_certificate {
             command.arg("-cert").arg(self.file("client.pem")).arg("-key").arg(self.file("client.key"));
+        }
+        if let Some(chain) = chain {
+            command.arg("-cert_chain").arg(chain);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut client = process::spawn(&mut command, "openssl s_client");

@@ -53,7 +53,7 @@ fn run() -> Result<(), String> {
         return Ok(());
     }
     let httpd = front.start();
-    explain(&httpd, &tomcats);
+    explain(&httpd, &tomcats, example.file.with_extension("properties").exists());
     stay(&httpd, &mut tomcats, &ended);
 
     println!("\nStopping httpd …");
@@ -121,9 +121,11 @@ impl Example {
             "tutorial-http" => {
                 (Connector::Http, [("http://127.0.0.1:8081", 8081), ("http://127.0.0.1:8082", 8082)])
             }
+            "tutorial-jk" => (Connector::Ajp, [("port=8009", 8009), ("port=8010", 8010)]),
             _ => {
                 return Err(format!(
-                    "there is no example {name}: write EXAMPLE=tutorial-proxy or EXAMPLE=tutorial-http"
+                    "there is no example {name}: write EXAMPLE=tutorial-proxy, EXAMPLE=tutorial-http or \
+                     EXAMPLE=tutorial-jk"
                 ));
             }
         };
@@ -159,15 +161,28 @@ fn free_from(who: &str, wanted: u16, taken: &[u16]) -> u16 {
 
 /// httpd with the example file, its addresses replaced where the ports were taken; checked with `-t`.
 fn front(dir: &Path, example: &Example, ports: &Ports) -> Result<Builder, String> {
-    let [(a, _), (b, _)] = example.members;
-    let scheme = a.split("127").next().unwrap_or_default();
+    let written = |from: &Path, name: &str, change: &dyn Fn(String) -> String| {
+        let text = std::fs::read_to_string(from).map_err(|error| format!("{}: {error}", from.display()))?;
+        let file = dir.join(name);
+        std::fs::write(&file, change(text)).map_err(|error| format!("{}: {error}", file.display()))?;
+        Ok::<PathBuf, String>(file)
+    };
+    let with_ports = |text: String| {
+        let [(a, port_a), (b, port_b)] = example.members;
+        let moved = |member: &str, from: u16, to: u16| member.replace(&from.to_string(), &to.to_string());
+        text.replace(a, &moved(a, port_a, ports.a)).replace(b, &moved(b, port_b, ports.b))
+    };
+    let workers = example.file.with_extension("properties");
+    let workers = match workers.exists() {
+        true => Some(written(&workers, "workers.properties", &with_ports)?),
+        false => None,
+    };
+    let file = written(&example.file, "example.conf", &|text| match &workers {
+        Some(workers) => text.replace("conf/workers.properties", &workers.display().to_string()),
+        None => with_ports(text),
+    })?;
+    std::fs::create_dir_all(dir.join("httpd/logs")).map_err(|error| error.to_string())?;
     let example = &example.file;
-    let text = std::fs::read_to_string(example).map_err(|error| format!("{}: {error}", example.display()))?;
-    let text = text
-        .replace(a, &format!("{scheme}127.0.0.1:{}", ports.a))
-        .replace(b, &format!("{scheme}127.0.0.1:{}", ports.b));
-    let file = dir.join("example.conf");
-    std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
     let builder = Httpd::builder("run")
         .prefix(dir.join("httpd"))
         .at_port(ports.http)
@@ -211,10 +226,11 @@ fn front_name() -> &'static str {
     match Front::chosen() {
         Front::Margay => "Margay",
         Front::Stock => "mod_proxy",
+        Front::ModJk => "mod_jk",
     }
 }
 
-fn explain(httpd: &Httpd, tomcats: &[Tomcat]) {
+fn explain(httpd: &Httpd, tomcats: &[Tomcat], is_jk: bool) {
     let url = format!("http://{}/", httpd.address());
     let first = &tomcats[0];
     println!(
@@ -223,7 +239,7 @@ httpd with {front} balances over {a} and {b}.
 
   Open    {url}
           and reload: the node stays and the counter rises.
-          {url}balancer-manager shows the members and takes them out and in.
+          {url}{manager} shows the members and takes them out and in.
 
   Or type, several times:
           curl -s -b /tmp/margay-cookies -c /tmp/margay-cookies {url} | grep -E '^(node|count)='
@@ -232,12 +248,18 @@ httpd with {front} balances over {a} and {b}.
           kill -9 {pid}        ({a}; it is started again after {away} s)
 
   Logs    {prefix}/error.log
-          {prefix}/access.log   (shows route and session of each request)
+          {prefix}/{log}
           {log_a}
           {log_b}
 
 Ctrl-C ends all of it.",
         front = front_name(),
+        log = if is_jk {
+            "logs/mod_jk.log   (a line for each request)"
+        } else {
+            "access.log   (shows route and session of each request)"
+        },
+        manager = if is_jk { "status/" } else { "balancer-manager" },
         a = first.route(),
         b = tomcats[1].route(),
         pid = first.pid(),

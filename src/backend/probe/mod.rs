@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One health check of one member, over a connection of its own that is closed afterwards.
 //!
-//! Every step has a limit: connecting, the CPong, the head of an HTTP answer and its body. A member that sends a byte now
+//! Every step has a limit: connecting, each wait of a TLS handshake, the CPong, the head of an HTTP answer and its body. A member that sends a byte now
 //! and then does not keep a check alive.
 
 mod answer;
@@ -15,6 +15,7 @@ use answer::Reader;
 use super::connection::Connection;
 use super::error::BackendError;
 use super::pool::Pool;
+use super::transport::Wrap;
 use crate::config::health::{CheckMethod, HealthCheck, HttpVersion, Verb};
 use crate::config::plan::Member;
 use crate::wire::ajp;
@@ -30,14 +31,23 @@ pub enum Answer {
     Http(HttpAnswer),
 }
 
-/// Checks the member once. `pool` gives addresses and a new connection; none is kept in it.
+/// Checks the member once. `pool` gives addresses and a new connection; none is kept in it. `secure` makes TLS of a
+/// connected socket, for members that speak it and checks that ask something.
 ///
 /// # Errors
 /// Why there is no answer.
-pub fn probe(member: &Member, check: &HealthCheck, pool: &Pool) -> Result<Answer, BackendError> {
-    let timeout = member.timeout.unwrap_or(check.timeout);
+pub fn probe(
+    member: &Member,
+    check: &HealthCheck,
+    pool: &Pool,
+    secure: Wrap<'_>,
+) -> Result<Answer, BackendError> {
+    let timeout = limit(member, check);
     let mut lease = pool.acquire()?;
-    let connection = lease.dial(member, timeout, check.source)?;
+    let mut connection = lease.dial(member, timeout, check.source)?;
+    if member.scheme.is_tls() && check.method != CheckMethod::Tcp {
+        connection = lease.wrap(secure)?;
+    }
     match check.method {
         CheckMethod::Tcp => Ok(Answer::Connected),
         CheckMethod::Cping => {
@@ -51,12 +61,17 @@ pub fn probe(member: &Member, check: &HealthCheck, pool: &Pool) -> Result<Answer
     }
 }
 
+/// The limit of each step.
+pub fn limit(member: &Member, check: &HealthCheck) -> Duration {
+    member.timeout.unwrap_or(check.timeout)
+}
+
 /// A bound for the length of a check: with all its limits used up, whatever the number of addresses within reason.
 pub fn longest(member: &Member, check: &HealthCheck) -> Duration {
     const SPARE: Duration = Duration::from_secs(60);
-    let timeout = member.timeout.unwrap_or(check.timeout);
+    let timeout = limit(member, check);
     let connect = member.connect_timeout.unwrap_or(timeout);
-    let rest = timeout.saturating_mul(3).max(member.ping.unwrap_or_default());
+    let rest = timeout.saturating_mul(4).max(member.ping.unwrap_or_default());
     connect.saturating_mul(8).saturating_add(rest).saturating_add(SPARE)
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::backend::NotSecure;
 use crate::config::{Directive, Draft, Facts, Origin, Place, Plan};
 
 /// What a scripted member does with one connection; it returns what it was sent.
@@ -44,7 +45,7 @@ fn plan_of(url: &str, words: &str) -> Plan {
 fn check_at(port: u16, path: &str, words: &str) -> Result<Answer, BackendError> {
     let plan = plan_of(&format!("ajp://127.0.0.1:{port}{path}"), words);
     let member = &plan.members[0];
-    probe(member, member.health.as_ref().unwrap(), &Pool::new(member))
+    probe(member, member.health.as_ref().unwrap(), &Pool::new(member), &|_| Err(NotSecure::Missing))
 }
 
 fn answered(words: &str, bytes: &'static [u8]) -> Result<Answer, BackendError> {

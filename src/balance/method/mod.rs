@@ -2,6 +2,7 @@
 //! The balancing methods: by what members are compared, and what a choice does to their counters.
 
 mod by_busyness;
+pub(super) mod by_heartbeat;
 mod by_requests;
 mod by_traffic;
 

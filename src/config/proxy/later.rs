@@ -1,23 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Directives of mod_proxy that do not act yet: refused where a server would behave otherwise than the line says, a
-//! notice where it would not.
+//! Directives of mod_proxy that do not act yet: a notice, where a server behaves all the same as the line says.
 
 use super::Reader;
-use crate::base::text::{Words, leading_integer, quoted};
-use crate::config::directive::Directive;
+use crate::base::text::{leading_integer, quoted};
 use crate::config::finding::{Finding, id};
 use crate::config::statement::Statement;
 
+/// `BalancerGrowth`.
 pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding> {
-    use Directive as D;
-    match reader.directive {
-        D::BalancerGrowth => growth(reader, args)?,
-        _ => return Err(not_available(reader, args)),
-    }
-    Ok(Statement::Nothing)
-}
-
-fn growth(reader: &mut Reader, args: &str) -> Result<(), Finding> {
     let word = reader.words(args)?.swap_remove(0);
     let (number, _) = leading_integer(&word);
     if !(0..=1000).contains(&number) {
@@ -25,12 +15,5 @@ fn growth(reader: &mut Reader, args: &str) -> Result<(), Finding> {
         return Err(reader.error(id::BAD_VALUE, text));
     }
     reader.note("BalancerGrowth has no effect: nothing adds balancers while the server runs, and places for members are growth= of their balancer");
-    Ok(())
-}
-
-fn not_available(reader: &Reader, args: &str) -> Finding {
-    let why = "this version does not balance by heartbeats";
-    let cure = "Write lbmethod=byrequests, bytraffic or bybusyness, and remove the line.";
-    let word = Words::new(args).next().map(|word| format!(" {}", quoted(&word))).unwrap_or_default();
-    reader.error(id::LATER_VERSION, format!("{}{word} is not available: {why}", reader.name())).cured_by(cure)
+    Ok(Statement::Nothing)
 }

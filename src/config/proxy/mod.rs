@@ -6,6 +6,7 @@
 mod assign;
 mod forward;
 mod health;
+mod heartbeat;
 mod later;
 mod member;
 mod override_errors;
@@ -38,7 +39,8 @@ pub(crate) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         D::ProxyHCExpr => health::read_expression(reader, args),
         D::ProxyHCTPsize => health::read_threads(reader, args),
         D::ProxyPreserveHost => reader.flag(args).map(Statement::PreserveHost),
-        D::BalancerGrowth | D::HeartbeatStorage => later::read(reader, args),
+        D::BalancerGrowth => later::read(reader, args),
+        D::HeartbeatStorage | D::HeartbeatListen | D::HeartbeatMaxServers => heartbeat::read(reader, args),
         D::ProxyRemote | D::ProxyRemoteMatch | D::NoProxy | D::ProxyBlock | D::ProxyDomain => {
             forward::read(reader, args)
         }

@@ -13,15 +13,18 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
     let mut words = reader.words(args)?.into_iter();
     let first = words.next().unwrap_or_default();
     let (second, third) = (words.next(), words.next());
-    let (public, url, extra) = match (reader.section, second) {
-        (Some(_), None) => (None, first, None),
+    let (public, url, extra, interpolate) = match (reader.section, second) {
+        (Some(_), None) => (None, first, None, false),
         (Some(_), Some(second)) => {
             if !second.eq_ignore_ascii_case("interpolate") {
                 return Err(path_in_section(reader, &first, &second));
             }
-            (None, first, third)
+            (None, first, third, true)
         }
-        (None, Some(url)) if !url.eq_ignore_ascii_case("interpolate") => (Some(first), url, third),
+        (None, Some(url)) if !url.eq_ignore_ascii_case("interpolate") => {
+            let is_on = third.is_some();
+            (Some(first), url, third, is_on)
+        }
         (None, _) => {
             let text = "ProxyPassReverse needs a path when not defined in a location";
             let cure = match first.starts_with('/') {
@@ -38,11 +41,16 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
         let text = format!("ProxyPassReverse {} has blanks in its URL and rewrites nothing", quoted(&url));
         reader.warn(id::REVERSE_WORD, text, "Write only the URL in the quotes.");
     }
-    if url.contains("${") || public.as_deref().is_some_and(|path: &str| path.contains("${")) {
-        let text = format!("ProxyPassReverse {}: variables have no effect in this version", shown(&url));
-        reader.warn(id::REVERSE_WORD, text, "Write the path and the URL as they are.");
+    let has_names = url.contains("${") || public.as_deref().is_some_and(|path: &str| path.contains("${"));
+    if has_names && !interpolate {
+        let text = format!("ProxyPassReverse {}: variables have no effect without interpolate", shown(&url));
+        reader.warn(
+            id::REVERSE_WORD,
+            text,
+            "Write interpolate at the end of the line, and ProxyPassInterpolateEnv On.",
+        );
     }
-    Ok(Statement::Reverse { public, url })
+    Ok(Statement::Reverse { public, url, interpolate })
 }
 
 fn path_in_section(reader: &Reader, first: &str, second: &str) -> Finding {
@@ -79,8 +87,10 @@ fn balancer_word(word: &str) -> Option<&'static str> {
 pub(super) fn read_cookie(reader: &mut Reader, args: &str) -> Result<Statement, Finding> {
     let mut words = reader.words(args)?.into_iter();
     let (internal, public) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    // As stock has it, any third word is taken for `interpolate`.
+    let interpolate = words.next().is_some();
     Ok(match reader.directive {
-        Directive::ProxyPassReverseCookieDomain => Statement::CookieDomain { internal, public },
-        _ => Statement::CookiePath { internal, public },
+        Directive::ProxyPassReverseCookieDomain => Statement::CookieDomain { internal, public, interpolate },
+        _ => Statement::CookiePath { internal, public, interpolate },
     })
 }

@@ -35,6 +35,16 @@ impl Host for Desk {
             body => Ok(body == expression.text.as_bytes()),
         }
     }
+
+    fn secure(
+        &self,
+        _: MemberId,
+        _: OwnedFd,
+        _: &[u8],
+        _: Duration,
+    ) -> Result<Box<dyn Transport>, NotSecure> {
+        Err(NotSecure::Missing)
+    }
 }
 
 /// Members by port, each with these words behind its URL.

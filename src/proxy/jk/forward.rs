@@ -16,7 +16,7 @@ use crate::proxy::attempt::Scratch;
 use crate::proxy::exchange::Level;
 use crate::proxy::forward::Outcome;
 use crate::proxy::request_body::RequestBody;
-use crate::shared::{JkBalancerNumber, JkCounter, JkMemberNumber, JkState};
+use crate::shared::{JkBalancerNumber, JkCounter, JkMemberNumber, JkState, Reason};
 use crate::wire::ajp::{BodyLength, Dialect, max_body};
 
 /// Carries a request to a worker and the answer back.
@@ -366,7 +366,8 @@ impl Rounds<'_> {
             transferred: slot.count(JkCounter::Transferred),
             errors: slot.count(JkCounter::Errors),
             busy: visit.common.busy(),
-            activation: visit.activation,
+            // Its own, whatever the rule says.
+            activation: cluster.activation(choice.member),
             state: slot.state(),
         });
     }

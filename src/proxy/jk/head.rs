@@ -42,9 +42,9 @@ pub(super) fn write<E: JkExchange>(
     };
     let mut packet = ForwardRequest::begin_in(Dialect::ModJk, out, to.packet_size, &line);
     packet.body(match request.body {
-        _ if job.variables.ignore_content_length => BodyLength::None,
         // So that a servlet which reads gets the end at once.
         BodyLength::None => BodyLength::Known(0),
+        _ if job.variables.ignore_content_length => BodyLength::None,
         announced => announced,
     });
     for (name, value) in exchange.headers() {

@@ -8,7 +8,7 @@ use super::answer::{Answer, SessionCookie};
 use super::head::{self, ForMember};
 use super::job::{JkExchange, JkJob};
 use super::judge::{Case, Ending, Judgement};
-use crate::backend::{BackendError, Lease, Pool, Receiver};
+use crate::backend::{BackendError, DialTarget, Lease, Pool, Receiver};
 use crate::balance::jk::{JkResult, text_in_force};
 use crate::config::jk::plan::{Activation, JkMember, Recovery};
 use crate::config::plan::{Flush, Member, MemberId};
@@ -18,7 +18,7 @@ use crate::proxy::attempt::{Answered, Failure, Scratch, Stage};
 use crate::proxy::exchange::BodyError;
 use crate::proxy::request_body::RequestBody;
 use crate::shared::{JkCounter, JkMemberNumber, JkMemberSlot, JkMemberText, MemberSlot};
-use crate::wire::ajp::{MAX_PACKET_SIZE, MIN_PACKET_SIZE, max_body};
+use crate::wire::ajp::{CPING, MAX_PACKET_SIZE, MIN_PACKET_SIZE, max_body};
 use crate::wire::uri;
 
 /// So long is as good as for ever, and the system still takes it.
@@ -128,8 +128,9 @@ impl<'a> Visit<'a> {
             return Visited { result: JkResult::Client, ending, again: false, bytes: 0 };
         }
         let sent_before = load.body.sent;
-        let mut received = 0;
-        let visited = self.attempts(lease, load, exchange, scratch, &mut received);
+        let received_before = scratch.receiver.total();
+        let visited = self.attempts(lease, load, exchange, scratch);
+        let received = scratch.receiver.total() - received_before;
         let sent = load.body.sent - sent_before;
         self.slot.add(JkCounter::Read, received);
         self.slot.add(JkCounter::Transferred, sent);
@@ -142,7 +143,6 @@ impl<'a> Visit<'a> {
         load: &mut Load,
         exchange: &mut E,
         scratch: &mut Scratch,
-        received: &mut u64,
     ) -> Visited {
         let mut left = self.slot.number(JkMemberNumber::Retries).max(1);
         let mut lease = Some(lease);
@@ -150,7 +150,6 @@ impl<'a> Visit<'a> {
         loop {
             let judged = match self.attempt(lease.take(), fresh, load, exchange, scratch) {
                 Ok(answered) => {
-                    *received += answered.received;
                     let ending =
                         if answered.replaced { Ending::Answer(answered.status) } else { Ending::Done };
                     return Visited { result: JkResult::Success, ending, again: false, bytes: 0 };
@@ -231,6 +230,7 @@ impl<'a> Visit<'a> {
             self.pool.clear();
         }
         self.connect(&mut lease, limits.each, load.idempotent, receiver).map_err(not_sent)?;
+        load.body.sent += packet.len() as u64;
         let answer = Answer {
             job: self.job,
             fail_on_status: self.job.extensions.fail_on_status.as_ref().unwrap_or(&self.jk.fail_on_status),
@@ -266,7 +266,7 @@ impl<'a> Visit<'a> {
         while let Some(kept) = lease.connection() {
             let answers = kept.is_quiet(now, !idempotent)
                 && match before_request {
-                    Some(limit) => ping(lease, (limit, each), receiver).is_ok(),
+                    Some(limit) => self.ping(lease, (limit, each), receiver).is_ok(),
                     None => kept.limit(each).is_ok(),
                 };
             if answers {
@@ -278,11 +278,23 @@ impl<'a> Visit<'a> {
         let host = std::str::from_utf8(host.as_bytes()).unwrap_or(&self.member.host);
         let port = u16::try_from(self.slot.number(JkMemberNumber::Port)).unwrap_or(0);
         let connect = self.member.connect_timeout.unwrap_or(NO_LIMIT);
-        lease.dial_at(self.member, (host, port), (connect, each), self.jk.source)?;
+        let target = DialTarget { host, port, ipv6_first: Some(self.jk.prefer_ipv6) };
+        lease.dial_at(self.member, target, (connect, each), self.jk.source)?;
         match limit(JkMemberNumber::ConnectTimeout).or(before_request) {
-            Some(limit) => ping(lease, (limit, each), receiver),
+            Some(limit) => self.ping(lease, (limit, each), receiver),
             None => Ok(()),
         }
+    }
+
+    /// Asks the worker whether it is there; the question counts as bytes sent, as in mod_jk.
+    fn ping(
+        &self,
+        lease: &mut Lease<'_>,
+        limits: (Duration, Duration),
+        receiver: &mut Receiver,
+    ) -> Result<(), BackendError> {
+        self.slot.add(JkCounter::Transferred, CPING.len() as u64);
+        ping(lease, limits, receiver)
     }
 
     fn limits(&self) -> Limits {

@@ -5,7 +5,6 @@ use super::code::{self, Dialect, attribute};
 use super::error::EncodeError;
 use super::frame::{self, PACKET_HEADER, REQUEST_MAGIC};
 use crate::wire::token;
-use crate::wire::uri;
 
 /// The longest string that can be expressed: one more is the mark of the null string.
 const LONGEST_STRING: usize = 65534;
@@ -120,7 +119,7 @@ impl<'a> ForwardRequest<'a> {
     }
 
     fn line(&mut self, line: &RequestLine<'a>) {
-        if let Some(error) = fault_of_line(line) {
+        if let Some(error) = fault_of_line(self.dialect, line) {
             self.fail(error);
         }
         let method = code::method_code(self.dialect, line.method);
@@ -347,11 +346,13 @@ impl Drop for ForwardRequest<'_> {
     }
 }
 
-fn fault_of_line(line: &RequestLine<'_>) -> Option<EncodeError> {
+fn fault_of_line(dialect: Dialect, line: &RequestLine<'_>) -> Option<EncodeError> {
     if !token::is_token(line.method) {
         return Some(EncodeError::Method);
     }
-    if let Some(at) = uri::forbidden_at(line.uri) {
+    // With `ForwardURICompat` a path goes as it was decoded, and may have blanks.
+    let is_forbidden = |byte: &u8| byte.is_ascii_control() || *byte == b' ' && dialect != Dialect::ModJk;
+    if let Some(at) = line.uri.iter().position(is_forbidden) {
         return Some(EncodeError::UriCharacter { at, found: line.uri[at] });
     }
     let is_star = line.uri == b"*" && line.method == b"OPTIONS";
