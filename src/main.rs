@@ -3,8 +3,10 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use margay::agent::health::Way;
 use margay::agent::start;
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +28,12 @@ enum Command {
         /// Only says what the configuration means, and whether it can work.
         #[arg(long)]
         check: bool,
+        /// The descriptor that httpd leaves open for the agent it starts.
+        #[arg(long, hide = true)]
+        httpd: Option<i32>,
+        /// Seconds to wait before beginning, after an earlier one ended too soon.
+        #[arg(long, hide = true, default_value_t = 0)]
+        after: u64,
     },
 }
 
@@ -40,7 +48,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), start::StartError> {
-    let Command::Agent { config, check } = arguments.command;
+    let Command::Agent { config, check, httpd, after } = arguments.command;
+    std::thread::sleep(Duration::from_secs(after));
     let settings = match config {
         Some(path) => start::read_settings(&path)?,
         None => margay::agent::settings::Settings::default(),
@@ -53,5 +62,10 @@ fn run(arguments: Arguments) -> Result<(), start::StartError> {
     }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&settings.log.level));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    start::run(settings)
+    let way = match (httpd, &settings.control.httpd) {
+        (Some(number), _) => Way::Inherited(number),
+        (None, Some(path)) => Way::Socket(path.clone()),
+        (None, None) => Way::None,
+    };
+    start::run(settings, way)
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cluster;
+pub mod health;
 pub mod replica;
 pub mod settings;
 pub mod start;

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::info;
 
 use super::cluster::{self, Report, Request, Stack, Start};
+use super::health::{self, Way};
 use super::settings::{Bind, Settings, SettingsError};
 use super::vault::{Store, Vault, VaultError, Writer};
 
@@ -78,23 +79,27 @@ pub fn address(settings: &Settings) -> Result<(IpAddr, String), StartError> {
 ///
 /// # Errors
 /// It cannot begin.
-pub fn run(settings: Settings) -> Result<(), StartError> {
+pub fn run(settings: Settings, way: Way) -> Result<(), StartError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Io)?;
-    runtime.block_on(serve(settings))
+    runtime.block_on(serve(settings, way))
 }
 
-async fn serve(settings: Settings) -> Result<(), StartError> {
+async fn serve(settings: Settings, way: Way) -> Result<(), StartError> {
     let mut end = signal(SignalKind::terminate()).map_err(StartError::Io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Io)?;
     let (to_hub, requests) = mpsc::channel(64);
-    let (reports, _report) = watch::channel(Report::default());
+    let (reports, report) = watch::channel(Report::default());
     let (ready, _is_ready) = oneshot::channel();
     let start = prepare(settings).await?;
+    let health = health::start(way, report).map_err(StartError::Io)?;
     let hub = tokio::spawn(cluster::run(start, requests, reports, ready));
     tokio::select! {
         _ = end.recv() => {}
         _ = interrupt.recv() => {}
+    }
+    if let Some(health) = health {
+        health.stop().await;
     }
     let (done, stopped) = oneshot::channel();
     if to_hub.send(Request::Stop(done)).await.is_ok() {
