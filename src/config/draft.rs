@@ -171,7 +171,8 @@ impl Draft {
         }
         if directive.is_own() {
             let section = place.section.and_then(|section| self.sections.get(section.0 as usize));
-            let section = section.map(|section| Surroundings { kind: section.kind, argument: &section.argument });
+            let section =
+                section.map(|section| Surroundings { kind: section.kind, argument: &section.argument });
             let reader = Reader::new(directive, &origin, section);
             let taken = self.agent.take(&reader, place.site, args);
             self.findings.extend(taken.as_ref().err().cloned());

@@ -8,10 +8,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::agent::AgentPlan;
 use super::expression::{Expression, ExpressionId};
 use super::forward::ForwardRules;
 use super::health::{CheckBasis, Expression as Condition, HealthCheck};
-use super::agent::AgentPlan;
 use super::heartbeat::Heartbeat;
 use super::jk::JkPlan;
 use super::mounts::{self, MountTable};

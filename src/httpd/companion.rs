@@ -87,7 +87,8 @@ pub(super) unsafe fn follow(main: *mut ffi::server_rec, plan: &AgentPlan, region
         unsafe { pool::at_end(process_pool, ptr::null_mut(), end) };
     }
     companion.wanted = wanted;
-    let is_same = companion.running.as_ref().map(|running| Some(&running.wanted) == companion.wanted.as_ref());
+    let is_same =
+        companion.running.as_ref().map(|running| Some(&running.wanted) == companion.wanted.as_ref());
     match (is_same, &companion.running) {
         (Some(true), Some(running)) => running.tell_log(),
         // Its end begins the next one.
@@ -288,11 +289,8 @@ unsafe fn become_agent(arguments: &Arguments, link: &Link) -> ! {
     unsafe {
         libc::setsid();
         let socket = link.as_fd().as_raw_fd();
-        let is_there = if socket == SOCKET {
-            libc::fcntl(SOCKET, libc::F_SETFD, 0)
-        } else {
-            libc::dup2(socket, SOCKET)
-        };
+        let is_there =
+            if socket == SOCKET { libc::fcntl(SOCKET, libc::F_SETFD, 0) } else { libc::dup2(socket, SOCKET) };
         // httpd's sockets and files close on exec; those of other modules may not.
         libc::syscall(libc::SYS_close_range, SOCKET + 1, c_int::MAX, 0);
         if is_there < 0 || libc::chdir(c"/".as_ptr()) < 0 || !drop_privileges() {

@@ -69,12 +69,13 @@ pub(super) unsafe fn follow(main: *mut ffi::server_rec, plan: &AgentPlan) {
 }
 
 fn open(written: &AgentSocket, path: PathBuf) -> io::Result<Door> {
-    let user = match &written.user {
-        None => None,
-        Some(name) => Some(user_id(name).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, format!("there is no user {name:?}"))
-        })?),
-    };
+    let user =
+        match &written.user {
+            None => None,
+            Some(name) => Some(user_id(name).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::NotFound, format!("there is no user {name:?}"))
+            })?),
+        };
     // One that an earlier run left.
     if fs::symlink_metadata(&path).is_ok_and(|data| data.file_type().is_socket()) {
         fs::remove_file(&path)?;

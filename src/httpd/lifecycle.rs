@@ -240,7 +240,7 @@ pub(super) unsafe fn child_init(pool: *mut ffi::apr_pool_t) {
         child.hear(Source::of(&checks.plan.heartbeat, pool));
         let runtime = Arc::clone(&child.runtime);
         let _ = CHILD.set(child);
-    handover::serve(region);
+        handover::serve(region);
         checks::start(pool, &runtime, checks);
         if let Some(child) = CHILD.get().filter(|child| child.runtime.plan.jk.is_used) {
             jk::log::settle();

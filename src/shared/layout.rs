@@ -5,8 +5,8 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use super::agent::AgentSlot;
 use super::administered::{BalancerChanges, MemberChanges};
+use super::agent::AgentSlot;
 use super::balancer::BalancerSlot;
 use super::checks::CheckChanges;
 use super::directory::Entry;

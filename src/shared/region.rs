@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::agent::AgentSlot;
 use super::administered::{BalancerChanges, MemberChanges};
+use super::agent::AgentSlot;
 use super::balancer::BalancerSlot;
 use super::checks::CheckChanges;
 use super::jk::{JkBalancerSlot, JkMemberSlot};

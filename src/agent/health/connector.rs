@@ -36,8 +36,9 @@ async fn ask(protocol: Protocol, address: SocketAddr) -> io::Result<bool> {
             Ok(matches!(decode_cpong(&answer), Ok(true)))
         }
         Protocol::Http => {
-            let question =
-                format!("OPTIONS * HTTP/1.1\r\nHost: {address}\r\nUser-Agent: margay\r\nConnection: close\r\n\r\n");
+            let question = format!(
+                "OPTIONS * HTTP/1.1\r\nHost: {address}\r\nUser-Agent: margay\r\nConnection: close\r\n\r\n"
+            );
             stream.write_all(question.as_bytes()).await?;
             let mut answer = [0; 5];
             stream.read_exact(&mut answer).await?;

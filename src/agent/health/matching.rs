@@ -128,7 +128,10 @@ mod tests {
         let members = [member("127.0.0.1", 8009, "a"), member("127.0.0.1", 8010, "b")];
         let nodes = vec![node("127.0.0.1:4000", Life::Alive, &[]), node("127.0.0.1:4001", Life::Alive, &[])];
         let found = match_all(&members, &report(nodes));
-        assert!(matches!(&found[0], Match::Ambiguous(why) if why.contains("ajp://127.0.0.1:8010")), "{found:?}");
+        assert!(
+            matches!(&found[0], Match::Ambiguous(why) if why.contains("ajp://127.0.0.1:8010")),
+            "{found:?}"
+        );
         let nodes =
             vec![node("127.0.0.1:4000", Life::Alive, &["b"]), node("127.0.0.1:4001", Life::Alive, &["a"])];
         assert_eq!(ports(&members, &report(nodes)), [Some(4001), Some(4000)]);

@@ -225,8 +225,7 @@ impl Watcher {
     /// Finds the node of each member.
     fn rematch(&mut self) {
         let Some(memory) = &mut self.memory else { return };
-        let subjects: Vec<_> =
-            memory.roster.members.iter().map(|member| member.subject.clone()).collect();
+        let subjects: Vec<_> = memory.roster.members.iter().map(|member| member.subject.clone()).collect();
         let found = matching::match_all(&subjects, &self.report);
         let mut matched = 0;
         for (member, found) in memory.roster.members.iter_mut().zip(found) {

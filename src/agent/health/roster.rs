@@ -106,7 +106,8 @@ impl Roster {
             let (host, news) = (host.clone(), news.clone());
             tokio::spawn(async move {
                 let found = tokio::net::lookup_host((host.as_str(), 0)).await;
-                let addresses = found.map(|all| all.map(|address| address.ip()).collect()).unwrap_or_default();
+                let addresses =
+                    found.map(|all| all.map(|address| address.ip()).collect()).unwrap_or_default();
                 let _ = news.send(News::Resolved { host, addresses });
             });
         }

@@ -126,7 +126,8 @@ fn balanced<E: JkExchange>(
         stateless: job.variables.stateless || job.extensions.stateless,
         activation: &job.extensions.activation,
     };
-    let outcome = Rounds { world, job, cluster, wish, states: &mut states, load, heeds_agent: false }.run(exchange, scratch);
+    let outcome = Rounds { world, job, cluster, wish, states: &mut states, load, heeds_agent: false }
+        .run(exchange, scratch);
     scratch.route = ids;
     scratch.states = states;
     outcome
