@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench build install packages cargo
+.PHONY: help run test check bench rig build install packages cargo
 
 CARGO ?= cargo
 APXS ?= apxs
@@ -41,6 +41,9 @@ bench: packages cargo ## CPU and speed against mod_proxy_ajp, mod_jk and nginx; 
 	@echo '--- building the module'
 	@$(CARGO) build --release --locked
 	@$(CARGO) bench --locked --bench farm -- $(ARGS)
+
+rig: ## the compose rig in docker/: a session survives the death of both Tomcats; needs Docker, or: docker/engine make rig
+	@docker/rig
 
 build: packages cargo ## the module: target/release/libmargay.so
 	@$(CARGO) build --release --locked
