@@ -4,12 +4,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench build install packages cargo
+.PHONY: help run test check bench rig build install packages cargo
 
 CARGO ?= cargo
 APXS ?= apxs
 RUST_WANTED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-PREFIX ?= /usr/local
 MODULE_DIR ?= $(DESTDIR)$(shell $(APXS) -q LIBEXECDIR 2>/dev/null)
 CONF_DIR ?= $(DESTDIR)$(shell $(APXS) -q SYSCONFDIR 2>/dev/null)
 BINDIR ?= /usr/local/bin
@@ -47,15 +46,14 @@ bench: packages cargo ## CPU and speed against mod_proxy_ajp, mod_jk and nginx; 
 	@echo '--- the agent'
 	@$(CARGO) bench --locked --bench agent
 
+rig: ## the compose rig in docker/: a session survives the death of both Tomcats; needs Docker, or: docker/engine make rig
+	@docker/rig
+
 build: packages cargo ## the module and the agent: target/release/libmargay.so, target/release/margay
 	@$(CARGO) build --release --locked
 
-install: build ## into httpd's folders, and the agent into /usr/local/bin (DESTDIR and PREFIX are honoured)
+install: build ## into httpd's folders, and the agent with its unit (DESTDIR is honoured)
 	@install -D -m 644 target/release/libmargay.so $(MODULE_DIR)/mod_margay.so
-	@install -D -m 755 target/release/margay $(DESTDIR)$(PREFIX)/bin/margay
-	@for unit in systemd/*.service; do \
-	   if [ -e "$$unit" ]; then install -D -m 644 "$$unit" $(DESTDIR)/lib/systemd/system/$$(basename "$$unit"); fi; \
-	 done
 	@if [ -d $(CONF_DIR)/mods-available ] || [ -n '$(DESTDIR)' ]; then \
 	   install -D -m 644 httpd-conf/margay.load $(CONF_DIR)/mods-available/margay.load; \
 	   install -D -m 644 httpd-conf/margay.conf $(CONF_DIR)/mods-available/margay.conf; \
