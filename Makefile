@@ -38,7 +38,7 @@ check: packages cargo ## format, lints, documentation and unit tests
 	@echo '--- unit tests'
 	@$(CARGO) test --locked --quiet --lib
 
-bench: packages cargo ## CPU and speed against mod_proxy_ajp, mod_jk and nginx; options: make bench ARGS='--rounds 9'
+bench: packages cargo ## CPU and speed against mod_proxy, mod_jk, nginx and HAProxy; options: make bench ARGS='--rounds 9'
 	@$(call install,packages-bench.txt)
 	@echo '--- building the module'
 	@$(CARGO) build --release --locked
