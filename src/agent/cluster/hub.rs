@@ -137,6 +137,8 @@ pub struct Hub {
     is_unanswered: bool,
     waiting: Vec<Waiting>,
     names: Names,
+    /// The form of members in what nodes send: that of Tomcat 9.0 is another.
+    version: MemberVersion,
     probing: HashSet<Identity>,
     /// Members that closed a connection, and until when they are looked at.
     closed: HashMap<Identity, i64>,
@@ -145,6 +147,8 @@ pub struct Hub {
     listening_until: i64,
     /// When the agent ran last before this start; `None`: never.
     ran_before: Option<i64>,
+    /// The last beacon could not be sent.
+    is_mute: bool,
     ticks: u64,
     /// When the last one was; milliseconds since 1970.
     ticked: i64,
@@ -161,10 +165,10 @@ pub async fn run(
     ready: oneshot::Sender<()>,
 ) -> io::Result<()> {
     let (probes, probed) = mpsc::unbounded_channel();
-    let (to, incoming) = mpsc::channel(1024);
+    let (to, incoming) = mpsc::channel(4096);
     let Start { settings, listener, group, address, stack, loaded, vault } = start;
     let receiver = &settings.receiver;
-    tokio::spawn(receiver::serve(listener, receiver.max_frame, receiver.max_connections, to));
+    receiver::start(listener, receiver.max_frame, receiver.max_connections, to)?;
     let hub = Hub::new(settings, address, stack, loaded, vault, reports, probes)?;
     hub.serve(group, incoming, probed, requests, ready).await
 }
@@ -231,11 +235,13 @@ impl Hub {
             is_unanswered: false,
             waiting: Vec::new(),
             names: Names::default(),
+            version: MemberVersion::default(),
             probing: HashSet::new(),
             closed: HashMap::new(),
             probes,
             listening_until: now() + i64::try_from(listening.as_millis()).unwrap_or(0),
             ran_before,
+            is_mute: false,
             ticks: 0,
             ticked: now(),
             settings,
@@ -332,10 +338,13 @@ impl Hub {
 
     async fn announce(&mut self, socket: &UdpSocket, group: SocketAddr) {
         let bytes = self.own().to_bytes();
-        if let Err(error) = socket.send_to(&bytes, group).await {
-            if self.ticks % 100 == 0 {
-                warn!(%error, %group, "no beacon can be sent to the group");
-            }
+        let sent = socket.send_to(&bytes, group).await;
+        if let Err(error) = &sent
+            && !std::mem::replace(&mut self.is_mute, true)
+        {
+            warn!(%error, %group, "no beacon can be sent to the group");
+        } else if sent.is_ok() {
+            self.is_mute = false;
         }
     }
 
@@ -521,6 +530,7 @@ impl Hub {
     }
 
     fn static_word(&mut self, sender: &Member, message: &StaticMessage, question: Option<Vec<u8>>) {
+        self.version = message.version;
         self.hear(&message.member, message.word != StaticWord::Stop && !self.settings.membership.multicast);
         if let Some(uuid) = question {
             let member = self.own();
@@ -615,7 +625,7 @@ impl Hub {
             // A static member is only looked at once a second.
             let is_silent =
                 self.table.get(&member.identity()).is_some_and(|seen| !seen.is_static || !seen.is_confirmed);
-            if is_silent || self.ticks % 10 == 0 {
+            if is_silent || self.ticks.is_multiple_of(10) {
                 self.probe(member.identity());
             }
         }
@@ -629,7 +639,7 @@ impl Hub {
         self.pull(now);
         self.become_ready(now);
         self.answer_waiting();
-        if self.ticks % 10 == 0 {
+        if self.ticks.is_multiple_of(10) {
             self.every_second(now);
         }
     }
@@ -658,7 +668,7 @@ impl Hub {
         self.report.forget(now);
         self.about.last_running = now;
         self.about.reports_requests = self.replica.reports_requests();
-        self.about_changed |= self.ticks % 50 == 0;
+        self.about_changed |= self.ticks.is_multiple_of(50);
         self.meet_static_members();
     }
 
@@ -723,13 +733,8 @@ impl Hub {
                     let id =
                         format!("{}-StaticMembership", self.settings.membership.channel_name).into_bytes();
                     let word = StaticWord::Stop;
-                    StaticMessage {
-                        word,
-                        member: leaving.clone(),
-                        membership_id: id,
-                        version: MemberVersion::default(),
-                    }
-                    .to_bytes()
+                    StaticMessage { word, member: leaving.clone(), membership_id: id, version: self.version }
+                        .to_bytes()
                 }
             };
             let _ = self.sender.send(&self.own.clone(), &seen.member, Options::default(), payload).await;
