@@ -24,7 +24,7 @@ use super::sender::{self, Sender};
 use super::stack::Stack;
 use super::table::{Departure, Heard, Seen, Table};
 use crate::agent::now;
-use crate::agent::replica::{Batch, Changes, Duplicates, Effect, Key, Limits, Replica, Take};
+use crate::agent::replica::{Batch, Changes, Duplicates, Effect, Kept, Key, Limits, Replica, Take};
 use crate::agent::settings::{Settings, StaticClass};
 use crate::agent::vault::{self, About, Loaded};
 use crate::wire::cluster::frame::{STATIC_START, STATIC_STOP};
@@ -59,8 +59,8 @@ pub enum Request {
     Look(oneshot::Sender<()>, Box<dyn Look>),
     /// Ends a session here (not at the nodes).
     Forget(Key, oneshot::Sender<bool>),
-    /// Adds sessions that were stored elsewhere; answers how many.
-    Import(Vec<(Key, crate::agent::replica::Kept)>, oneshot::Sender<usize>),
+    /// Adds sessions that were stored elsewhere; answers how many were not known.
+    Import(Vec<(Key, Kept)>, oneshot::Sender<usize>),
     /// Says goodbye to the group, writes everything, and ends.
     Stop(oneshot::Sender<()>),
 }
@@ -305,6 +305,8 @@ impl Hub {
     fn request(&mut self, request: Request) {
         match request {
             Request::Look(done, mut look) => {
+                self.health.unwritten =
+                    self.replica.unwritten() + self.writing.as_ref().map_or(0, Changes::len);
                 look.look(&self.replica, &self.health);
                 let _ = done.send(());
             }
@@ -312,14 +314,32 @@ impl Hub {
                 let _ = done.send(self.replica.forget(&key));
             }
             Request::Import(sessions, done) => {
-                let count = sessions.len();
-                for (key, kept) in sessions {
-                    self.replica.import(key, kept, now());
-                }
-                let _ = done.send(count);
+                let _ = done.send(self.import(sessions));
             }
             Request::Stop(_) => {}
         }
+    }
+
+    /// Nodes that run ask for nothing, so they are told.
+    fn import(&mut self, sessions: Vec<(Key, Kept)>) -> usize {
+        let now = now();
+        let mut new: HashMap<Box<[u8]>, HashSet<Box<[u8]>>> = HashMap::new();
+        for (key, kept) in sessions {
+            if self.replica.import(key.clone(), kept, now) {
+                new.entry(key.context).or_default().insert(key.id);
+            }
+        }
+        let nodes: Vec<_> = self.table.members().iter().map(|seen| seen.member.clone()).collect();
+        for node in nodes {
+            let answer_of = |(context, ids): (&Box<[u8]>, &HashSet<Box<[u8]>>)| {
+                let mut answer = self.replica.answer_some(context, &|id| ids.contains(id), BATCH, 0, now);
+                answer.complete = None;
+                answer
+            };
+            let answers = new.iter().map(answer_of).collect();
+            self.send_answer(&node, answers);
+        }
+        new.values().map(HashSet::len).sum()
     }
 
     // ---- Members ----
@@ -664,6 +684,13 @@ impl Hub {
                 info!(context = %shown(Some(&context)), "changes of unknown sessions: the oldest node is asked for all");
                 self.pulls.push(Pull::new(oldest.member.clone(), Purpose::Missing, now));
             }
+        }
+        let let_go = self.replica.take_let_go();
+        if let_go > 0 {
+            warn!(
+                sessions = let_go,
+                "sessions were let go, the longest idle first: together they are over [vault] maxSize"
+            );
         }
         self.report.forget(now);
         self.about.last_running = now;
