@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one task that knows everything: members, sessions, and what is under way. All others only carry bytes.
 
+mod keep;
 mod known;
 mod state;
 
@@ -697,54 +698,6 @@ impl Hub {
         self.about.reports_requests = self.replica.reports_requests();
         self.about_changed |= self.ticks.is_multiple_of(50);
         self.meet_static_members();
-    }
-
-    // ---- The vault ----
-
-    fn has_to_write(&self) -> bool {
-        self.writing.is_none()
-            && (self.about_changed || self.replica.has_changes())
-            && (self.retry_vault_at == 0 || now() >= self.retry_vault_at)
-    }
-
-    fn commit(&mut self) {
-        let changes = self.replica.take_changes();
-        let mut batch = vault::Batch::of(&changes, &self.replica);
-        if std::mem::take(&mut self.about_changed) {
-            self.about.last_running = now();
-            batch.about = Some(self.about.clone());
-        }
-        self.health.unwritten = changes.len();
-        self.writing = Some(changes);
-        self.vault.write(batch);
-    }
-
-    fn written(&mut self, written: vault::Written) {
-        let changes = self.writing.take();
-        match written {
-            Ok(()) => {
-                self.health.unwritten = 0;
-                self.retry_vault_at = 0;
-                if !self.replica.has_changes() {
-                    debug!("everything is in the vault");
-                }
-                if self.health.vault_trouble.take().is_some() {
-                    info!("sessions are written to the vault again");
-                }
-            }
-            Err(trouble) => {
-                let text = trouble.to_string();
-                if self.health.vault_trouble.as_ref() != Some(&text) {
-                    error!(error = %text, "sessions are kept in memory only");
-                }
-                self.health.vault_trouble = Some(text);
-                self.retry_vault_at = now() + 1_000;
-                self.about_changed = true;
-                if let Some(changes) = changes {
-                    self.replica.give_back(changes);
-                }
-            }
-        }
     }
 
     async fn stop(&mut self, group: Option<&(UdpSocket, SocketAddr)>) {
