@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one task that knows everything: members, sessions, and what is under way. All others only carry bytes.
 
+mod keep;
 mod known;
 mod state;
 
@@ -137,6 +138,8 @@ pub struct Hub {
     is_unanswered: bool,
     waiting: Vec<Waiting>,
     names: Names,
+    /// The form of members in what nodes send: that of Tomcat 9.0 is another.
+    version: MemberVersion,
     probing: HashSet<Identity>,
     /// Members that closed a connection, and until when they are looked at.
     closed: HashMap<Identity, i64>,
@@ -145,6 +148,8 @@ pub struct Hub {
     listening_until: i64,
     /// When the agent ran last before this start; `None`: never.
     ran_before: Option<i64>,
+    /// The last beacon could not be sent.
+    is_mute: bool,
     ticks: u64,
     /// When the last one was; milliseconds since 1970.
     ticked: i64,
@@ -161,10 +166,10 @@ pub async fn run(
     ready: oneshot::Sender<()>,
 ) -> io::Result<()> {
     let (probes, probed) = mpsc::unbounded_channel();
-    let (to, incoming) = mpsc::channel(1024);
+    let (to, incoming) = mpsc::channel(4096);
     let Start { settings, listener, group, address, stack, loaded, vault } = start;
     let receiver = &settings.receiver;
-    tokio::spawn(receiver::serve(listener, receiver.max_frame, receiver.max_connections, to));
+    receiver::start(listener, receiver.max_frame, receiver.max_connections, to)?;
     let hub = Hub::new(settings, address, stack, loaded, vault, reports, probes)?;
     hub.serve(group, incoming, probed, requests, ready).await
 }
@@ -231,11 +236,13 @@ impl Hub {
             is_unanswered: false,
             waiting: Vec::new(),
             names: Names::default(),
+            version: MemberVersion::default(),
             probing: HashSet::new(),
             closed: HashMap::new(),
             probes,
             listening_until: now() + i64::try_from(listening.as_millis()).unwrap_or(0),
             ran_before,
+            is_mute: false,
             ticks: 0,
             ticked: now(),
             settings,
@@ -352,10 +359,13 @@ impl Hub {
 
     async fn announce(&mut self, socket: &UdpSocket, group: SocketAddr) {
         let bytes = self.own().to_bytes();
-        if let Err(error) = socket.send_to(&bytes, group).await {
-            if self.ticks % 100 == 0 {
-                warn!(%error, %group, "no beacon can be sent to the group");
-            }
+        let sent = socket.send_to(&bytes, group).await;
+        if let Err(error) = &sent
+            && !std::mem::replace(&mut self.is_mute, true)
+        {
+            warn!(%error, %group, "no beacon can be sent to the group");
+        } else if sent.is_ok() {
+            self.is_mute = false;
         }
     }
 
@@ -541,6 +551,7 @@ impl Hub {
     }
 
     fn static_word(&mut self, sender: &Member, message: &StaticMessage, question: Option<Vec<u8>>) {
+        self.version = message.version;
         self.hear(&message.member, message.word != StaticWord::Stop && !self.settings.membership.multicast);
         if let Some(uuid) = question {
             let member = self.own();
@@ -635,7 +646,7 @@ impl Hub {
             // A static member is only looked at once a second.
             let is_silent =
                 self.table.get(&member.identity()).is_some_and(|seen| !seen.is_static || !seen.is_confirmed);
-            if is_silent || self.ticks % 10 == 0 {
+            if is_silent || self.ticks.is_multiple_of(10) {
                 self.probe(member.identity());
             }
         }
@@ -649,7 +660,7 @@ impl Hub {
         self.pull(now);
         self.become_ready(now);
         self.answer_waiting();
-        if self.ticks % 10 == 0 {
+        if self.ticks.is_multiple_of(10) {
             self.every_second(now);
         }
     }
@@ -685,56 +696,8 @@ impl Hub {
         self.report.forget(now);
         self.about.last_running = now;
         self.about.reports_requests = self.replica.reports_requests();
-        self.about_changed |= self.ticks % 50 == 0;
+        self.about_changed |= self.ticks.is_multiple_of(50);
         self.meet_static_members();
-    }
-
-    // ---- The vault ----
-
-    fn has_to_write(&self) -> bool {
-        self.writing.is_none()
-            && (self.about_changed || self.replica.has_changes())
-            && (self.retry_vault_at == 0 || now() >= self.retry_vault_at)
-    }
-
-    fn commit(&mut self) {
-        let changes = self.replica.take_changes();
-        let mut batch = vault::Batch::of(&changes, &self.replica);
-        if std::mem::take(&mut self.about_changed) {
-            self.about.last_running = now();
-            batch.about = Some(self.about.clone());
-        }
-        self.health.unwritten = changes.len();
-        self.writing = Some(changes);
-        self.vault.write(batch);
-    }
-
-    fn written(&mut self, written: vault::Written) {
-        let changes = self.writing.take();
-        match written {
-            Ok(()) => {
-                self.health.unwritten = 0;
-                self.retry_vault_at = 0;
-                if !self.replica.has_changes() {
-                    debug!("everything is in the vault");
-                }
-                if self.health.vault_trouble.take().is_some() {
-                    info!("sessions are written to the vault again");
-                }
-            }
-            Err(trouble) => {
-                let text = trouble.to_string();
-                if self.health.vault_trouble.as_ref() != Some(&text) {
-                    error!(error = %text, "sessions are kept in memory only");
-                }
-                self.health.vault_trouble = Some(text);
-                self.retry_vault_at = now() + 1_000;
-                self.about_changed = true;
-                if let Some(changes) = changes {
-                    self.replica.give_back(changes);
-                }
-            }
-        }
     }
 
     async fn stop(&mut self, group: Option<&(UdpSocket, SocketAddr)>) {
@@ -750,13 +713,8 @@ impl Hub {
                     let id =
                         format!("{}-StaticMembership", self.settings.membership.channel_name).into_bytes();
                     let word = StaticWord::Stop;
-                    StaticMessage {
-                        word,
-                        member: leaving.clone(),
-                        membership_id: id,
-                        version: MemberVersion::default(),
-                    }
-                    .to_bytes()
+                    StaticMessage { word, member: leaving.clone(), membership_id: id, version: self.version }
+                        .to_bytes()
                 }
             };
             let _ = self.sender.send(&self.own.clone(), &seen.member, Options::default(), payload).await;
