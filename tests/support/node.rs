@@ -101,10 +101,7 @@ impl Node {
 
     /// Says that it stops, and ends.
     pub fn leave(self) {
-        let leaving = Member { command: SHUTDOWN.to_vec(), ..self.member.clone() };
-        let group = self.group;
-        drop(self);
-        socket().send_to(&leaving.to_bytes(), group).expect("the group");
+        self.only_say_goodbye();
     }
 
     /// Says that it stops, and goes on with its connections.
