@@ -9,13 +9,16 @@ SHELL := /bin/bash
 CARGO ?= cargo
 APXS ?= apxs
 RUST_WANTED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+PREFIX ?= /usr/local
 MODULE_DIR ?= $(DESTDIR)$(shell $(APXS) -q LIBEXECDIR 2>/dev/null)
 CONF_DIR ?= $(DESTDIR)$(shell $(APXS) -q SYSCONFDIR 2>/dev/null)
+BINDIR ?= /usr/local/bin
+UNIT_DIR ?= /usr/local/lib/systemd/system
 
 help: ## this text
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
-run: packages cargo ## two real Tomcats and httpd with Margay before them; Ctrl-C ends all of it; by HTTP: make run EXAMPLE=tutorial-http; in mod_jk's words: EXAMPLE=tutorial-jk
+run: packages cargo ## two real Tomcats in a cluster with the agent, and httpd with Margay before them; Ctrl-C ends all of it; by HTTP: make run EXAMPLE=tutorial-http; in mod_jk's words: EXAMPLE=tutorial-jk
 	@echo '--- building the module'
 	@$(CARGO) build --release --locked
 	@$(CARGO) build --release --locked --example run
@@ -41,12 +44,18 @@ bench: packages cargo ## CPU and speed against mod_proxy_ajp, mod_jk and nginx; 
 	@echo '--- building the module'
 	@$(CARGO) build --release --locked
 	@$(CARGO) bench --locked --bench farm -- $(ARGS)
+	@echo '--- the agent'
+	@$(CARGO) bench --locked --bench agent
 
-build: packages cargo ## the module: target/release/libmargay.so
+build: packages cargo ## the module and the agent: target/release/libmargay.so, target/release/margay
 	@$(CARGO) build --release --locked
 
-install: build ## into httpd's folders (DESTDIR is honoured)
+install: build ## into httpd's folders, and the agent into /usr/local/bin (DESTDIR and PREFIX are honoured)
 	@install -D -m 644 target/release/libmargay.so $(MODULE_DIR)/mod_margay.so
+	@install -D -m 755 target/release/margay $(DESTDIR)$(PREFIX)/bin/margay
+	@for unit in systemd/*.service; do \
+	   if [ -e "$$unit" ]; then install -D -m 644 "$$unit" $(DESTDIR)/lib/systemd/system/$$(basename "$$unit"); fi; \
+	 done
 	@if [ -d $(CONF_DIR)/mods-available ] || [ -n '$(DESTDIR)' ]; then \
 	   install -D -m 644 httpd-conf/margay.load $(CONF_DIR)/mods-available/margay.load; \
 	   install -D -m 644 httpd-conf/margay.conf $(CONF_DIR)/mods-available/margay.conf; \
@@ -54,6 +63,12 @@ install: build ## into httpd's folders (DESTDIR is honoured)
 	 else \
 	   echo 'Installed. Add to httpd.conf: LoadModule margay_module $(MODULE_DIR)/mod_margay.so'; \
 	 fi
+	@install -D -m 755 target/release/margay $(DESTDIR)$(BINDIR)/margay
+	@[ -e $(DESTDIR)/etc/margay/agent.toml ] || install -D -m 644 httpd-conf/agent.toml $(DESTDIR)/etc/margay/agent.toml
+	@install -d $(DESTDIR)$(UNIT_DIR)
+	@sed 's|@BINDIR@|$(BINDIR)|' httpd-conf/margay-agent.service >$(DESTDIR)$(UNIT_DIR)/margay-agent.service
+	@chmod 644 $(DESTDIR)$(UNIT_DIR)/margay-agent.service
+	@echo 'The agent: edit /etc/margay/agent.toml; systemctl daemon-reload; systemctl enable --now margay-agent'
 
 # Installs what is missing of the Debian packages a file lists.
 define install
