@@ -109,7 +109,7 @@ unsafe fn wanted(plan: &AgentPlan, pool: *mut ffi::apr_pool_t) -> Option<Wanted>
     Some(Wanted { program, config: plan.config.as_deref().and_then(absolute) })
 }
 
-/// httpd's main loop saw the end of the agent.
+/// httpd's main loop saw the end of the agent. The status is what httpd makes of it: the program's own, or the number of a signal.
 pub(super) fn ended(pid: libc::pid_t, status: c_int) {
     let mut companion = companion();
     let Some(running) = companion.running.take_if(|running| running.pid == pid) else { return };
@@ -119,8 +119,7 @@ pub(super) fn ended(pid: libc::pid_t, status: c_int) {
     if companion.wanted.as_ref() != Some(&running.wanted) {
         return companion.begin(Duration::ZERO);
     }
-    let how = describe(status);
-    if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == CANNOT_RUN {
+    if status == CANNOT_RUN || libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == CANNOT_RUN {
         let program = running.wanted.program.to_string_lossy();
         let text = format!(
             "MGY0931: the agent could not be started: {program} cannot be run; the next restart of httpd tries again"
@@ -132,7 +131,7 @@ pub(super) fn ended(pid: libc::pid_t, status: c_int) {
     log::main_server(
         log::WARNING,
         &format!(
-            "MGY0932: the agent (pid {pid}) ended: {how}; it is started again {when}. Until then only httpd itself notices when \
+            "MGY0932: the agent (pid {pid}) ended with status {status}; it is started again {when}. Until then only httpd itself notices when \
              a member fails"
         ),
     );
@@ -145,14 +144,6 @@ fn next_wait(waited: Duration, lived: Duration) -> Duration {
         return Duration::ZERO;
     }
     (waited * 2).clamp(Duration::from_secs(1), LONGEST_WAIT)
-}
-
-fn describe(status: c_int) -> String {
-    if libc::WIFSIGNALED(status) {
-        format!("signal {}", libc::WTERMSIG(status))
-    } else {
-        format!("exit status {}", libc::WEXITSTATUS(status))
-    }
 }
 
 fn is_stopping() -> bool {

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -70,7 +70,7 @@ impl Node {
         self.member.address()
     }
 
-    /// Tells the agent at that port of a session that it made; the connection stays open until one of them ends.
+    /// Tells the agent at that port, if one listens there, of a session that it made; the connection stays open until one of them ends.
     pub fn make_session(&self, id: &str, agent: u16) {
         let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
         let now = i64::try_from(elapsed.as_millis()).expect("a clock before the end of time");
@@ -82,8 +82,10 @@ impl Node {
             time: Some(now),
             payload: None,
         };
-        let mut unique_id = [0; 16];
-        unique_id[..id.len().min(16)].copy_from_slice(&id.as_bytes()[..id.len().min(16)]);
+        // A message of the same id would be the same message.
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let mut unique_id = self.member.unique_id;
+        unique_id[..8].copy_from_slice(&NUMBER.fetch_add(1, Ordering::SeqCst).to_be_bytes());
         let frame = ChannelData {
             options: Options::default(),
             timestamp: now,
@@ -91,17 +93,15 @@ impl Node {
             sender: self.member.clone(),
             payload: message.to_bytes(),
         };
-        let mut stream = TcpStream::connect(("127.0.0.1", agent)).expect("the agent listens");
-        stream.write_all(&frame.to_frame()).expect("the agent takes it");
+        // It may not be there yet.
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", agent)) else { return };
+        let _ = stream.write_all(&frame.to_frame());
         self.open.lock().expect("no panic while held").push(stream);
     }
 
     /// Says that it stops, and ends.
     pub fn leave(self) {
-        let leaving = Member { command: SHUTDOWN.to_vec(), ..self.member.clone() };
-        let group = self.group;
-        drop(self);
-        socket().send_to(&leaving.to_bytes(), group).expect("the group");
+        self.only_say_goodbye();
     }
 
     /// Says that it stops, and goes on with its connections.

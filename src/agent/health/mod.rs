@@ -87,6 +87,7 @@ pub fn start(way: Way, reports: watch::Receiver<Report>) -> io::Result<Option<He
         memory: None,
         report: Report::default(),
         joined: HashMap::new(),
+        saw_departure: false,
         explained: HashSet::new(),
         news,
     };
@@ -116,6 +117,8 @@ struct Watcher {
     report: Report,
     /// When each living node joined; the time 0 for those that were there before.
     joined: HashMap<Identity, Moment>,
+    /// From then on a node that comes has joined, however early.
+    saw_departure: bool,
     /// Doubts that were explained.
     explained: HashSet<String>,
     news: mpsc::UnboundedSender<News>,
@@ -152,10 +155,11 @@ impl Watcher {
 
     fn take(&mut self, report: Report) {
         let is_alive = |life| !matches!(life, Life::Gone(_));
+        self.saw_departure |= report.members.values().any(|node| !is_alive(node.life));
         self.joined.retain(|node, _| report.members.get(node).is_some_and(|node| is_alive(node.life)));
         for (identity, node) in report.members.iter().filter(|(_, node)| is_alive(node.life)) {
             let since = Moment(u64::try_from(node.since).unwrap_or(0));
-            let is_census = since.0 <= self.started.0 + CENSUS;
+            let is_census = since.0 <= self.started.0 + CENSUS && !self.saw_departure;
             self.joined.entry(*identity).or_insert(if is_census { Moment(0) } else { since });
         }
         self.report = report;
