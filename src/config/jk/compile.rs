@@ -266,15 +266,18 @@ impl Compiler<'_> {
         let mut options = JkOptions::default();
         own.options.apply(&mut options);
         let log = JkLog::default();
+        let indicators = indicators(&own.indicators);
+        let extract_ssl = own.extract_ssl.unwrap_or(true);
         JkSite {
             mounts,
             mount_file,
             auto_alias: own.auto_alias.as_deref().map(|folder| absolute(folder, &self.facts.server_root)),
             strip_session: own.strip_session.clone().flatten(),
             options,
-            indicators: indicators(&own.indicators),
+            has_cgi_variables: !own.env_vars.is_empty() || extract_ssl && indicators.has_own_tls(),
+            indicators,
             env_vars: own.env_vars.clone(),
-            extract_ssl: own.extract_ssl.unwrap_or(true),
+            extract_ssl,
             log: JkLog {
                 file: own.log_file.clone(),
                 level: own.log_level.unwrap_or(log.level),
