@@ -54,7 +54,10 @@ pub(in crate::config) fn compile(
     compiler.sites(sites, &mounts);
     let mut findings = definitions.findings.clone();
     findings.append(&mut compiler.findings);
-    if !findings.iter().any(|finding| finding.severity == Severity::Error) {
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        // A worker that cannot be made is no worker that is not in the list.
+        findings.retain(|finding| finding.id != id::UNKNOWN_WORKER);
+    } else {
         lint::check(draft, &definitions, plan, &mut findings);
     }
     findings.sort_by(|a, b| (&a.origin.file, a.origin.line).cmp(&(&b.origin.file, b.origin.line)));
