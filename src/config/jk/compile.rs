@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::definitions::{Definitions, Worker, read_file, too_long, unreadable};
+use super::definitions::{Definitions, Worker, nowhere, read_file, too_long, unreadable};
 use super::draft::{JkDraft, JkSiteDraft, RuleDraft, absolute};
 use super::member::Owner;
 use super::mount_file::{RuleLine, read_mount_file};
@@ -77,7 +77,7 @@ impl Compiler<'_> {
         self.plan.jk.maintain = maintain(definitions);
         let nowhere = match &self.draft.workers_file {
             Some((_, origin)) => origin.clone(),
-            None => Origin::new("(no workers file)", 0),
+            None => nowhere(),
         };
         let listed = definitions.global("worker.list");
         let origin = listed.map_or(&nowhere, |list| &list.origin);

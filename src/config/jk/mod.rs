@@ -27,4 +27,5 @@ pub(super) use draft::JkDraft;
 pub use extensions::{NamedWorker, read_worker};
 pub use mount_file::read_mount_file;
 pub use plan::JkPlan;
+pub use properties::boolean;
 pub use reload::lost_workers;
