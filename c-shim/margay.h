@@ -212,6 +212,8 @@ int margay_expression_true(const void *expression, int status, const margay_head
 /* jk.c */
 /* What mod_dir wants to know of a sub-request it made for an index file; OK, or DECLINED where httpd has to look. */
 int margay_jk_name_file(request_rec *r);
+/* Puts what httpd gathers for CGI programs, like HTTP_HOST, into the environment of the request. */
+void margay_jk_cgi_variables(request_rec *r);
 int margay_is_directory(apr_pool_t *pool, const char *path);
 int margay_is_file(apr_pool_t *pool, const char *path);
 /* A path as httpd encodes it for URLs. */

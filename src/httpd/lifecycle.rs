@@ -17,6 +17,7 @@ use super::pattern::Pattern;
 use super::runtime::{Child, Runtime};
 use super::{checks, companion, dialect, ffi, forward, handover, jk, keep, log, pool, tree};
 use crate::base::clock::{Clock, SystemClock};
+use crate::config::jk::lost_workers;
 use crate::config::{Facts, Finding, SiteFacts};
 use crate::shared::Region;
 
@@ -72,6 +73,9 @@ pub(super) unsafe fn check_config(main: *mut ffi::server_rec) -> c_int {
             Ok(pattern) => pass.patterns.push(pattern),
             Err(finding) => pass.errors.push(finding),
         }
+    }
+    if let (Some(last), Some(plan), false) = (in_force(), &outcome.plan, is_test()) {
+        pass.errors.extend(lost_workers(&last.plan.jk, &plan.jk));
     }
     report(&pass.errors);
     report(&outcome.findings);
