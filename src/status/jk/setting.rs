@@ -428,9 +428,15 @@ mod tests {
             (JkMethod::Traffic, JkMethod::Next, JkMethod::Request)
         );
         assert_eq!(new("vll=P").lock, JkLock::Pessimistic);
-        for (text, on) in
-            [("on", true), ("1", true), ("T", true), ("yes", true), ("0", false), ("off", false), ("No", false)]
-        {
+        for (text, on) in [
+            ("on", true),
+            ("1", true),
+            ("T", true),
+            ("yes", true),
+            ("0", false),
+            ("off", false),
+            ("No", false),
+        ] {
             assert_eq!(new(&format!("vls={text}")).sticky, on, "{text}");
         }
         for odd in ["", "10", "00", "2", "s", "offx"] {
