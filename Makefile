@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench build install packages cargo
+.PHONY: help run test check bench rig build install packages cargo
 
 CARGO ?= cargo
 APXS ?= apxs
@@ -17,7 +17,7 @@ UNIT_DIR ?= /usr/local/lib/systemd/system
 help: ## this text
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
-run: packages cargo ## two real Tomcats and httpd with Margay before them; Ctrl-C ends all of it; by HTTP: make run EXAMPLE=tutorial-http; in mod_jk's words: EXAMPLE=tutorial-jk
+run: packages cargo ## two real Tomcats in a cluster with the agent, and httpd with Margay before them; Ctrl-C ends all of it; by HTTP: make run EXAMPLE=tutorial-http; in mod_jk's words: EXAMPLE=tutorial-jk
 	@echo '--- building the module'
 	@$(CARGO) build --release --locked
 	@$(CARGO) build --release --locked --example run
@@ -38,7 +38,7 @@ check: packages cargo ## format, lints, documentation and unit tests
 	@echo '--- unit tests'
 	@$(CARGO) test --locked --quiet --lib
 
-bench: packages cargo ## CPU and speed against mod_proxy_ajp, mod_jk and nginx; options: make bench ARGS='--rounds 9'
+bench: packages cargo ## CPU and speed against mod_proxy, mod_jk, nginx and HAProxy; options: make bench ARGS='--rounds 9'
 	@$(call install,packages-bench.txt)
 	@echo '--- building the module'
 	@$(CARGO) build --release --locked
@@ -46,10 +46,13 @@ bench: packages cargo ## CPU and speed against mod_proxy_ajp, mod_jk and nginx; 
 	@echo '--- the agent'
 	@$(CARGO) bench --locked --bench agent
 
-build: packages cargo ## the module: target/release/libmargay.so
+rig: ## the compose rig in docker/: a session survives the death of both Tomcats; needs Docker, or: docker/engine make rig
+	@docker/rig
+
+build: packages cargo ## the module and the agent: target/release/libmargay.so, target/release/margay
 	@$(CARGO) build --release --locked
 
-install: build ## into httpd's folders (DESTDIR is honoured)
+install: build ## into httpd's folders, and the agent with its unit (DESTDIR is honoured)
 	@install -D -m 644 target/release/libmargay.so $(MODULE_DIR)/mod_margay.so
 	@if [ -d $(CONF_DIR)/mods-available ] || [ -n '$(DESTDIR)' ]; then \
 	   install -D -m 644 httpd-conf/margay.load $(CONF_DIR)/mods-available/margay.load; \

@@ -194,7 +194,7 @@ fn sections_about_back_ends_take_expressions_and_name_their_groups() {
     // Stock takes the tilde, and then refuses what stands behind it.
     let tilde = match Front::chosen() {
         Front::Margay => "<Proxy ~ \"/tilde$\">\nRequire all denied\n</Proxy>",
-        Front::Stock => "<ProxyMatch \"/tilde$\">\nRequire all denied\n</ProxyMatch>",
+        _ => "<ProxyMatch \"/tilde$\">\nRequire all denied\n</ProxyMatch>",
     };
     let httpd = builder("proxymatch", &a)
         .module("authz_host")

@@ -177,5 +177,5 @@ fn a_log_that_cannot_be_opened_does_not_stop_the_server() {
     ask(&httpd, "x", "GET /dead");
     assert_eq!(a.requests(), 1);
     let log = httpd.error_log();
-    assert!(log.contains("MGY4002") && log.contains("nowhere/jk.log"), "{log}");
+    assert!(log.contains("MGY5002") && log.contains("nowhere/jk.log"), "{log}");
 }

@@ -62,6 +62,7 @@ pub enum Size {
 pub enum Program {
     Httpd,
     Nginx,
+    Haproxy,
 }
 
 /// One row of the tables.
@@ -119,21 +120,16 @@ pub static MOD_PROXY_HTTP: FrontEnd = httpd("mod_proxy_http", BackEnd::Http, |si
 pub static MARGAY_HTTP: FrontEnd =
     httpd("Margay (HTTP)", BackEnd::Http, |site| Ok(margay(site)? + &http_proxy_pass(site)));
 
-pub static MOD_JK: FrontEnd = httpd("mod_jk", BackEnd::Ajp, |site| {
-    let (load, prefix) = (load_module("jk_module", site.parts.mod_jk.as_deref())?, site.prefix.display());
-    Ok(format!(
-        "{load}\
-         JkLogFile \"{prefix}/jk.log\"\n\
-         JkLogLevel error\n\
-         JkShmFile \"{prefix}/jk.shm\"\n\
-         JkWorkerProperty worker.list=tomcat\n\
-         JkWorkerProperty worker.tomcat.type=ajp13\n\
-         JkWorkerProperty worker.tomcat.host=127.0.0.1\n\
-         JkWorkerProperty worker.tomcat.port={}\n\
-         JkMount /* tomcat\n",
-        site.ajp_port
-    ))
-});
+pub static MOD_JK: FrontEnd = httpd("mod_jk", BackEnd::Ajp, |site| Ok(mod_jk(site)? + &jk_mount(site)));
+
+pub static MOD_JK_MOUNTS: FrontEnd =
+    httpd("mod_jk, 5 000 mounts", BackEnd::Ajp, |site| Ok(mod_jk(site)? + &other_mounts() + &jk_mount(site)));
+
+pub static MARGAY_JK: FrontEnd =
+    httpd("Margay (JkMount)", BackEnd::Ajp, |site| Ok(margay(site)? + &jk_mount(site)));
+
+pub static MARGAY_JK_MOUNTS: FrontEnd =
+    httpd("Margay, 5 000 mounts", BackEnd::Ajp, |site| Ok(margay(site)? + &other_mounts() + &jk_mount(site)));
 
 pub static NGINX: FrontEnd = FrontEnd {
     name: "nginx (HTTP)",
@@ -143,6 +139,16 @@ pub static NGINX: FrontEnd = FrontEnd {
         site.parts.nginx.as_ref().map_err(String::clone)?;
         Ok("proxy_pass http://backend;\nproxy_http_version 1.1;\nproxy_set_header Connection \"\";\n"
             .to_owned())
+    },
+};
+
+pub static HAPROXY: FrontEnd = FrontEnd {
+    name: "HAProxy (HTTP)",
+    program: Program::Haproxy,
+    talks_to: BackEnd::Http,
+    lines: |site| {
+        site.parts.haproxy.as_ref().map_err(String::clone)?;
+        Ok(format!("server member 127.0.0.1:{}\n", site.http_port))
     },
 };
 
@@ -161,6 +167,7 @@ impl FrontEnd {
         let text = match self.program {
             Program::Httpd => httpd_conf(site, &lines),
             Program::Nginx => nginx_conf(site, &lines),
+            Program::Haproxy => haproxy_conf(site, &lines),
         };
         let file = site.prefix.join("server.conf");
         fs::write(&file, text).map_err(|e| format!("cannot write {}: {e}", file.display()))
@@ -203,6 +210,20 @@ fn nginx_conf(site: &Site, lines: &str) -> String {
     )
 }
 
+fn haproxy_conf(site: &Site, lines: &str) -> String {
+    let threads = if site.size == Size::OneChild { 1 } else { 2 };
+    let timeouts = ["client", "server", "connect", "http-keep-alive"]
+        .map(|kind| format!("timeout {kind} 600s\n"))
+        .concat();
+    format!(
+        "global\nnbthread {threads}\nmaxconn 256\n\
+         defaults\nmode http\nhttp-reuse always\n{timeouts}\
+         frontend clients\nbind 127.0.0.1:{}\ndefault_backend members\n\
+         backend members\n{lines}",
+        site.port,
+    )
+}
+
 fn load_module(name: &str, file: Result<&Path, &String>) -> Result<String, String> {
     Ok(format!("LoadModule {name} \"{}\"\n", file.map_err(String::clone)?.display()))
 }
@@ -222,6 +243,35 @@ fn stock(site: &Site, modules: &[&str]) -> Result<String, String> {
 
 fn margay(site: &Site) -> Result<String, String> {
     load_module("margay_module", site.parts.margay.as_deref())
+}
+
+fn mod_jk(site: &Site) -> Result<String, String> {
+    load_module("jk_module", site.parts.mod_jk.as_deref())
+}
+
+/// The one worker and its rule, in words that both modules understand.
+fn jk_mount(site: &Site) -> String {
+    let prefix = site.prefix.display();
+    format!(
+        "JkLogFile \"{prefix}/jk.log\"\n\
+         JkLogLevel error\n\
+         JkShmFile \"{prefix}/jk.shm\"\n\
+         JkWorkerProperty worker.list=tomcat\n\
+         JkWorkerProperty worker.tomcat.type=ajp13\n\
+         JkWorkerProperty worker.tomcat.host=127.0.0.1\n\
+         JkWorkerProperty worker.tomcat.port={}\n\
+         JkMount /* tomcat\n",
+        site.ajp_port
+    )
+}
+
+/// 4 999 mounts that never match.
+fn other_mounts() -> String {
+    (1..5000).fold(String::new(), |mut lines, i| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(lines, "JkMount /application-{i}/* tomcat");
+        lines
+    })
 }
 
 fn proxy_pass(site: &Site) -> String {

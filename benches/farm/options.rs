@@ -11,7 +11,7 @@ Usage: cargo bench --bench farm -- [OPTIONS]
 
   --rounds N       times each front end is measured in each case (default 5)
   --seconds S      length of one measurement, fractions allowed (default 1)
-  --only CASE      get-1k, get-64k, get-1m, post-4k, rules or calls; may be repeated (default all)
+  --only CASE      get-1k, get-64k, get-1m, post-4k, http-1k, http-64k, http-1m, rules, mounts or calls; may be repeated (default all)
   --mpm MPM        event or prefork (default both)
   --help           this text";
 

@@ -2,7 +2,10 @@
 //! What Margay is meant to reach, beside what it reached. A missed target is news, not an error.
 
 use crate::case::{CALLS_CASE, Case};
-use crate::front::{EMPTY, FrontEnd, MARGAY, MARGAY_RULES, MOD_JK, MOD_PROXY_AJP, NGINX};
+use crate::front::{
+    EMPTY, FrontEnd, MARGAY, MARGAY_HTTP, MARGAY_JK, MARGAY_JK_MOUNTS, MARGAY_RULES, MOD_JK, MOD_PROXY_AJP,
+    MOD_PROXY_HTTP, NGINX,
+};
 use crate::measure::Table;
 use crate::report::CallRow;
 
@@ -29,41 +32,58 @@ pub fn print(tables: &[Table], calls: &[CallRow]) {
 
 fn of_table(table: &Table) -> Vec<Target> {
     match table.case {
-        Case { name: "get-1k", .. } => [&MOD_PROXY_AJP, &MOD_JK].map(|rival| over_empty(table, rival)).into(),
-        Case { name: "get-64k", .. } => [(&MOD_PROXY_AJP, 0.55), (&MOD_JK, 0.55), (&NGINX, 1.0)]
-            .map(|(rival, most)| total(table, rival, most))
+        Case { name: "get-1k", .. } => [(&MARGAY, &MOD_PROXY_AJP), (&MARGAY, &MOD_JK), (&MARGAY_JK, &MOD_JK)]
+            .map(|(ours, rival)| over_empty(table, ours, rival, 0.80))
             .into(),
+        Case { name: "get-64k", .. } => [
+            (&MARGAY, &MOD_PROXY_AJP, 0.55),
+            (&MARGAY, &MOD_JK, 0.55),
+            (&MARGAY, &NGINX, 1.0),
+            (&MARGAY_JK, &MOD_JK, 0.55),
+            (&MARGAY_JK, &NGINX, 1.0),
+        ]
+        .map(|(ours, rival, most)| total(table, ours, rival, most))
+        .into(),
+        Case { name: "http-1k", .. } => vec![over_empty(table, &MARGAY_HTTP, &MOD_PROXY_HTTP, 0.85)],
+        Case { name: "http-64k", .. } => vec![total(table, &MARGAY_HTTP, &MOD_PROXY_HTTP, 0.65)],
+        Case { name: "http-1m", .. } => vec![total(table, &MARGAY_HTTP, &NGINX, 1.0)],
         Case { name: "rules", .. } => vec![Target {
             what: format!("{}, µs of CPU: 5 000 rules minus one rule", table.mpm.name()),
             figure: table.over(&MARGAY_RULES, &MARGAY),
+            most: 2.0,
+        }],
+        Case { name: "mounts", .. } => vec![Target {
+            what: format!("{}, µs of CPU: 5 000 mounts minus one mount", table.mpm.name()),
+            figure: table.over(&MARGAY_JK_MOUNTS, &MARGAY_JK),
             most: 2.0,
         }],
         _ => Vec::new(),
     }
 }
 
-fn over_empty(table: &Table, rival: &FrontEnd) -> Target {
+fn over_empty(table: &Table, ours: &FrontEnd, rival: &FrontEnd, most: f64) -> Target {
     let (mpm, title) = (table.mpm.name(), table.case.title);
     Target {
-        what: format!("{mpm}, {title}, CPU over empty: Margay / {}", rival.name),
-        figure: table.ratio_over(&MARGAY, rival, &EMPTY),
-        most: 0.80,
-    }
-}
-
-fn total(table: &Table, rival: &FrontEnd, most: f64) -> Target {
-    let (mpm, title) = (table.mpm.name(), table.case.title);
-    Target {
-        what: format!("{mpm}, {title}, CPU: Margay / {}", rival.name),
-        figure: table.ratio(&MARGAY, rival, |s| s.cpu),
+        what: format!("{mpm}, {title}, CPU over empty: {} / {}", ours.name, rival.name),
+        figure: table.ratio_over(ours, rival, &EMPTY),
         most,
     }
 }
 
-fn of_calls(calls: &[CallRow]) -> Option<Target> {
-    let row = calls.iter().find(|row| row.front.name == MARGAY.name)?;
-    Some(Target {
-        what: format!("system calls of Margay towards the back end, {}", CALLS_CASE.title),
+fn total(table: &Table, ours: &FrontEnd, rival: &FrontEnd, most: f64) -> Target {
+    let (mpm, title) = (table.mpm.name(), table.case.title);
+    Target {
+        what: format!("{mpm}, {title}, CPU: {} / {}", ours.name, rival.name),
+        figure: table.ratio(ours, rival, |s| s.cpu),
+        most,
+    }
+}
+
+fn of_calls(calls: &[CallRow]) -> impl Iterator<Item = Target> {
+    let names = [MARGAY.name, MARGAY_JK.name, MARGAY_HTTP.name];
+    let ours = calls.iter().filter(move |row| names.contains(&row.front.name));
+    ours.map(|row| Target {
+        what: format!("system calls of {} towards the back end, {}", row.front.name, CALLS_CASE.title),
         figure: row.calls.as_ref().ok().map(|calls| calls.towards_back_end),
         most: 2.0,
     })

@@ -4,6 +4,7 @@
 
 pub mod cluster;
 pub mod control;
+pub mod health;
 mod notify;
 pub mod replica;
 pub mod settings;

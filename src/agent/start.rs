@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::cluster::{self, Report, Request, Stack, Start};
 use super::control::{self, Facts};
+use super::health::{self, Way};
 use super::notify::notify;
 use super::settings::{Bind, Settings, SettingsError};
 use super::vault::{Store, Vault, VaultError, Writer};
@@ -80,13 +81,13 @@ pub fn address(settings: &Settings) -> Result<(IpAddr, String), StartError> {
 ///
 /// # Errors
 /// It cannot begin.
-pub fn run(settings: Settings) -> Result<(), StartError> {
+pub fn run(settings: Settings, way: Way) -> Result<(), StartError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Io)?;
-    runtime.block_on(serve(settings))
+    runtime.block_on(serve(settings, way))
 }
 
-async fn serve(settings: Settings) -> Result<(), StartError> {
+async fn serve(settings: Settings, way: Way) -> Result<(), StartError> {
     let mut end = signal(SignalKind::terminate()).map_err(StartError::Io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Io)?;
     // A limit on the size of files then fails a write, as a full disk does, and does not end the agent.
@@ -96,6 +97,7 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
     let (ready, is_ready) = oneshot::channel();
     let start = prepare(settings).await?;
     serve_control(&start, &to_hub, &report);
+    let health = health::start(way, report.clone()).map_err(StartError::Io)?;
     let hub = tokio::spawn(cluster::run(start, requests, reports, ready));
     let telling = tokio::spawn(tell(is_ready, report));
     tokio::select! {
@@ -104,6 +106,9 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
     }
     telling.abort();
     notify("STOPPING=1\nSTATUS=Sessions are being written.");
+    if let Some(health) = health {
+        health.stop().await;
+    }
     let (done, stopped) = oneshot::channel();
     if to_hub.send(Request::Stop(done)).await.is_ok() {
         let _ = stopped.await;
@@ -163,6 +168,11 @@ pub async fn prepare(settings: Settings) -> Result<Start, StartError> {
     })?;
     let announced = listener.local_addr().map_err(StartError::Io)?;
     info!(address = %announced, %why, "members reach the agent here");
+    if address.is_loopback() && receiver.address == Bind::Auto && settings.membership.bind == Bind::Auto {
+        warn!(
+            "only Tomcats on this machine can reach the agent: [receiver] address names one that others can"
+        );
+    }
     let group = SocketAddr::new(IpAddr::V4(settings.membership.address), settings.membership.port);
     let interface = match settings.membership.bind {
         Bind::Address(interface) => interface,

@@ -32,6 +32,12 @@ pub(super) enum Command {
         /// Moves a damaged vault aside and begins with an empty one. Nothing is deleted.
         #[arg(long, conflicts_with = "check")]
         recover: bool,
+        /// The descriptor that httpd leaves open for the agent it starts.
+        #[arg(long, hide = true)]
+        httpd: Option<i32>,
+        /// Seconds to wait before beginning, after an earlier one ended too soon.
+        #[arg(long, hide = true, default_value_t = 0)]
+        after: u64,
     },
     /// How the running agent is: its vault, what it keeps, whom it sees.
     Status {

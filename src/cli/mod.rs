@@ -32,7 +32,9 @@ pub fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), CliError> {
     match arguments.command {
         Command::Agent { config, check, .. } if check => check::check(config.as_deref()),
-        Command::Agent { config, recover, .. } => agent::run(config.as_deref(), recover),
+        Command::Agent { config, recover, httpd, after, .. } => {
+            agent::run(config.as_deref(), recover, httpd, after)
+        }
         Command::Status { place, json } => list::status(&place.agent()?, json),
         Command::Members { place, json } => list::members(&place.agent()?, json),
         Command::Sessions { command } => match command {

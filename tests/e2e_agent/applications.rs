@@ -98,7 +98,7 @@ fn what_a_tomcat_cannot_write_does_no_harm_to_the_rest() {
     let _ = user.try_get("/remove?name=unwritable");
     user.set("other", "also");
     wait_until("the changes", PATIENCE, || {
-        scene.agent.count(&["a session changes", user.beginning(), "Delta"]) >= 2
+        scene.agent.count(&["a session changes", user.beginning(), "Delta"]) >= 3
     });
     scene.kill_all();
     scene.start_all();

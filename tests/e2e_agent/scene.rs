@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use crate::support::agent::Agent;
 use crate::support::client::{Client, Response};
-use crate::support::cluster::{Cluster, wait_for_log};
+use crate::support::cluster::{Cluster, Membership};
 use crate::support::tomcat::Tomcat;
 use crate::support::{PATIENCE, scratch_dir, wait_until};
 
@@ -79,10 +79,14 @@ impl Scene {
     /// Starts the nodes that do not run and waits until they and the agent know each other.
     pub fn start_all(&mut self) {
         let started: Vec<_> = (0..self.nodes.len()).filter(|at| self.nodes[*at].has_ended()).collect();
-        for at in &started {
-            self.nodes[*at].launch_again();
+        if self.cluster.membership == Membership::Multicast {
+            started.iter().for_each(|at| self.nodes[*at].launch_again());
         }
         for at in started {
+            // Static members have no age: two nodes that start together may ask each other, and wait for a minute.
+            if self.nodes[at].has_ended() {
+                self.nodes[at].launch_again();
+            }
             self.nodes[at].wait_ready(|_| {});
             self.knows_agent(at);
         }
@@ -90,12 +94,13 @@ impl Scene {
 
     /// Waits until a node counts the agent among its members.
     pub fn knows_agent(&self, at: usize) {
-        let port = self.cluster.agent_port;
-        wait_for_log(
-            &self.nodes[at],
-            &format!(
-                "member added:[org.apache.catalina.tribes.membership.MemberImpl[tcp://{{127, 0, 0, 1}}:{port}"
-            ),
+        let port = format!(":{}", self.cluster.agent_port);
+        let node = &self.nodes[at];
+        let knows = || node.log().lines().any(|line| line.contains("member added") && line.contains(&port));
+        wait_until(
+            &format!("Tomcat {} to know the agent ({})", node.route(), node.log_file().display()),
+            PATIENCE,
+            knows,
         );
     }
 

@@ -6,7 +6,8 @@ use crate::support::cluster::{Cluster, Membership};
 
 #[test]
 fn sessions_survive_the_death_of_one_node_and_of_both_and_of_the_agent() {
-    let mut scene = Scene::of_two(Cluster::new());
+    // In synchronous mode, so that the other node has what the first one answered.
+    let mut scene = Scene::of_two(Cluster { send_options: 6, ..Cluster::new() });
     let mut user = scene.user(0);
     user.get("/fill");
     user.set("word", "kept");

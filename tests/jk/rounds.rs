@@ -10,7 +10,7 @@ use margay::proxy::jk::JkVariables;
 use margay::shared::{JkCounter, JkState};
 
 use crate::ajp_peer::{After, Conn, Peer};
-use crate::ajp_text::{Head, headers_packet};
+use crate::ajp_text::{Head, chunk_packet, end_packet, headers_packet};
 use crate::exchange::FakeExchange;
 use crate::stage::{Ask, Stage, jk};
 
@@ -308,7 +308,14 @@ fn counters_count() {
     assert_eq!(stage.play("/x", &mut FakeExchange::with_body("POST", b"12345")), Outcome::Done);
     let count = |counter| stage.slot(0).count(counter);
     assert_eq!((count(JkCounter::Elected), count(JkCounter::Sessions), count(JkCounter::Used)), (3, 2, 3));
-    assert_eq!((count(JkCounter::Read), count(JkCounter::Transferred)), (12, 5));
+    // Packets count whole, as in mod_jk.
+    let head = headers_packet(200, &[("Content-Type", "text/plain"), ("Content-Length", "4")]);
+    let answer = head.len() + chunk_packet(b"four").len() + end_packet(true).len();
+    let transferred = peer.record().len();
+    assert_eq!(
+        (count(JkCounter::Read), count(JkCounter::Transferred)),
+        (3 * answer as u64, transferred as u64)
+    );
     assert_eq!((count(JkCounter::MaxBusy), count(JkCounter::Connected)), (1, 1));
     assert_eq!(stage.cluster().slot().max_busy(), 1);
 }

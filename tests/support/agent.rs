@@ -53,6 +53,11 @@ impl Agent {
         agent
     }
 
+    /// From the next start on it logs what an administrator sees.
+    pub fn set_level(&mut self, level: &'static str) {
+        self.level = level;
+    }
+
     /// As [`Agent::start`], with a log that costs little.
     pub fn start_quietly(dir: PathBuf, config: &str) -> Agent {
         let mut agent = Agent::prepare(dir, config);

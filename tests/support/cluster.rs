@@ -52,6 +52,11 @@ impl Cluster {
         }
     }
 
+    /// The tutorial's own numbers, or the next free ones.
+    pub fn of_tutorial(group_port: u16, agent_port: u16) -> Cluster {
+        Cluster { group_port, agent_port, frequency: 500, drop_time: 3000, ..Cluster::new() }
+    }
+
     /// One in which two Tomcats and the agent know each other beforehand.
     pub fn with_static_members(membership: Membership) -> Cluster {
         let cluster = Cluster::new();
@@ -163,6 +168,11 @@ impl Cluster {
         tomcat
     }
 }
+
+/// web.xml of an application whose sessions are replicated.
+pub const DISTRIBUTABLE: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" version="6.0" metadata-complete="true"><distributable/></web-app>
+"#;
 
 /// Sixteen bytes that belong to a port.
 fn unique_id(port: u16) -> String {

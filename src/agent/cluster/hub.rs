@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one task that knows everything: members, sessions, and what is under way. All others only carry bytes.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod keep;
+mod known;
+mod state;
+
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +17,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
 use super::age;
-use super::pull::{Next, Pull, Purpose};
+use super::names::Names;
+use super::pull::{Pull, Purpose};
 use super::receiver::{self, Incoming};
 use super::report::Report;
 use super::sender::{self, Sender};
@@ -43,6 +48,8 @@ const LIVED: i64 = 10_000;
 const SETTLED: i64 = 70_000;
 /// So much may we be ahead of a node in what we heard, in milliseconds.
 const AHEAD: i64 = 1_000;
+/// For how long a member that closed a connection is looked at, in milliseconds.
+const LOOKED_AT: i64 = 500;
 /// How long a question for state waits for us to know it, in milliseconds.
 const ANSWER_WITHIN: i64 = 10_000;
 
@@ -130,13 +137,22 @@ pub struct Hub {
     /// One of them did not answer.
     is_unanswered: bool,
     waiting: Vec<Waiting>,
+    names: Names,
+    /// The form of members in what nodes send: that of Tomcat 9.0 is another.
+    version: MemberVersion,
     probing: HashSet<Identity>,
+    /// Members that closed a connection, and until when they are looked at.
+    closed: HashMap<Identity, i64>,
     probes: mpsc::UnboundedSender<Probed>,
     /// Until then others are only listened to.
     listening_until: i64,
     /// When the agent ran last before this start; `None`: never.
     ran_before: Option<i64>,
+    /// The last beacon could not be sent.
+    is_mute: bool,
     ticks: u64,
+    /// When the last one was; milliseconds since 1970.
+    ticked: i64,
 }
 
 /// Runs until it is told to stop. `ready` fires once the agent knows all that can be known.
@@ -150,10 +166,10 @@ pub async fn run(
     ready: oneshot::Sender<()>,
 ) -> io::Result<()> {
     let (probes, probed) = mpsc::unbounded_channel();
-    let (to, incoming) = mpsc::channel(1024);
+    let (to, incoming) = mpsc::channel(4096);
     let Start { settings, listener, group, address, stack, loaded, vault } = start;
     let receiver = &settings.receiver;
-    tokio::spawn(receiver::serve(listener, receiver.max_frame, receiver.max_connections, to));
+    receiver::start(listener, receiver.max_frame, receiver.max_connections, to)?;
     let hub = Hub::new(settings, address, stack, loaded, vault, reports, probes)?;
     hub.serve(group, incoming, probed, requests, ready).await
 }
@@ -219,11 +235,16 @@ impl Hub {
             answered: Vec::new(),
             is_unanswered: false,
             waiting: Vec::new(),
+            names: Names::default(),
+            version: MemberVersion::default(),
             probing: HashSet::new(),
+            closed: HashMap::new(),
             probes,
             listening_until: now() + i64::try_from(listening.as_millis()).unwrap_or(0),
             ran_before,
+            is_mute: false,
             ticks: 0,
+            ticked: now(),
             settings,
         })
     }
@@ -248,7 +269,7 @@ impl Hub {
             tokio::select! {
                 message = incoming.recv() => match message {
                     Some(Incoming::Message(message)) => self.message(*message),
-                    Some(Incoming::Closed(identity)) => self.probe(identity),
+                    Some(Incoming::Closed(identity)) => self.closed(identity),
                     None => return Ok(()),
                 },
                 received = receive(group.as_ref(), &mut datagram) => match received {
@@ -338,10 +359,13 @@ impl Hub {
 
     async fn announce(&mut self, socket: &UdpSocket, group: SocketAddr) {
         let bytes = self.own().to_bytes();
-        if let Err(error) = socket.send_to(&bytes, group).await {
-            if self.ticks % 100 == 0 {
-                warn!(%error, %group, "no beacon can be sent to the group");
-            }
+        let sent = socket.send_to(&bytes, group).await;
+        if let Err(error) = &sent
+            && !std::mem::replace(&mut self.is_mute, true)
+        {
+            warn!(%error, %group, "no beacon can be sent to the group");
+        } else if sent.is_ok() {
+            self.is_mute = false;
         }
     }
 
@@ -365,6 +389,12 @@ impl Hub {
             Heard::Left => self.gone(&identity, Departure::Left),
             Heard::NotOurs => {}
         }
+    }
+
+    /// A member closed a connection: it may have died, and its other sockets may live for a moment longer.
+    fn closed(&mut self, identity: Identity) {
+        self.probe(identity);
+        self.closed.insert(identity, now() + LOOKED_AT);
     }
 
     /// Asks whether somebody is there. The answer comes by itself.
@@ -521,6 +551,7 @@ impl Hub {
     }
 
     fn static_word(&mut self, sender: &Member, message: &StaticMessage, question: Option<Vec<u8>>) {
+        self.version = message.version;
         self.hear(&message.member, message.word != StaticWord::Stop && !self.settings.membership.multicast);
         if let Some(uuid) = question {
             let member = self.own();
@@ -556,7 +587,7 @@ impl Hub {
             _ => {
                 self.learn_route(&identity, message);
                 let session = shown_session(message.session_id.as_deref());
-                match self.replica.apply(message, now) {
+                match self.replica.apply_from(Some(identity), message, now) {
                     Effect::Applied => debug!(%session, event = ?message.event, "a session changes"),
                     Effect::Parked => {
                         debug!(%session, event = ?message.event, "a change waits for its session")
@@ -575,6 +606,7 @@ impl Hub {
         let purpose = self.pulls.iter().find(|pull| pull.identity() == *identity).map(|pull| pull.purpose);
         match purpose {
             Some(Purpose::Returned) => Take::Newer,
+            Some(Purpose::Missed) => Take::All,
             Some(Purpose::Knows | Purpose::Started) if !self.health.is_ready => Take::All,
             _ => Take::Unknown,
         }
@@ -609,13 +641,18 @@ impl Hub {
     fn tick(&mut self) {
         self.ticks += 1;
         let now = now();
+        self.notice_pause(now);
         for member in self.table.silent(now) {
             // A static member is only looked at once a second.
             let is_silent =
                 self.table.get(&member.identity()).is_some_and(|seen| !seen.is_static || !seen.is_confirmed);
-            if is_silent || self.ticks % 10 == 0 {
+            if is_silent || self.ticks.is_multiple_of(10) {
                 self.probe(member.identity());
             }
+        }
+        self.closed.retain(|_, until| now < *until);
+        for identity in self.closed.keys().copied().collect::<Vec<_>>() {
+            self.probe(identity);
         }
         for seen in self.table.give_up(now) {
             self.gone(&seen.member.identity(), Departure::Dead);
@@ -623,9 +660,22 @@ impl Hub {
         self.pull(now);
         self.become_ready(now);
         self.answer_waiting();
-        if self.ticks % 10 == 0 {
+        if self.ticks.is_multiple_of(10) {
             self.every_second(now);
         }
+    }
+
+    /// The nodes may have taken us for dead meanwhile, and told us nothing.
+    fn notice_pause(&mut self, now: i64) {
+        let paused = now - std::mem::replace(&mut self.ticked, now);
+        if paused <= i64::try_from(self.settings.membership.drop_time).unwrap_or(i64::MAX) {
+            return;
+        }
+        warn!(milliseconds = paused, "the agent stood still; the nodes are asked for what it missed");
+        self.replica.begin_asking();
+        let nodes: Vec<_> = self.table.members().iter().map(|seen| seen.member.clone()).collect();
+        let pulls = nodes.into_iter().map(|node| Pull::new(node, Purpose::Missed, now));
+        self.pulls.extend(pulls);
     }
 
     fn every_second(&mut self, now: i64) {
@@ -646,243 +696,8 @@ impl Hub {
         self.report.forget(now);
         self.about.last_running = now;
         self.about.reports_requests = self.replica.reports_requests();
-        self.about_changed |= self.ticks % 50 == 0;
+        self.about_changed |= self.ticks.is_multiple_of(50);
         self.meet_static_members();
-    }
-
-    /// Members that are known beforehand are greeted until they answer.
-    fn meet_static_members(&mut self) {
-        let membership = &self.settings.membership;
-        if membership.members.is_empty() {
-            return;
-        }
-        let known: BTreeSet<SocketAddr> =
-            self.table.members().iter().map(|seen| seen.member.address()).collect();
-        for configured in membership.members.clone() {
-            let Ok(address) = resolve(&configured.host, configured.port) else {
-                continue;
-            };
-            let unique_id = configured.unique_id.map_or([0; 16], |id| id.0);
-            let member =
-                Member { domain: configured.domain.clone().into_bytes(), ..Member::new(address, unique_id) };
-            match self.settings.membership.class {
-                StaticClass::Interceptor if !known.contains(&address) => {
-                    if configured.unique_id.is_some() {
-                        self.hear(&member, true);
-                    } else {
-                        // It is known by its id once it says something.
-                        self.send_plain(&member, STATIC_START.to_vec(), Options::default());
-                    }
-                }
-                StaticClass::Interceptor => {}
-                StaticClass::Service => {
-                    let word = if known.contains(&address) { StaticWord::Ping } else { StaticWord::Start };
-                    self.ask_static(&member, word);
-                }
-            }
-        }
-    }
-
-    fn ask_static(&mut self, to: &Member, word: StaticWord) {
-        let Ok(uuid) = new_id() else { return };
-        let membership_id =
-            format!("{}-StaticMembership", self.settings.membership.channel_name).into_bytes();
-        let message =
-            StaticMessage { word, member: self.own(), membership_id, version: MemberVersion::default() };
-        self.send_plain(to, message.to_rpc(&uuid, false), Options::ASYNCHRONOUS);
-    }
-
-    fn pull(&mut self, now: i64) {
-        let mut over = Vec::new();
-        let mut asks = Vec::new();
-        for (at, pull) in self.pulls.iter_mut().enumerate() {
-            match pull.next(now) {
-                Next::Wait => {}
-                Next::Ask => {
-                    pull.asked(now);
-                    asks.push(pull.from.clone());
-                }
-                Next::Done => over.push(at),
-                Next::GiveUp => {
-                    self.is_unanswered |= pull.purpose == Purpose::Knows;
-                    warn!(member = %pull.identity(), "a node does not say which sessions it has");
-                    over.push(at);
-                }
-            }
-        }
-        for node in asks {
-            let question = SessionMessage {
-                event: Event::GetAllSessions,
-                context: None,
-                session_id: Some(b"GET-ALL".to_vec()),
-                unique_id: Some(b"GET-ALL-".to_vec()),
-                time: Some(now),
-                payload: None,
-            };
-            self.send_plain(&node, question.to_bytes(), Options::ASYNCHRONOUS);
-        }
-        for at in over.into_iter().rev() {
-            let pull = self.pulls.remove(at);
-            self.pulled(pull);
-        }
-        if self.health.is_ready && !self.pulls.iter().any(|pull| pull.purpose == Purpose::Returned) {
-            self.replica.end_asking();
-        }
-    }
-
-    fn pulled(&mut self, pull: Pull) {
-        let received: usize = pull.known.values().map(HashSet::len).sum();
-        info!(member = %pull.identity(), sessions = received, "a node's sessions are known");
-        if matches!(pull.purpose, Purpose::Started | Purpose::Returned) {
-            self.give_what_is_missing(&pull);
-        }
-        if !self.health.is_ready {
-            self.answered.push(pull);
-        }
-    }
-
-    /// A node that could not ask when it started is given what it does not have.
-    fn give_what_is_missing(&mut self, pull: &Pull) {
-        for (context, known) in pull.contexts() {
-            let now = now();
-            let before = pull.since - AHEAD;
-            let replica = &self.replica;
-            let missing = |id: &[u8]| !known.contains(id) && !replica.is_begun_since(context, id, before);
-            let mut answer = replica.answer_some(context, &missing, BATCH, 0, now);
-            answer.complete = None;
-            if answer.sessions > 0 {
-                info!(member = %pull.identity(), context = %shown(Some(context)), sessions = answer.sessions, "a node is given sessions it does not have");
-                self.send_answer(&pull.from, vec![answer]);
-            }
-        }
-    }
-
-    /// Sessions that no node knows any more ended while the agent did not run. One that lived all the time must say so, and all
-    /// must have been asked: a node that was cut off knows only its own.
-    fn let_go_of_ended(&mut self) {
-        let answered = std::mem::take(&mut self.answered);
-        if std::mem::take(&mut self.is_unanswered) {
-            return;
-        }
-        let contexts: BTreeSet<&[u8]> = answered
-            .iter()
-            .filter(|pull| pull.purpose == Purpose::Knows)
-            .flat_map(|pull| pull.contexts().map(|(context, _)| context))
-            .collect();
-        let since = answered.iter().map(|pull| pull.since).min().unwrap_or(0);
-        for context in contexts {
-            let of_context = || answered.iter().filter_map(|pull| pull.known.get(context));
-            let ended =
-                self.replica.keep_only(context, &|id| of_context().any(|known| known.contains(id)), since);
-            if ended > 0 {
-                info!(context = %shown(Some(context)), sessions = ended, "sessions ended while the agent did not run");
-            }
-        }
-    }
-
-    /// Everything that can be known is known when everybody who is there at the start was asked.
-    fn become_ready(&mut self, now: i64) {
-        if self.health.is_ready || now < self.listening_until {
-            return;
-        }
-        let is_asking = self.pulls.iter().any(|pull| match pull.purpose {
-            Purpose::Knows | Purpose::Missing | Purpose::Returned => true,
-            // One that starts may itself wait for us.
-            Purpose::Started => now < self.listening_until + ANSWER_WITHIN / 2,
-        });
-        if is_asking || !self.probing.is_empty() && now < self.listening_until + 2_000 {
-            return;
-        }
-        self.let_go_of_ended();
-        self.health.is_ready = true;
-        info!(sessions = self.replica.len(), members = self.table.members().len(), "the agent is ready");
-    }
-
-    fn answer_waiting(&mut self) {
-        let now = now();
-        let is_ready = self.health.is_ready;
-        let (answered, still): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|waiting| is_ready || now >= waiting.until);
-        self.waiting = still;
-        for Waiting { node, context, .. } in answered {
-            let contexts: Vec<Vec<u8>> = match context {
-                Some(context) => vec![context],
-                None => self.replica.contexts().map(|(name, _)| name.to_vec()).collect(),
-            };
-            // A time in the past: messages that the node keeps back meanwhile are then all applied.
-            let answers: Vec<_> =
-                contexts.iter().map(|context| self.replica.answer(context, BATCH, 0, now)).collect();
-            for (context, answer) in contexts.iter().zip(&answers) {
-                info!(member = %node.identity(), context = %shown(Some(context)), sessions = answer.sessions, "a node is given its sessions");
-            }
-            self.send_answer(&node, answers);
-        }
-    }
-
-    fn send_answer(&mut self, to: &Member, answers: Vec<crate::agent::replica::Answer>) {
-        let (sender, own, to) = (self.sender.clone(), self.own(), to.clone());
-        tokio::spawn(async move {
-            for answer in answers {
-                let parts = answer.data.iter().chain(&answer.complete).chain(&answer.after);
-                for message in parts {
-                    if let Err(error) =
-                        sender.send(&own, &to, Options::SYNCHRONOUS_ACK, message.to_bytes()).await
-                    {
-                        warn!(member = %to.identity(), %error, "sessions did not arrive");
-                        return;
-                    }
-                }
-            }
-        });
-    }
-
-    // ---- The vault ----
-
-    fn has_to_write(&self) -> bool {
-        self.writing.is_none()
-            && (self.about_changed || self.replica.has_changes())
-            && (self.retry_vault_at == 0 || now() >= self.retry_vault_at)
-    }
-
-    fn commit(&mut self) {
-        let changes = self.replica.take_changes();
-        let mut batch = vault::Batch::of(&changes, &self.replica);
-        if std::mem::take(&mut self.about_changed) {
-            self.about.last_running = now();
-            batch.about = Some(self.about.clone());
-        }
-        self.health.unwritten = changes.len();
-        self.writing = Some(changes);
-        self.vault.write(batch);
-    }
-
-    fn written(&mut self, written: vault::Written) {
-        let changes = self.writing.take();
-        match written {
-            Ok(()) => {
-                self.health.unwritten = 0;
-                self.retry_vault_at = 0;
-                if !self.replica.has_changes() {
-                    debug!("everything is in the vault");
-                }
-                if self.health.vault_trouble.take().is_some() {
-                    info!("sessions are written to the vault again");
-                }
-            }
-            Err(trouble) => {
-                let text = trouble.to_string();
-                if self.health.vault_trouble.as_ref() != Some(&text) {
-                    error!(error = %text, "sessions are kept in memory only");
-                }
-                self.health.vault_trouble = Some(text);
-                self.retry_vault_at = now() + 1_000;
-                self.about_changed = true;
-                if let Some(changes) = changes {
-                    self.replica.give_back(changes);
-                }
-            }
-        }
     }
 
     async fn stop(&mut self, group: Option<&(UdpSocket, SocketAddr)>) {
@@ -898,13 +713,8 @@ impl Hub {
                     let id =
                         format!("{}-StaticMembership", self.settings.membership.channel_name).into_bytes();
                     let word = StaticWord::Stop;
-                    StaticMessage {
-                        word,
-                        member: leaving.clone(),
-                        membership_id: id,
-                        version: MemberVersion::default(),
-                    }
-                    .to_bytes()
+                    StaticMessage { word, member: leaving.clone(), membership_id: id, version: self.version }
+                        .to_bytes()
                 }
             };
             let _ = self.sender.send(&self.own.clone(), &seen.member, Options::default(), payload).await;
@@ -929,15 +739,6 @@ async fn receive(
         Some((socket, _)) => socket.recv_from(into).await,
         None => std::future::pending().await,
     }
-}
-
-fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(SocketAddr::new(address, port));
-    }
-    std::net::ToSocketAddrs::to_socket_addrs(&(host, port))?
-        .next()
-        .ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// A random id in the form of Java's: version 4.

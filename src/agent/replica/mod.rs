@@ -9,13 +9,14 @@ mod apply;
 mod changes;
 mod duplicates;
 mod entry;
+mod order;
 #[cfg(test)]
 mod tests;
 mod transfer;
 
 use std::collections::HashMap;
 
-use crate::wire::cluster::{ClusterError, SessionMessage};
+use crate::wire::cluster::{ClusterError, Identity, SessionMessage};
 use crate::wire::stream::Verdicts;
 
 pub use apply::Effect;
@@ -79,10 +80,13 @@ struct Context {
     renamed: Renamed,
     /// Ids that came up lately, and when.
     begun: HashMap<Box<[u8]>, i64>,
+    /// When what of the sessions in use changed.
+    orders: HashMap<Box<[u8]>, order::Order>,
 }
 
 #[derive(Debug)]
 struct Parked {
+    sender: Option<Identity>,
     message: SessionMessage,
     since: i64,
 }
@@ -209,6 +213,7 @@ impl Replica {
         for (name, context) in &mut self.contexts {
             context.ended.retain(|_, since| now - *since <= REMEMBERED_FOR);
             context.renamed.retain(|_, (_, since)| now - *since <= REMEMBERED_FOR);
+            context.orders.retain(|_, order| now - order.at <= REMEMBERED_FOR);
             context.begun.retain(|_, since| now - *since <= REMEMBERED_FOR);
             let before = context.parked_count;
             let mut left = 0;

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::cluster::{Action, Change, Delta, Event, Subject, read_sessions};
+use crate::wire::cluster::{Action, Change, Delta, Event, Member, Subject, read_sessions};
 use crate::wire::stream::Value;
 
 const APP: &[u8] = b"localhost#/app";
@@ -227,6 +227,31 @@ fn what_came_while_state_was_asked_for_stays_newer() {
 /// What a node sends that has these sessions.
 fn snapshot(messages: &[SessionMessage]) -> SessionMessage {
     replica(messages).answer(APP, Batch { sessions: 10, bytes: 1 << 20 }, NOW, NOW).data.remove(0)
+}
+
+fn at(time: i64, message: SessionMessage) -> SessionMessage {
+    SessionMessage { time: Some(time), ..message }
+}
+
+#[test]
+fn changes_that_overtook_each_other_end_as_the_node_made_them() {
+    let node = |port: u16| Some(Member::new(([10, 0, 0, 1], port).into(), [1; 16]).identity());
+    let mut replica = replica(&[created("a")]);
+    let both = |first: &str, second: &str| {
+        let set = |name: &str, value: &str| {
+            action(Subject::Attribute, name, Change::Set(Value::string(value.as_bytes())))
+        };
+        delta("a", vec![set("x", first), set("y", second)])
+    };
+    replica.apply_from(node(1), &at(30, set("a", "x", "third")), NOW);
+    replica.apply_from(node(1), &at(10, both("first", "first")), NOW);
+    replica.apply_from(node(1), &at(20, renamed("a", "b")), NOW);
+    replica.apply_from(node(1), &at(20, set("a", "x", "second")), NOW);
+    let wanted: Vec<_> = [one("x", "third"), one("y", "first")].into_iter().flatten().flatten().collect();
+    assert_eq!(attributes(&replica, "b"), Some(wanted));
+    // Another node's clock says nothing about this one's.
+    replica.apply_from(node(2), &at(5, set("b", "x", "fourth")), NOW);
+    assert_eq!(attributes(&replica, "b").unwrap()[0].1, "fourth");
 }
 
 #[test]

@@ -4,7 +4,8 @@
 use super::entry::Kept;
 use super::{Ignored, Key, Replica};
 use crate::wire::cluster::{
-    Action, Change, Delta, Event, SessionMessage, SessionState, Subject, read_sessions, write_sessions,
+    Action, Change, Delta, Event, Identity, SessionMessage, SessionState, Subject, read_sessions,
+    write_sessions,
 };
 use crate::wire::stream::Value;
 use std::collections::HashSet;
@@ -34,7 +35,7 @@ pub enum Take {
 /// Messages since state was asked for, to be applied once more on top of what is answered.
 #[derive(Debug, Default)]
 pub(super) struct Since {
-    messages: Vec<(SessionMessage, i64)>,
+    messages: Vec<(Option<Identity>, SessionMessage, i64)>,
     bytes: usize,
     /// Sessions that came from nodes meanwhile.
     taken: HashSet<Key>,
@@ -44,10 +45,10 @@ pub(super) struct Since {
 const REMEMBERED_BYTES: usize = 128 << 20;
 
 impl Since {
-    pub(super) fn add(&mut self, message: &SessionMessage, now: i64) {
+    pub(super) fn add(&mut self, sender: Option<Identity>, message: &SessionMessage, now: i64) {
         self.bytes += message.payload.as_ref().map_or(0, Vec::len) + 200;
         if self.is_whole() {
-            self.messages.push((message.clone(), now));
+            self.messages.push((sender, message.clone(), now));
         }
     }
 
@@ -145,12 +146,12 @@ impl Replica {
     /// Messages that came since state was asked for are newer than what was answered.
     fn apply_again(&mut self, taken: &HashSet<Key>) {
         let Some(mut since) = self.since_asked.take() else { return };
-        for (message, at) in &since.messages {
+        for (sender, message, at) in &since.messages {
             let (Some(context), Some(id)) = (&message.context, &message.session_id) else { continue };
             let key =
                 Key::new(context, self.contexts.get(&**context).map_or(id, |context| context.current(id)));
             if taken.contains(&key) {
-                self.apply_now(message, *at);
+                self.apply_now(*sender, message, *at);
             }
         }
         since.taken.extend(taken.iter().cloned());

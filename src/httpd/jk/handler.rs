@@ -54,7 +54,7 @@ pub(super) unsafe fn handle(r: *mut ffi::request_rec) -> c_int {
                 r,
                 &here,
                 Level::Error,
-                "MGY4102",
+                "MGY5102",
                 format_args!("a proxy request for worker {name} is not allowed"),
             );
             return INTERNAL_ERROR;
@@ -65,9 +65,9 @@ pub(super) unsafe fn handle(r: *mut ffi::request_rec) -> c_int {
                 r,
                 &here,
                 Level::Error,
-                "MGY4103",
+                "MGY5103",
                 format_args!(
-                    "there is no worker {name} in worker.list (AH: Could not find a worker for worker name={name})"
+                    "there is no worker {name} in worker.list (mod_jk: Could not find a worker for worker name={name})"
                 ),
             );
             return INTERNAL_ERROR;
@@ -191,6 +191,7 @@ unsafe fn variables<'r>(r: *const ffi::request_rec, here: &Here) -> JkVariables<
             stateless: is_on("JK_STATELESS"),
             route: variable(r, "JK_ROUTE").filter(|route| !route.is_empty()),
             ignore_content_length: variable(r, &here.site.indicators.ignore_cl).is_some(),
+            malformed_is_500: variable(r, "margay-jk-500").is_some(),
         }
     }
 }

@@ -77,7 +77,7 @@ pub(in crate::httpd) unsafe fn open(plan: &JkPlan, pool: *mut ffi::apr_pool_t) {
     let logs = plan.is_used.then(|| Arc::new(unsafe { JkLogs::open(plan, pool) }));
     if let Some(main) = logs.as_ref().and_then(|logs| logs.site(SiteId(0))) {
         let text = format!("Margay {} speaks for mod_jk", env!("CARGO_PKG_VERSION"));
-        main.write(JkLogLevel::Info, "MGY4001", &text, None);
+        main.write(JkLogLevel::Info, "MGY5001", &text, None);
     }
     *IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner) = logs;
 }
@@ -125,7 +125,7 @@ unsafe fn open_one(name: &str, is_default: bool, pool: *mut ffi::apr_pool_t) -> 
             let level = if is_default { log::NOTICE } else { log::ERROR };
             let said = if is_default { "no JkLogFile is set, and the default " } else { "JkLogFile " };
             let text =
-                format!("MGY4002: {said}{name} cannot be opened: {error}; its lines go to the error log");
+                format!("MGY5002: {said}{name} cannot be opened: {error}; its lines go to the error log");
             log::server(level, &text);
             None
         }

@@ -137,7 +137,7 @@ impl Watched {
         }
         let count = rules.len();
         let mounts = here.site.mounts.with_file(rules);
-        say(here.id, JkLogLevel::Info, "MGY4011", &format!("{} was read again: {count} rules", self.path));
+        say(here.id, JkLogLevel::Info, "MGY5011", &format!("{} was read again: {count} rules", self.path));
         mounts
     }
 
@@ -146,7 +146,7 @@ impl Watched {
             state.is_missing = true;
             let text =
                 format!("JkMountFile {} cannot be read: {error}; its rules stay as they were", self.path);
-            say(site, JkLogLevel::Error, "MGY4012", &text);
+            say(site, JkLogLevel::Error, "MGY5012", &text);
         }
     }
 

@@ -115,7 +115,7 @@ pub(super) unsafe fn map(r: *mut ffi::request_rec, here: &Here) -> Mapping {
         let mut room = Vec::new();
         match here.site.find(rules.get(), pool::bytes(original), &mut room) {
             Err(_) => {
-                let text = "MGY4101: the path leads above the root, for a servlet container at least";
+                let text = "MGY5101: the path leads above the root, for a servlet container at least";
                 log::request(r, log::NOTICE, text);
                 Mapping::Refused(BAD_REQUEST)
             }

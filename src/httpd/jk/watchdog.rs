@@ -37,7 +37,7 @@ pub(in crate::httpd) fn start(child: &'static Child) {
         }
     });
     if let Err(error) = thread {
-        log::server(log::ERROR, &format!("MGY4003: no thread for JkWatchdogInterval: {error}"));
+        log::server(log::ERROR, &format!("MGY5003: no thread for JkWatchdogInterval: {error}"));
     }
 }
 

@@ -7,6 +7,7 @@
 use super::model::{AjpSettings, BalancerSettings, MemberSettings};
 use super::query::Query;
 use crate::base::text::leading_integer;
+use crate::config::jk::boolean;
 use crate::config::jk::plan::{Activation, JkLock, JkMethod};
 
 /// The longest text that a route, redirect, domain or host can have, in bytes.
@@ -292,15 +293,10 @@ pub fn balancer_change(old: BalancerSettings, query: &Query) -> BalancerSettings
 fn checkbox(query: &Query, name: &str, old: bool) -> bool {
     const OTHERS: [&str; 7] = ["vlr", "vlri", "vlt", "vlee", "vlx", "vlm", "vll"];
     match query.get(name) {
-        Some(text) => is_true(text),
+        Some(text) => boolean(text).unwrap_or(old),
         None if OTHERS.iter().all(|other| query.get(other).is_some()) => false,
         None => old,
     }
-}
-
-fn is_true(text: &str) -> bool {
-    let first = text.chars().next().map(|c| c.to_ascii_lowercase());
-    matches!(first, Some('t' | 'y')) || text.eq_ignore_ascii_case("on") || leading_integer(text).0 == 1
 }
 
 /// First letter or number; anything else is the first.
@@ -433,9 +429,13 @@ mod tests {
         );
         assert_eq!(new("vll=P").lock, JkLock::Pessimistic);
         for (text, on) in
-            [("on", true), ("1", true), ("T", true), ("yes", true), ("0", false), ("off", false), ("", false)]
+            [("on", true), ("1", true), ("T", true), ("yes", true), ("0", false), ("off", false), ("No", false)]
         {
             assert_eq!(new(&format!("vls={text}")).sticky, on, "{text}");
+        }
+        for odd in ["", "10", "00", "2", "s", "offx"] {
+            assert!(new(&format!("vls={odd}")).sticky, "{odd}: nothing changes");
+            assert!(!new(&format!("vlf={odd}")).sticky_force, "{odd}: nothing changes");
         }
     }
 
