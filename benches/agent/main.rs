@@ -108,6 +108,9 @@ fn hands_over_tomcat(sessions: usize) -> Result<(Duration, f64), Failure> {
         support::httpd::free_port(),
     );
     tomcat.set_engine(&cluster.element(receiver));
+    let distributable =
+        "<web-app xmlns=\"https://jakarta.ee/xml/ns/jakartaee\" version=\"6.0\"><distributable/></web-app>";
+    tomcat.write("webapps/ROOT/WEB-INF/web.xml", distributable);
     // What a Tomcat in production has; with less it collects garbage all the time.
     tomcat.set_machine(&["-Xms64m", "-Xmx1g"]);
     tomcat.restart();
