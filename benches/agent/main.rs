@@ -32,7 +32,9 @@ fn main() -> Result<(), Failure> {
     let mut numbers = std::env::args().skip(1).filter_map(|text| text.parse::<usize>().ok());
     let sessions = numbers.next().unwrap_or(100_000);
     let deltas = numbers.next().unwrap_or(500_000);
-    takes_deltas(10_000, deltas)?;
+    if deltas > 0 {
+        takes_deltas(10_000, deltas)?;
+    }
     let agent = hands_over_agent(sessions)?;
     let tomcat = hands_over_tomcat(sessions)?;
     println!(
@@ -106,6 +108,9 @@ fn hands_over_tomcat(sessions: usize) -> Result<(Duration, f64), Failure> {
         support::httpd::free_port(),
     );
     tomcat.set_engine(&cluster.element(receiver));
+    let distributable =
+        "<web-app xmlns=\"https://jakarta.ee/xml/ns/jakartaee\" version=\"6.0\"><distributable/></web-app>";
+    tomcat.write("webapps/ROOT/WEB-INF/web.xml", distributable);
     // What a Tomcat in production has; with less it collects garbage all the time.
     tomcat.set_machine(&["-Xms64m", "-Xmx1g"]);
     tomcat.restart();
@@ -123,6 +128,7 @@ fn report(
     sessions: usize,
     peer: &mut Peer,
 ) -> Result<(Duration, f64), Failure> {
+    let each = memory(pid).saturating_sub(empty) as f64 / sessions as f64;
     let mut times = Vec::new();
     for _ in 0..3 {
         let begin = Instant::now();
@@ -133,7 +139,6 @@ fn report(
         }
     }
     times.sort();
-    let each = memory(pid).saturating_sub(empty) as f64 / sessions as f64;
     println!(
         "{name}: {sessions} sessions of 1 KiB handed to a node that starts in {:?} (of 3: {times:?}), {each:.0} bytes of memory each",
         times[0]

@@ -332,12 +332,12 @@ impl Hub {
         }
         let nodes: Vec<_> = self.table.members().iter().map(|seen| seen.member.clone()).collect();
         for node in nodes {
-            let answer_of = |context: &[u8], ids: &HashSet<Box<[u8]>>| {
+            let answers = new.iter().map(|(context, ids)| {
                 let mut answer = self.replica.answer_some(context, &|id| ids.contains(id), BATCH, 0, now);
                 answer.complete = None;
                 answer
-            };
-            let answers = new.iter().map(|(context, ids)| answer_of(context, ids)).collect();
+            });
+            let answers = answers.collect();
             self.send_answer(&node, answers);
         }
         new.values().map(HashSet::len).sum()
