@@ -48,7 +48,12 @@ impl Agent {
             disk: None,
         };
         let vault = agent.dir.join("vault");
-        let config = config.replace("VAULT", &vault.display().to_string());
+        let mut config = config.replace("VAULT", &vault.display().to_string());
+        if !config.contains("[control]") {
+            // The default is one for the whole machine.
+            let socket = agent.dir.join("agent.sock");
+            config.push_str(&format!("[control]\nsocket = \"{}\"\n", socket.display()));
+        }
         fs::write(agent.config_file(), config).expect("agent.toml");
         agent
     }

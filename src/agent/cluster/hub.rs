@@ -44,6 +44,8 @@ const BATCH: Batch = Batch { sessions: 1000, bytes: 4 << 20 };
 const ASK_NEW_NODE_AFTER: i64 = 2_000;
 /// A node that is older when it joins did not just start, in milliseconds.
 const LIVED: i64 = 10_000;
+/// So long a node that comes back is left to apply what others sent it, in milliseconds.
+const SETTLES: i64 = 3_000;
 /// A node of this age has its sessions, or never will.
 const SETTLED: i64 = 70_000;
 /// So much may we be ahead of a node in what we heard, in milliseconds.
@@ -455,7 +457,7 @@ impl Hub {
             (false, true) => (Purpose::Knows, now),
             (false, false) => (Purpose::Started, now),
             // It and we did not hear each other for a while.
-            (true, _) if age > LIVED && !seen.is_static => (Purpose::Returned, now),
+            (true, _) if age > LIVED && !seen.is_static => (Purpose::Returned, now + SETTLES),
             (true, _) => (Purpose::Started, now + ASK_NEW_NODE_AFTER),
         };
         if purpose == Purpose::Returned {
@@ -606,7 +608,6 @@ impl Hub {
         let purpose = self.pulls.iter().find(|pull| pull.identity() == *identity).map(|pull| pull.purpose);
         match purpose {
             Some(Purpose::Returned) => Take::Newer,
-            Some(Purpose::Missed) => Take::All,
             Some(Purpose::Knows | Purpose::Started) if !self.health.is_ready => Take::All,
             _ => Take::Unknown,
         }
@@ -665,14 +666,14 @@ impl Hub {
         }
     }
 
-    /// The nodes may have taken us for dead meanwhile, and told us nothing.
+    /// The nodes may have taken us for dead meanwhile, and not told of new sessions. What they sent waits in our sockets, so that
+    /// nothing that is known is taken from them: a node may be behind us again.
     fn notice_pause(&mut self, now: i64) {
         let paused = now - std::mem::replace(&mut self.ticked, now);
         if paused <= i64::try_from(self.settings.membership.drop_time).unwrap_or(i64::MAX) {
             return;
         }
         warn!(milliseconds = paused, "the agent stood still; the nodes are asked for what it missed");
-        self.replica.begin_asking();
         let nodes: Vec<_> = self.table.members().iter().map(|seen| seen.member.clone()).collect();
         let pulls = nodes.into_iter().map(|node| Pull::new(node, Purpose::Missed, now));
         self.pulls.extend(pulls);

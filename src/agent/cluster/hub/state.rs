@@ -45,8 +45,7 @@ impl Hub {
             let pull = self.pulls.remove(at);
             self.pulled(pull);
         }
-        let needs_messages = |pull: &Pull| matches!(pull.purpose, Purpose::Returned | Purpose::Missed);
-        if self.health.is_ready && !self.pulls.iter().any(needs_messages) {
+        if self.health.is_ready && !self.pulls.iter().any(|pull| pull.purpose == Purpose::Returned) {
             self.replica.end_asking();
         }
     }
