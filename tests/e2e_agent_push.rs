@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 
 use support::ajp_peer::Peer;
 use support::client::Client;
+use support::cluster::Cluster;
 use support::httpd::{Builder, Front, Httpd, Mpm, free_port};
 use support::load::{Load, expect_ok};
 use support::manager::{values, xml};
@@ -426,4 +427,85 @@ fn one_asks_for_the_memory() {
     if let Ok(Some(Ok(HandedOver::Region(_)))) = link.receive() {
         println!("it is handed over");
     }
+}
+
+/// One user whose session is at the node of that route; its requests are repeated by the load.
+fn session_at(httpd: &Httpd, route: &str) -> Client {
+    let mut client = Client::with_cookies(httpd.address());
+    wait_until("a session at the node", PATIENCE, || {
+        client = Client::with_cookies(httpd.address());
+        let response = client.get("/set?name=n&value=1");
+        response.is_ok() && client.cookie("JSESSIONID").is_some_and(|id| id.ends_with(&format!(".{route}")))
+    });
+    client
+}
+
+#[test]
+fn real_tomcats_die_leave_and_return_without_a_failed_request() {
+    if let Some(what) = support::tomcat::missing() {
+        eprintln!("skipped: {what}");
+        return;
+    }
+    let folder = scratch_dir("push");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).expect("our own folder");
+    let cluster = Cluster::new();
+    let mut nodes = [cluster.node("A"), cluster.node("B")];
+    let config = folder.join("agent.toml");
+    let text = cluster.agent_toml().replace("VAULT", &folder.join("vault").display().to_string());
+    fs::write(&config, text + &format!("[control]\nsocket = \"{}/agent.sock\"\n", folder.display()))
+        .expect("a file");
+    let members =
+        nodes.each_ref().map(|node| format!("BalancerMember {} route={} retry=60", node.url(), node.route()));
+    let httpd = Httpd::builder("push")
+        .front(Front::Margay)
+        .line("<Location /bm>\nSetHandler balancer-manager\n</Location>\nProxyPass /bm !")
+        .line(format!(
+            "<Proxy balancer://c>\n{}\nProxySet stickysession=JSESSIONID\n</Proxy>\nProxyPass / balancer://c/",
+            members.join("\n")
+        ))
+        .line(format!(
+            "MargayAgent On\nMargayAgentConfig {}\nMargayAgentProgram {}",
+            config.display(),
+            profile_dir().join("margay").display()
+        ))
+        .start();
+    wait_until("the agent", PATIENCE, || httpd.error_log().contains("the agent is ready"));
+    nodes.iter_mut().for_each(|node| node.launch_again());
+    nodes.iter_mut().for_each(|node| node.wait_ready(|_| {}));
+    for route in ["A", "B"] {
+        session_at(&httpd, route);
+    }
+    wait_until("the routes", PATIENCE, || httpd.error_log().matches("jvmRoute is known").count() >= 2);
+    wait_for_states(&httpd, BOTH);
+
+    // With traffic, one is killed.
+    let load = Load::start(4, httpd.address(), |client| expect_ok(client.get("/get?name=n")).map(|_| ()));
+    load.wait_for_more(200);
+    nodes[0].kill_9();
+    wait_until("A to be out", PATIENCE, || states(&httpd)[0].contains("Gone"));
+    load.wait_for_more(200);
+    let outcome = load.stop();
+    println!("{} requests around a death, the slowest took {:?}", outcome.requests, outcome.slowest);
+    assert_eq!(outcome.failures, [] as [String; 0]);
+    let load = Load::start(4, httpd.address(), |client| expect_ok(client.get("/get?name=n")).map(|_| ()));
+    nodes[0].restart();
+    wait_for_states(&httpd, BOTH);
+    load.wait_for_more(200);
+    assert_eq!(load.stop().failures, [] as [String; 0]);
+
+    // Without traffic, one is killed.
+    let start = Instant::now();
+    nodes[0].kill_9();
+    wait_for_states(&httpd, WITHOUT_A);
+    println!("a death without traffic is known after {:?}", start.elapsed());
+    nodes[0].restart();
+    wait_for_states(&httpd, BOTH);
+
+    // It stops in order, and its sessions are at the other one.
+    let mut user = session_at(&httpd, "A");
+    nodes[0].stop();
+    wait_for_states(&httpd, WITHOUT_A);
+    assert!(page(&httpd).contains("its node told the cluster that it stops"), "{}", page(&httpd));
+    let response = user.get("/get?name=n").expect("a response");
+    assert_eq!(response.line("value").as_deref(), Some("1"), "{}", response.text());
 }

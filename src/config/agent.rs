@@ -12,9 +12,9 @@ use crate::base::text::{Words, quoted};
 pub struct AgentPlan {
     /// `MargayAgent On`: httpd starts it.
     pub starts: bool,
-    /// `MargayAgentConfig`: its configuration; `None` is Tomcat's own defaults.
+    /// `MargayAgentConfig`: its configuration; `None` is [`CONFIG`] if it is there, else Tomcat's own defaults.
     pub config: Option<String>,
-    /// `MargayAgentProgram`; `None` is [`PROGRAM`].
+    /// `MargayAgentProgram`; `None` is the first of [`PROGRAMS`] that is there.
     pub program: Option<String>,
     /// `MargayAgentSocket`.
     pub socket: Option<AgentSocket>,
@@ -29,7 +29,9 @@ pub struct AgentSocket {
 }
 
 /// Where the program is looked for.
-pub const PROGRAM: &str = "/usr/bin/margay";
+pub const PROGRAMS: [&str; 2] = ["/usr/local/bin/margay", "/usr/bin/margay"];
+/// Where the agent's configuration is looked for.
+pub const CONFIG: &str = "/etc/margay/agent.toml";
 
 /// In the order of [`Directive`].
 pub(super) const DIRECTIVES: [Entry; 4] = {
@@ -44,9 +46,9 @@ pub(super) const DIRECTIVES: [Entry; 4] = {
             Server,
             One,
             "the agent's configuration: agent.toml",
-            "Tomcat's defaults",
+            CONFIG,
         ),
-        entry(D::MargayAgentProgram, "MargayAgentProgram", Server, One, "the program margay", PROGRAM),
+        entry(D::MargayAgentProgram, "MargayAgentProgram", Server, One, "the program margay", PROGRAMS[0]),
         entry(
             D::MargayAgentSocket,
             "MargayAgentSocket",

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{ffi, log, pool};
-use crate::config::agent::{AgentPlan, PROGRAM};
+use crate::config::agent::{AgentPlan, CONFIG, PROGRAMS};
 use crate::shared::{Link, Region};
 
 /// Who ran for so long was not badly set up: it is begun again at once.
@@ -105,8 +105,13 @@ unsafe fn wanted(plan: &AgentPlan, pool: *mut ffi::apr_pool_t) -> Option<Wanted>
         let full = unsafe { pool::some_bytes(ffi::ap_server_root_relative(pool, path.as_ptr())) };
         CString::new(full.unwrap_or(path.as_bytes())).ok()
     };
-    let program = absolute(plan.program.as_deref().unwrap_or(PROGRAM))?;
-    Some(Wanted { program, config: plan.config.as_deref().and_then(absolute) })
+    let is_there = |path: &&str| fs::exists(path).unwrap_or(false);
+    let usual = PROGRAMS.into_iter().find(is_there).unwrap_or(PROGRAMS[0]);
+    let config = plan.config.as_deref().or_else(|| Some(CONFIG).filter(is_there));
+    Some(Wanted {
+        program: absolute(plan.program.as_deref().unwrap_or(usual))?,
+        config: config.and_then(absolute),
+    })
 }
 
 /// httpd's main loop saw the end of the agent. The status is what httpd makes of it: the program's own, or the number of a signal.
