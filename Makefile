@@ -9,13 +9,14 @@ SHELL := /bin/bash
 CARGO ?= cargo
 APXS ?= apxs
 RUST_WANTED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+PREFIX ?= /usr/local
 MODULE_DIR ?= $(DESTDIR)$(shell $(APXS) -q LIBEXECDIR 2>/dev/null)
 CONF_DIR ?= $(DESTDIR)$(shell $(APXS) -q SYSCONFDIR 2>/dev/null)
 
 help: ## this text
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
-run: packages cargo ## two real Tomcats and httpd with Margay before them; Ctrl-C ends all of it; by HTTP: make run EXAMPLE=tutorial-http; in mod_jk's words: EXAMPLE=tutorial-jk
+run: packages cargo ## two real Tomcats in a cluster with the agent, and httpd with Margay before them; Ctrl-C ends all of it; by HTTP: make run EXAMPLE=tutorial-http; in mod_jk's words: EXAMPLE=tutorial-jk
 	@echo '--- building the module'
 	@$(CARGO) build --release --locked
 	@$(CARGO) build --release --locked --example run
@@ -45,11 +46,15 @@ bench: packages cargo ## CPU and speed against mod_proxy_ajp, mod_jk and nginx; 
 rig: ## the compose rig in docker/: a session survives the death of both Tomcats; needs Docker, or: docker/engine make rig
 	@docker/rig
 
-build: packages cargo ## the module: target/release/libmargay.so
+build: packages cargo ## the module and the agent: target/release/libmargay.so, target/release/margay
 	@$(CARGO) build --release --locked
 
-install: build ## into httpd's folders (DESTDIR is honoured)
+install: build ## into httpd's folders, and the agent into /usr/local/bin (DESTDIR and PREFIX are honoured)
 	@install -D -m 644 target/release/libmargay.so $(MODULE_DIR)/mod_margay.so
+	@install -D -m 755 target/release/margay $(DESTDIR)$(PREFIX)/bin/margay
+	@for unit in systemd/*.service; do \
+	   if [ -e "$$unit" ]; then install -D -m 644 "$$unit" $(DESTDIR)/lib/systemd/system/$$(basename "$$unit"); fi; \
+	 done
 	@if [ -d $(CONF_DIR)/mods-available ] || [ -n '$(DESTDIR)' ]; then \
 	   install -D -m 644 httpd-conf/margay.load $(CONF_DIR)/mods-available/margay.load; \
 	   install -D -m 644 httpd-conf/margay.conf $(CONF_DIR)/mods-available/margay.conf; \

@@ -159,6 +159,22 @@ fn no_header_of_a_container_ends_a_child() {
 }
 
 #[test]
+fn a_malformed_message_is_502_and_where_it_is_wanted_500_as_by_mod_jk() {
+    let a = Peer::named("A");
+    let httpd = jk::builder("jk-malformed", None, &[("a", &a)])
+        .module("setenvif")
+        .line("JkMount /* a\nSetEnvIf Request_URI ^/old margay-jk-500=1")
+        .start();
+    a.set_script(|conn, _| {
+        // Of no known type.
+        conn.send(b"AB\0\x01\x63")?;
+        Ok(After::Keep)
+    });
+    let expected = if httpd.front().is_margay() { 502 } else { 500 };
+    assert_eq!((get(&httpd, "/new", "").status, get(&httpd, "/old", "").status), (expected, 500));
+}
+
+#[test]
 fn a_stray_answer_is_not_given_to_the_next_client() {
     let a = Peer::named("A");
     let httpd = jk::builder("jk-stray", None, &[("a", &a)])

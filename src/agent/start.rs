@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::cluster::{self, Report, Request, Stack, Start};
 use super::settings::{Bind, Settings, SettingsError};
@@ -87,6 +87,8 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
 async fn serve(settings: Settings) -> Result<(), StartError> {
     let mut end = signal(SignalKind::terminate()).map_err(StartError::Io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Io)?;
+    // A limit on the size of files then fails a write, as a full disk does, and does not end the agent.
+    let _too_large = signal(SignalKind::from_raw(nix::libc::SIGXFSZ)).map_err(StartError::Io)?;
     let (to_hub, requests) = mpsc::channel(64);
     let (reports, _report) = watch::channel(Report::default());
     let (ready, _is_ready) = oneshot::channel();
@@ -121,6 +123,11 @@ pub async fn prepare(settings: Settings) -> Result<Start, StartError> {
     })?;
     let announced = listener.local_addr().map_err(StartError::Io)?;
     info!(address = %announced, %why, "members reach the agent here");
+    if address.is_loopback() && receiver.address == Bind::Auto && settings.membership.bind == Bind::Auto {
+        warn!(
+            "only Tomcats on this machine can reach the agent: [receiver] address names one that others can"
+        );
+    }
     let group = SocketAddr::new(IpAddr::V4(settings.membership.address), settings.membership.port);
     let interface = match settings.membership.bind {
         Bind::Address(interface) => interface,

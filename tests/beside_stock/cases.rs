@@ -83,6 +83,7 @@ fn file(folder: &str, name: &str) -> String {
 }
 
 impl Table {
+    #[allow(dead_code)] // not every program that has this file reads these tables
     pub fn read(name: &str) -> Table {
         Table::read_in("beside_stock", name)
     }

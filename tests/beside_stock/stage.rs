@@ -53,6 +53,7 @@ pub struct Stage {
 }
 
 impl Stage {
+    #[allow(dead_code)] // of the two programs that have this file, one compares with mod_proxy
     pub fn start(name: &str, table: &Table) -> Stage {
         Stage::start_beside(Front::Stock, name, table)
     }

@@ -17,6 +17,10 @@ pub enum Purpose {
     Knows,
     /// The node started while the agent did not run, or just now: what it does not know it has lost.
     Started,
+    /// The node and the agent lived and did not hear each other for a while.
+    Returned,
+    /// The agent stood still for a while.
+    Missed,
     /// Something is missing here.
     Missing,
 }

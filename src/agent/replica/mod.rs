@@ -9,20 +9,21 @@ mod apply;
 mod changes;
 mod duplicates;
 mod entry;
+mod order;
 #[cfg(test)]
 mod tests;
 mod transfer;
 
 use std::collections::HashMap;
 
-use crate::wire::cluster::{ClusterError, SessionMessage};
+use crate::wire::cluster::{ClusterError, Identity, SessionMessage};
 use crate::wire::stream::Verdicts;
 
 pub use apply::Effect;
 pub use changes::{Changes, Write};
 pub use duplicates::Duplicates;
 pub use entry::Kept;
-pub use transfer::{Answer, Batch, Merged};
+pub use transfer::{Answer, Batch, Merged, Take};
 
 /// Idle limit of a session of which only the beginning is known: the default of a web application, 30 minutes.
 const DEFAULT_MAX_INACTIVE: i32 = 1800;
@@ -77,10 +78,15 @@ struct Context {
     /// Ended sessions, and when.
     ended: HashMap<Box<[u8]>, i64>,
     renamed: Renamed,
+    /// Ids that came up lately, and when.
+    begun: HashMap<Box<[u8]>, i64>,
+    /// When what of the sessions in use changed.
+    orders: HashMap<Box<[u8]>, order::Order>,
 }
 
 #[derive(Debug)]
 struct Parked {
+    sender: Option<Identity>,
     message: SessionMessage,
     since: i64,
 }
@@ -94,7 +100,7 @@ pub struct Replica {
     changes: Changes,
     verdicts: Verdicts,
     /// Messages since state was asked for: they may be newer than what is answered.
-    since_asked: Option<Vec<(SessionMessage, i64)>>,
+    since_asked: Option<transfer::Since>,
     reports_requests: bool,
 }
 
@@ -194,6 +200,8 @@ impl Replica {
         for (name, context) in &mut self.contexts {
             context.ended.retain(|_, since| now - *since <= REMEMBERED_FOR);
             context.renamed.retain(|_, (_, since)| now - *since <= REMEMBERED_FOR);
+            context.orders.retain(|_, order| now - order.at <= REMEMBERED_FOR);
+            context.begun.retain(|_, since| now - *since <= REMEMBERED_FOR);
             let before = context.parked_count;
             let mut left = 0;
             context.parked.retain(|_, waiting| {

@@ -17,7 +17,9 @@ const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about");
 /// A vault in a file.
 #[derive(Debug)]
 pub struct Store {
-    database: Database,
+    path: PathBuf,
+    /// `None` after a failed write: redb takes no more until it is opened again.
+    database: Option<Database>,
 }
 
 impl Store {
@@ -31,12 +33,15 @@ impl Store {
             std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
         }
         private(path).map_err(|error| failed(error.to_string()))?;
-        let database = Database::create(path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => VaultError::Held { path: PathBuf::from(path) },
-            error => failed(error.to_string()),
-        })?;
-        Ok(Store { database })
+        Ok(Store { path: path.to_owned(), database: Some(database(path)?) })
     }
+}
+
+fn database(path: &Path) -> Result<Database, VaultError> {
+    Database::create(path).map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => VaultError::Held { path: PathBuf::from(path) },
+        error => VaultError::Open { path: PathBuf::from(path), why: error.to_string() },
+    })
 }
 
 /// Session contents are like passwords.
@@ -56,7 +61,8 @@ fn unwritten(error: impl std::fmt::Display) -> VaultError {
 impl Vault for Store {
     fn load(&mut self) -> Result<Loaded, VaultError> {
         let mut loaded = Loaded::default();
-        let transaction = self.database.begin_read().map_err(unreadable)?;
+        let database = self.database.as_ref().ok_or_else(|| unreadable("it is closed"))?;
+        let transaction = database.begin_read().map_err(unreadable)?;
         let Ok(about) = transaction.open_table(ABOUT) else { return Ok(loaded) };
         if let Some(bytes) = about.get("about").map_err(unreadable)? {
             loaded.about = postcard::from_bytes(bytes.value()).ok();
@@ -88,52 +94,62 @@ impl Vault for Store {
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), VaultError> {
-        let transaction = self.database.begin_write().map_err(unwritten)?;
-        {
-            let mut sessions = transaction.open_table(SESSIONS).map_err(unwritten)?;
-            let mut attributes = transaction.open_table(ATTRIBUTES).map_err(unwritten)?;
-            let mut about = transaction.open_table(ABOUT).map_err(unwritten)?;
-            for (key, write) in &batch.sessions {
-                let key = key_of(key);
-                let head = match write {
-                    SessionWrite::Whole { head, attributes: all } => {
-                        remove_below(&mut attributes, &key)?;
-                        for (name, value) in all {
-                            attributes
-                                .insert(below(&key, name).as_slice(), value.as_slice())
-                                .map_err(unwritten)?;
-                        }
-                        Some(head)
-                    }
-                    SessionWrite::Parts { head, attributes: some } => {
-                        for (name, value) in some {
-                            let name = below(&key, name);
-                            match value {
-                                Some(value) => {
-                                    attributes.insert(name.as_slice(), value.as_slice()).map_err(unwritten)?
-                                }
-                                None => attributes.remove(name.as_slice()).map_err(unwritten)?,
-                            };
-                        }
-                        Some(head)
-                    }
-                    SessionWrite::Remove => {
-                        remove_below(&mut attributes, &key)?;
-                        None
-                    }
-                };
-                match head {
-                    Some(head) => sessions.insert(key.as_slice(), head.as_slice()).map_err(unwritten)?,
-                    None => sessions.remove(key.as_slice()).map_err(unwritten)?,
-                };
-            }
-            if let Some(of_us) = &batch.about {
-                let bytes = postcard::to_allocvec::<About>(of_us).map_err(unwritten)?;
-                about.insert("about", bytes.as_slice()).map_err(unwritten)?;
-            }
-        }
-        transaction.commit().map_err(unwritten)
+        let open = match self.database.take() {
+            Some(open) => open,
+            None => database(&self.path)?,
+        };
+        commit(&open, batch)?;
+        self.database = Some(open);
+        Ok(())
     }
+}
+
+fn commit(database: &Database, batch: &Batch) -> Result<(), VaultError> {
+    let transaction = database.begin_write().map_err(unwritten)?;
+    {
+        let mut sessions = transaction.open_table(SESSIONS).map_err(unwritten)?;
+        let mut attributes = transaction.open_table(ATTRIBUTES).map_err(unwritten)?;
+        let mut about = transaction.open_table(ABOUT).map_err(unwritten)?;
+        for (key, write) in &batch.sessions {
+            let key = key_of(key);
+            let head = match write {
+                SessionWrite::Whole { head, attributes: all } => {
+                    remove_below(&mut attributes, &key)?;
+                    for (name, value) in all {
+                        attributes
+                            .insert(below(&key, name).as_slice(), value.as_slice())
+                            .map_err(unwritten)?;
+                    }
+                    Some(head)
+                }
+                SessionWrite::Parts { head, attributes: some } => {
+                    for (name, value) in some {
+                        let name = below(&key, name);
+                        match value {
+                            Some(value) => {
+                                attributes.insert(name.as_slice(), value.as_slice()).map_err(unwritten)?
+                            }
+                            None => attributes.remove(name.as_slice()).map_err(unwritten)?,
+                        };
+                    }
+                    Some(head)
+                }
+                SessionWrite::Remove => {
+                    remove_below(&mut attributes, &key)?;
+                    None
+                }
+            };
+            match head {
+                Some(head) => sessions.insert(key.as_slice(), head.as_slice()).map_err(unwritten)?,
+                None => sessions.remove(key.as_slice()).map_err(unwritten)?,
+            };
+        }
+        if let Some(of_us) = &batch.about {
+            let bytes = postcard::to_allocvec::<About>(of_us).map_err(unwritten)?;
+            about.insert("about", bytes.as_slice()).map_err(unwritten)?;
+        }
+    }
+    transaction.commit().map_err(unwritten)
 }
 
 fn remove_below(
@@ -204,7 +220,7 @@ mod tests {
         message(Event::Delta, id, Some(delta.to_bytes()))
     }
 
-    fn commit(store: &mut Store, replica: &mut Replica) {
+    fn keep(store: &mut Store, replica: &mut Replica) {
         let changes = replica.take_changes();
         store.write(&Batch::of(&changes, replica)).unwrap();
     }
@@ -233,7 +249,7 @@ mod tests {
         ] {
             replica.apply(&message, 7);
         }
-        commit(&mut store, &mut replica);
+        keep(&mut store, &mut replica);
         for message in [
             set("a", "y", value("3")),
             set("a", "x", Change::Remove),
@@ -242,7 +258,7 @@ mod tests {
         ] {
             replica.apply(&message, 9);
         }
-        commit(&mut store, &mut replica);
+        keep(&mut store, &mut replica);
         let about = About { unique_id: [3; 16], last_running: 5, ..About::default() };
         store.write(&Batch { about: Some(about.clone()), ..Batch::default() }).unwrap();
         drop(store);

@@ -191,6 +191,7 @@ unsafe fn variables<'r>(r: *const ffi::request_rec, here: &Here) -> JkVariables<
             stateless: is_on("JK_STATELESS"),
             route: variable(r, "JK_ROUTE").filter(|route| !route.is_empty()),
             ignore_content_length: variable(r, &here.site.indicators.ignore_cl).is_some(),
+            malformed_is_500: variable(r, "margay-jk-500").is_some(),
         }
     }
 }

@@ -35,6 +35,8 @@ pub struct JkVariables<'j> {
     pub route: Option<&'j [u8]>,
     /// `JK_IGNORE_CL`: the client's Content-Length is not believed and not sent.
     pub ignore_content_length: bool,
+    /// `margay-jk-500`: a malformed message is answered 500, as by mod_jk, and not 502.
+    pub malformed_is_500: bool,
 }
 
 /// What notes say about a member that was tried (`JK_LB_FIRST_…`, `JK_LB_LAST_…`), as it was at the end of that attempt.

@@ -47,6 +47,8 @@ pub(super) struct Case<'a> {
     /// All that was sent of the body can be sent again.
     pub body_at_hand: bool,
     pub recovery: Recovery,
+    /// A malformed message is answered 500, as by mod_jk.
+    pub malformed_is_500: bool,
     /// The head of the answer had come.
     pub has_head: bool,
     /// `reply_timeout` was the limit that counts.
@@ -148,8 +150,12 @@ impl Case<'_> {
             Stage::NotSent | Stage::StaleNotSent => self.of(result, 503).repeated(self.body_at_hand),
             Stage::Stale => self.of(result, 502),
             Stage::Sent => {
-                let status = if result == JkResult::ReplyTimeout { 504 } else { 502 };
                 let is_malformed = matches!(error, BackendError::Malformed(cause) if !is_no_ajp(cause));
+                let status = match result {
+                    JkResult::ReplyTimeout => 504,
+                    _ if is_malformed && self.malformed_is_500 => 500,
+                    _ => 502,
+                };
                 let allowed = is_malformed || self.recovery_allows();
                 self.of(result, status).repeated(self.may_repeat() && allowed)
             }

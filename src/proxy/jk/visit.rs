@@ -187,6 +187,7 @@ impl<'a> Visit<'a> {
             idempotent: load.idempotent,
             body_at_hand: load.body.can_repeat(),
             recovery: Recovery(recovery),
+            malformed_is_500: self.job.variables.malformed_is_500,
             has_head,
             reply_timeout,
         };
@@ -317,17 +318,18 @@ pub(super) fn packet_size(slot: &JkMemberSlot) -> usize {
     size.clamp(MIN_PACKET_SIZE, MAX_PACKET_SIZE).next_multiple_of(1024)
 }
 
-/// The path with blanks and control characters encoded, which `ForwardURICompat` leaves in it; `room` is used then.
+/// The path with control characters encoded, which `ForwardURICompat` leaves in it; `room` is used then. Blanks stay, as
+/// with mod_jk: a string of AJP has a length.
 fn sendable<'u>(uri: &'u [u8], room: &'u mut Vec<u8>) -> &'u [u8] {
-    if uri::forbidden_at(uri).is_none() {
+    if !uri.iter().any(u8::is_ascii_control) {
         return uri;
     }
     room.clear();
-    for &byte in uri {
-        if uri::forbidden_at(&[byte]).is_none() {
-            room.push(byte);
+    for byte in uri {
+        if byte.is_ascii_control() {
+            room.extend_from_slice(&uri::escape(*byte));
         } else {
-            room.extend_from_slice(&uri::escape(byte));
+            room.push(*byte);
         }
     }
     room
