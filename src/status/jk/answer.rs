@@ -229,8 +229,8 @@ impl<'a> Visit<'a> {
     fn begin(&self) -> (Format, Result<Command, Refusal>) {
         let format = self.query.get("mime").map_or(Some(Format::Html), Format::from_name);
         let Some(format) = format else {
-            let refusal = if self.query.is_broken() { Refusal::Broken } else { Refusal::Mime };
-            return (Format::Properties, Err(refusal));
+            // Whoever may not do it learns that first.
+            return (Format::Properties, Err(self.allowed_command().err().unwrap_or(Refusal::Mime)));
         };
         (format, self.allowed_command())
     }
