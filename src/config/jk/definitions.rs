@@ -275,6 +275,11 @@ impl<'d, 'f> Worker<'d, 'f> {
         Some(number.clamp(i64::from(i32::MIN), i64::from(i32::MAX)))
     }
 
+    /// An integer of the size of mod_jk's.
+    pub fn signed(&mut self, attribute: &str) -> Option<i32> {
+        i32::try_from(self.integer(attribute)?).ok()
+    }
+
     /// An integer of at least `least`; a smaller one becomes `instead`.
     pub fn at_least(&mut self, attribute: &str, least: u32, instead: u32) -> Option<u32> {
         let number = self.integer(attribute)?;

@@ -174,7 +174,8 @@ pub struct JkMember {
     pub prefer_ipv6: bool,
     /// `lbfactor`, at least 1.
     pub lbfactor: u32,
-    pub distance: u32,
+    /// The smaller is the nearer, below 0 too.
+    pub distance: i32,
     pub activation: Activation,
     /// Group for failover; empty for none.
     pub domain: String,

@@ -245,8 +245,14 @@ fn put(change: &mut WorkerChange, setting: Setting, text: &str) -> bool {
             ajp.port = port;
             return true;
         }
+        S::Distance => {
+            let Some(distance) = number(setting, text).and_then(|distance| i32::try_from(distance).ok()) else {
+                return false;
+            };
+            member.distance = distance;
+            return true;
+        }
         S::LbFactor => &mut member.lbfactor,
-        S::Distance => &mut member.distance,
         S::PoolTimeout => &mut ajp.pool_timeout,
         S::PingTimeout => &mut ajp.ping_timeout,
         S::ConnectTimeout => &mut ajp.connect_timeout,
