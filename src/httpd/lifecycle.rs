@@ -195,6 +195,13 @@ unsafe fn publish(main: *mut ffi::server_rec, pass: &mut Pass) -> Result<(), Str
     let runtime = Runtime::new(plan, patterns, pass.names(), region, generation, SystemClock.now())
         .map_err(|full| format!("MGY0904: {full}"))?
         .with_stamps(std::mem::take(&mut pass.stamps));
+    for (balancer, url) in runtime.bindings().left_out() {
+        let text = format!(
+            "MGY4006: {url} joined balancer://{balancer} while the server ran, and leaves it now: growth= has no room for it any \
+             more. Write a larger growth=, or BalancerMember {url}"
+        );
+        log::server(log::WARNING, &text);
+    }
     super::manager::give_nonces(&runtime, region);
     // SAFETY: the caller vouches for `main`.
     unsafe { keep::begin(main, &runtime, region, is_start) };

@@ -26,7 +26,6 @@ use crate::wire::ajp::BodyLength;
 const OK: c_int = ffi::OK as c_int;
 const DECLINED: c_int = ffi::DECLINED;
 const BAD_REQUEST: c_int = 400;
-const METHOD_NOT_ALLOWED: c_int = 405;
 const TOO_LARGE: c_int = 413;
 const UNAVAILABLE: c_int = 503;
 const INTERNAL_ERROR: c_int = 500;
@@ -47,7 +46,8 @@ pub(super) unsafe fn handle(r: *mut ffi::request_rec) -> c_int {
         let method = (*r).method_number;
         (*r).allowed |= 1 << ffi::M_GET | 1 << ffi::M_POST;
         if method != ffi::M_GET as c_int && method != ffi::M_POST as c_int {
-            return METHOD_NOT_ALLOWED;
+            // httpd answers OPTIONS, and refuses what else there is.
+            return DECLINED;
         }
         let Some(child) = child() else { return INTERNAL_ERROR };
         let mut exchange = match HttpdRequest::new(r, child) {

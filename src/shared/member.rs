@@ -369,6 +369,12 @@ impl MemberSlot {
         self.sums.bytes_written.fetch_add(bytes, Relaxed);
     }
 
+    /// Begins counting bytes in both directions anew.
+    pub fn forget_traffic(&self) {
+        self.sums.bytes_read.store(0, Relaxed);
+        self.sums.bytes_written.store(0, Relaxed);
+    }
+
     /// Attempts that failed.
     pub fn errors(&self) -> u64 {
         self.sums.errors.load(Relaxed)
