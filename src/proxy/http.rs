@@ -232,9 +232,7 @@ impl Talk<'_> {
             let head = match self.head(connection) {
                 Ok(head) => head,
                 // The member has the head, but not the body without which it can do nothing.
-                Err(Failure::Backend { error: BackendError::Timeout, .. })
-                    if self.attempt.member.ping.is_some() =>
-                {
+                Err(Failure::Backend { error: BackendError::Timeout, .. }) => {
                     return Err(Failure::Backend { error: BackendError::NoContinue, stage: Stage::NotSent });
                 }
                 Err(failure) => return Err(failure),
