@@ -211,7 +211,7 @@ fn quiet_port() -> u16 {
     loop {
         let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
         // Round numbers are lengths in the tables.
-        if port % 100 != 0 && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if !port.is_multiple_of(100) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }

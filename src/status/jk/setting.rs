@@ -246,7 +246,8 @@ fn put(change: &mut WorkerChange, setting: Setting, text: &str) -> bool {
             return true;
         }
         S::Distance => {
-            let Some(distance) = number(setting, text).and_then(|distance| i32::try_from(distance).ok()) else {
+            let Some(distance) = number(setting, text).and_then(|distance| i32::try_from(distance).ok())
+            else {
                 return false;
             };
             member.distance = distance;
