@@ -80,9 +80,11 @@ fn moved_hosts_and_sections_keep_their_rules() {
 fn a_section_that_is_not_closed_does_not_end_the_server() {
     let a = Peer::named("A");
     let httpd = margay("unclosed").line(format!("ProxyPass /a/ {}/", a.url())).start();
-    for broken in
-        ["<Proxy balancer://c\n</Proxy>", "<ProxyMatch (>\n</ProxyMatch>", "<Proxy balancer://c bogus=1>\n</Proxy>"]
-    {
+    for broken in [
+        "<Proxy balancer://c\n</Proxy>",
+        "<ProxyMatch (>\n</ProxyMatch>",
+        "<Proxy balancer://c bogus=1>\n</Proxy>",
+    ] {
         httpd.rewrite(|lines| lines.push(broken.to_owned()));
         reload_broken(&httpd);
         assert_eq!(ask(&httpd, "x", "/a/x"), (200, "A".to_owned()), "{broken}");
