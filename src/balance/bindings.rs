@@ -3,6 +3,7 @@
 
 use super::checks::code_of_check;
 use super::jk;
+use super::naming;
 use super::places::Places;
 use crate::base::clock::Moment;
 use crate::base::key::Key;
@@ -64,6 +65,7 @@ impl Bindings {
         };
         places.keep(region, &bindings.balancers);
         jk::attach(plan, region, &bindings, (&bound.members, jk_balancers), now);
+        naming::publish(plan, region, &bindings, generation);
         Ok(bindings)
     }
 

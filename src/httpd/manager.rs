@@ -76,8 +76,10 @@ pub(super) unsafe fn status_section(r: *mut ffi::request_rec, lines: bool) -> c_
     let Some(site) = child.runtime.site(site).filter(|site| child.runtime.plan.site(*site).status) else {
         return DECLINED;
     };
-    let balancers = child.state(site, threads(), SystemClock.now()).balancers();
-    let text = if lines { section::lines(&balancers) } else { section::html(&balancers) };
+    let state = child.state(site, threads(), SystemClock.now());
+    let balancers = state.balancers();
+    let agent = section::agent(state.region.agent().seen(), state.now, lines);
+    let text = agent + &if lines { section::lines(&balancers) } else { section::html(&balancers) };
     // SAFETY: httpd copies what it cannot send now.
     unsafe { ffi::ap_rwrite(text.as_ptr().cast(), c_int::try_from(text.len()).unwrap_or(0), r) };
     OK
