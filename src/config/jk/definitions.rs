@@ -319,10 +319,14 @@ impl<'d, 'f> Worker<'d, 'f> {
         let value = property.value.as_str();
         let switch = boolean(value);
         if switch.is_none() {
-            let text =
-                format!("{}={} is neither true nor false: the default is used", shown(&property.name), quoted(value));
-            self.findings
-                .push(Finding::warning(id::ODD_VALUE, &property.origin, text).cured_by("Write true or false."));
+            let text = format!(
+                "{}={} is neither true nor false: the default is used",
+                shown(&property.name),
+                quoted(value)
+            );
+            self.findings.push(
+                Finding::warning(id::ODD_VALUE, &property.origin, text).cured_by("Write true or false."),
+            );
         }
         switch
     }

@@ -246,7 +246,8 @@ fn put(change: &mut WorkerChange, setting: Setting, text: &str) -> bool {
             return true;
         }
         S::Distance => {
-            let Some(distance) = number(setting, text).and_then(|distance| i32::try_from(distance).ok()) else {
+            let Some(distance) = number(setting, text).and_then(|distance| i32::try_from(distance).ok())
+            else {
                 return false;
             };
             member.distance = distance;
@@ -434,9 +435,15 @@ mod tests {
             (JkMethod::Traffic, JkMethod::Next, JkMethod::Request)
         );
         assert_eq!(new("vll=P").lock, JkLock::Pessimistic);
-        for (text, on) in
-            [("on", true), ("1", true), ("T", true), ("yes", true), ("0", false), ("off", false), ("No", false)]
-        {
+        for (text, on) in [
+            ("on", true),
+            ("1", true),
+            ("T", true),
+            ("yes", true),
+            ("0", false),
+            ("off", false),
+            ("No", false),
+        ] {
             assert_eq!(new(&format!("vls={text}")).sticky, on, "{text}");
         }
         for odd in ["", "10", "00", "2", "s", "offx"] {
