@@ -5,11 +5,13 @@
 //! value that stands for it is dropped, and listens on loopback only.
 #![allow(dead_code)] // each test file is a program of its own and uses a part of this
 
+pub mod agent;
 pub mod ajp_peer;
 pub mod ajp_text;
 pub mod black_hole;
 pub mod browser;
 pub mod client;
+pub mod cluster;
 pub mod fault;
 pub mod http_peer;
 pub mod httpd;
@@ -17,6 +19,7 @@ pub mod jk;
 pub mod load;
 pub mod log;
 pub mod manager;
+pub mod node;
 pub mod pair;
 pub mod process;
 pub mod tls;

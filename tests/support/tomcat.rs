@@ -31,6 +31,10 @@ pub struct Tomcat {
     port: u16,
     base: PathBuf,
     child: Option<Child>,
+    /// Bytes of its log that were there before the process was started last.
+    log_before: usize,
+    /// How its virtual machine is set up.
+    machine: Vec<String>,
 }
 
 impl Tomcat {
@@ -51,10 +55,62 @@ impl Tomcat {
 
     /// Starts the process and returns at once.
     pub fn launch_with(connector: Connector, base: PathBuf, route: &str, port: u16) -> Tomcat {
-        let mut tomcat = Tomcat { route: route.to_string(), connector, port, base, child: None };
-        tomcat.write_base();
+        let mut tomcat = Tomcat::prepare(connector, base, route, port);
         tomcat.launch_again();
         tomcat
+    }
+
+    /// Writes the folder and starts nothing.
+    pub fn prepare(connector: Connector, base: PathBuf, route: &str, port: u16) -> Tomcat {
+        let route = route.to_string();
+        let quick = ["-Xms32m", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
+        let machine = quick.map(str::to_owned).to_vec();
+        let tomcat = Tomcat { route, connector, port, base, child: None, log_before: 0, machine };
+        tomcat.write_base();
+        tomcat
+    }
+
+    /// Writes server.xml anew, with `elements` inside of its engine.
+    pub fn set_engine(&self, elements: &str) {
+        self.write("conf/server.xml", &server_xml(self.connector, &self.route, self.port, elements));
+    }
+
+    /// A second virtual host, with the applications of that folder.
+    pub fn add_host(&self, name: &str, folder: &str) {
+        fs::create_dir_all(self.base.join(folder)).expect("a folder of the Tomcat");
+        let file = self.base.join("conf/server.xml");
+        let text = fs::read_to_string(&file).expect("server.xml");
+        let host = format!(
+            "<Host name=\"{name}\" appBase=\"{folder}\" unpackWARs=\"false\" autoDeploy=\"false\"/>\n"
+        );
+        fs::write(file, text.replace("    </Engine>", &format!("      {host}    </Engine>")))
+            .expect("server.xml");
+    }
+
+    /// Other settings of its virtual machine than those that start quickly.
+    pub fn set_machine(&mut self, settings: &[&str]) {
+        self.machine = settings.iter().map(|setting| (*setting).to_owned()).collect();
+    }
+
+    /// Writes a file, and the folders it is in.
+    pub fn write(&self, name: &str, text: &str) {
+        self.write_bytes(name, text.as_bytes());
+    }
+
+    pub fn write_bytes(&self, name: &str, text: &[u8]) {
+        let file = self.base.join(name);
+        fs::create_dir_all(file.parent().expect("a folder")).expect("a folder of the Tomcat");
+        fs::write(file, text).expect("a file of the Tomcat");
+    }
+
+    /// What it logged since it was started last.
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.log_file()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes[self.log_before.min(bytes.len())..]).into_owned()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     pub fn route(&self) -> &str {
@@ -89,12 +145,10 @@ impl Tomcat {
         for folder in ["conf", "logs", "temp", "work", "webapps/ROOT"] {
             fs::create_dir_all(self.base.join(folder)).expect("a folder of the Tomcat");
         }
-        let write =
-            |name: &str, text: &str| fs::write(self.base.join(name), text).expect("a file of the Tomcat");
-        write("conf/server.xml", &server_xml(self.connector, &self.route, self.port));
-        write("conf/web.xml", WEB_XML);
-        write("conf/catalina.properties", PROPERTIES);
-        write("conf/logging.properties", LOGGING);
+        self.set_engine("");
+        self.write("conf/web.xml", WEB_XML);
+        self.write("conf/catalina.properties", PROPERTIES);
+        self.write("conf/logging.properties", LOGGING);
         let page = source_dir().join("tests/tutorial/index.jsp");
         fs::copy(page, self.base.join("webapps/ROOT/index.jsp")).expect("the tutorial's page");
     }
@@ -102,11 +156,14 @@ impl Tomcat {
     /// Starts the process again, on the same port and in the same folder.
     pub fn launch_again(&mut self) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("its log");
+        self.log_before = log.metadata().map_or(0, |about| usize::try_from(about.len()).unwrap_or(0));
         let errors = log.try_clone().expect("the same file");
         let mut command = Command::new("java");
         command
-            .args(["-Xms32m", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"])
+            .args(&self.machine)
             .arg(format!("-Djava.util.logging.config.file={}/conf/logging.properties", self.base.display()))
+            // Without it Java sends to groups by IPv6 sockets, which the loopback interface refuses.
+            .arg("-Djava.net.preferIPv4Stack=true")
             .arg("-Djava.util.logging.manager=org.apache.juli.ClassLoaderLogManager")
             .arg(format!("-Dcatalina.home={HOME}"))
             .arg(format!("-Dcatalina.base={}", self.base.display()))
@@ -168,7 +225,7 @@ impl Tomcat {
         ask().unwrap_or(false)
     }
 
-    fn log_end(&self) -> String {
+    pub fn log_end(&self) -> String {
         let text = fs::read_to_string(self.log_file()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
@@ -213,7 +270,7 @@ pub fn missing() -> Option<String> {
     }
 }
 
-fn server_xml(connector: Connector, route: &str, port: u16) -> String {
+fn server_xml(connector: Connector, route: &str, port: u16, elements: &str) -> String {
     let protocol = match connector {
         Connector::Ajp => r#"protocol="AJP/1.3" secretRequired="false""#,
         Connector::Http => r#"protocol="HTTP/1.1""#,
@@ -225,7 +282,7 @@ fn server_xml(connector: Connector, route: &str, port: u16) -> String {
     <Connector {protocol} address="127.0.0.1" port="{port}"
                maxThreads="64" minSpareThreads="4"/>
     <Engine name="Catalina" defaultHost="localhost" jvmRoute="{route}">
-      <Host name="localhost" appBase="webapps" unpackWARs="false" autoDeploy="false"/>
+{elements}      <Host name="localhost" appBase="webapps" unpackWARs="false" autoDeploy="false"/>
     </Engine>
   </Service>
 </Server>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What `make run` starts: two Tomcats, httpd with an example's configuration, and a page to look at.
+//! What `make run` starts: two Tomcats with the tutorial's cluster, the agent as its third member, httpd with an example's
+//! configuration, and a page to look at.
 //!
 //! The argument names the example, a file of httpd-conf/examples without its ending.
 //!
@@ -16,11 +17,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use support::agent::{self, Agent};
+use support::cluster::{Cluster, DISTRIBUTABLE};
 use support::httpd::{Builder, Front, Httpd, module_path};
 use support::tomcat::{self, Connector, Tomcat};
 
 /// How long a Tomcat that died stays away before it is started again.
 const AWAY: Duration = Duration::from_secs(30);
+/// The same for the first, if both died.
+const BOTH_AWAY: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     match run() {
@@ -40,20 +45,32 @@ fn run() -> Result<(), String> {
     if Front::chosen().is_margay() && !module_path().exists() {
         return Err(format!("{} is not there: run `cargo build` first", module_path().display()));
     }
+    if !agent::program().exists() {
+        return Err(format!("{} is not there: run `cargo build` first", agent::program().display()));
+    }
     let dir = run_dir()?;
     let example = Example::chosen()?;
     let ports = Ports::choose(&example);
     let front = front(&dir, &example, &ports)?;
 
-    let mut tomcats = vec![
-        Tomcat::launch_with(example.connector, dir.join("TomcatA"), "TomcatA", ports.a),
-        Tomcat::launch_with(example.connector, dir.join("TomcatB"), "TomcatB", ports.b),
-    ];
+    let cluster = Cluster::of_tutorial(ports.group, ports.agent);
+    let mut agent = Agent::prepare(dir.join("agent"), &cluster.agent_toml());
+    agent.set_level("info");
+    agent.launch();
+    let tomcat = |route: &str, port, receiver| {
+        let mut tomcat = Tomcat::prepare(example.connector, dir.join(route), route, port);
+        tomcat.set_engine(&cluster.element(receiver));
+        tomcat.write("webapps/ROOT/WEB-INF/web.xml", DISTRIBUTABLE);
+        tomcat.launch_again();
+        tomcat
+    };
+    let mut tomcats =
+        vec![tomcat("TomcatA", ports.a, ports.receivers[0]), tomcat("TomcatB", ports.b, ports.receivers[1])];
     if !wait_for(&mut tomcats, &ended)? {
         return Ok(());
     }
     let httpd = front.start();
-    explain(&httpd, &tomcats, example.file.with_extension("properties").exists());
+    explain(&httpd, &tomcats, &agent, example.file.with_extension("properties").exists());
     stay(&httpd, &mut tomcats, &ended);
 
     println!("\nStopping httpd …");
@@ -62,6 +79,8 @@ fn run() -> Result<(), String> {
         println!("Stopping {} …", tomcat.route());
         tomcat.stop();
     }
+    println!("Stopping the agent …");
+    agent.stop();
     println!("All ended. The logs stay in {}", dir.display());
     Ok(())
 }
@@ -139,6 +158,10 @@ struct Ports {
     http: u16,
     a: u16,
     b: u16,
+    /// Of the cluster: the group, the Tomcats' receivers, the agent's.
+    group: u16,
+    receivers: [u16; 2],
+    agent: u16,
 }
 
 impl Ports {
@@ -146,7 +169,13 @@ impl Ports {
         let [(_, a), (_, b)] = example.members;
         let a = free_from("TomcatA", a, &[b]);
         let b = free_from("TomcatB", b, &[a]);
-        Ports { http: free_from("httpd", 8080, &[a, b]), a, b }
+        let is_free = |port: &u16| std::net::UdpSocket::bind(("0.0.0.0", *port)).is_ok();
+        let group = (45564..).find(is_free).expect("one of the ports above is free");
+        let first = free_from("TomcatA's receiver", 4000, &[a, b]);
+        let second = free_from("TomcatB's receiver", 4001, &[a, b, first]);
+        let agent = free_from("the agent", 4002, &[a, b, first, second]);
+        let http = free_from("httpd", 8080, &[a, b, first, second, agent]);
+        Ports { http, a, b, group, receivers: [first, second], agent }
     }
 }
 
@@ -230,7 +259,7 @@ fn front_name() -> &'static str {
     }
 }
 
-fn explain(httpd: &Httpd, tomcats: &[Tomcat], is_jk: bool) {
+fn explain(httpd: &Httpd, tomcats: &[Tomcat], agent: &Agent, is_jk: bool) {
     let url = format!("http://{}/", httpd.address());
     let first = &tomcats[0];
     println!(
@@ -244,13 +273,17 @@ httpd with {front} balances over {a} and {b}.
   Or type, several times:
           curl -s -b /tmp/margay-cookies -c /tmp/margay-cookies {url} | grep -E '^(node|count)='
 
-  Let a node die, then ask again: the other one serves, with a new session.
+  Let a node die, then ask again: the other one serves, and the counter goes on.
           kill -9 {pid}        ({a}; it is started again after {away} s)
+
+  Let both die. One is started again at once, gets its sessions from the agent, and the counter goes on.
+          kill -9 {pid} {pid_b}
 
   Logs    {prefix}/error.log
           {prefix}/{log}
           {log_a}
           {log_b}
+          {log_agent}
 
 Ctrl-C ends all of it.",
         front = front_name(),
@@ -263,6 +296,8 @@ Ctrl-C ends all of it.",
         a = first.route(),
         b = tomcats[1].route(),
         pid = first.pid(),
+        pid_b = tomcats[1].pid(),
+        log_agent = agent.log_file().display(),
         away = AWAY.as_secs(),
         prefix = httpd.prefix().display(),
         log_a = first.log_file().display(),
@@ -279,26 +314,20 @@ fn stay(httpd: &Httpd, tomcats: &mut [Tomcat], ended: &AtomicBool) {
             return;
         }
         for (tomcat, gone) in tomcats.iter_mut().zip(&mut gone) {
-            look_after(tomcat, gone);
+            if gone.is_none() && tomcat.has_ended() {
+                println!("{} is gone.", tomcat.route());
+                *gone = Some(Instant::now());
+            }
+        }
+        let all_are_gone = gone.iter().all(Option::is_some);
+        for (at, tomcat) in tomcats.iter_mut().enumerate() {
+            let away = if all_are_gone && at == 0 { BOTH_AWAY } else { AWAY };
+            if gone[at].is_some_and(|since| since.elapsed() > away) {
+                tomcat.launch_again();
+                gone[at] = None;
+                println!("{} starts again: process {}.", tomcat.route(), tomcat.pid());
+            }
         }
         std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-fn look_after(tomcat: &mut Tomcat, gone: &mut Option<Instant>) {
-    if !tomcat.has_ended() {
-        return;
-    }
-    match *gone {
-        None => {
-            println!("{} is gone; it comes back in {} s.", tomcat.route(), AWAY.as_secs());
-            *gone = Some(Instant::now());
-        }
-        Some(since) if since.elapsed() > AWAY => {
-            tomcat.launch_again();
-            *gone = None;
-            println!("{} starts again (process {}).", tomcat.route(), tomcat.pid());
-        }
-        Some(_) => {}
     }
 }

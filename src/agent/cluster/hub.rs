@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one task that knows everything: members, sessions, and what is under way. All others only carry bytes.
 
-use std::collections::{BTreeSet, HashSet};
+mod keep;
+mod known;
+mod state;
+
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,14 +17,15 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
 use super::age;
-use super::pull::{Next, Pull, Purpose};
+use super::names::Names;
+use super::pull::{Pull, Purpose};
 use super::receiver::{self, Incoming};
 use super::report::Report;
 use super::sender::{self, Sender};
 use super::stack::Stack;
 use super::table::{Departure, Heard, Seen, Table};
 use crate::agent::now;
-use crate::agent::replica::{Batch, Changes, Duplicates, Effect, Key, Limits, Replica};
+use crate::agent::replica::{Batch, Changes, Duplicates, Effect, Kept, Key, Limits, Replica, Take};
 use crate::agent::settings::{Settings, StaticClass};
 use crate::agent::vault::{self, About, Loaded};
 use crate::wire::cluster::frame::{STATIC_START, STATIC_STOP};
@@ -37,6 +42,16 @@ const TICK: Duration = Duration::from_millis(100);
 const BATCH: Batch = Batch { sessions: 1000, bytes: 4 << 20 };
 /// A node that has just joined deploys its applications before it can be asked.
 const ASK_NEW_NODE_AFTER: i64 = 2_000;
+/// A node that is older when it joins did not just start, in milliseconds.
+const LIVED: i64 = 10_000;
+/// So long a node that comes back is left to apply what others sent it, in milliseconds.
+const SETTLES: i64 = 3_000;
+/// A node of this age has its sessions, or never will.
+const SETTLED: i64 = 70_000;
+/// So much may we be ahead of a node in what we heard, in milliseconds.
+const AHEAD: i64 = 1_000;
+/// For how long a member that closed a connection is looked at, in milliseconds.
+const LOOKED_AT: i64 = 500;
 /// How long a question for state waits for us to know it, in milliseconds.
 const ANSWER_WITHIN: i64 = 10_000;
 
@@ -47,8 +62,8 @@ pub enum Request {
     Look(oneshot::Sender<()>, Box<dyn Look>),
     /// Ends a session here (not at the nodes).
     Forget(Key, oneshot::Sender<bool>),
-    /// Adds sessions that were stored elsewhere; answers how many.
-    Import(Vec<(Key, crate::agent::replica::Kept)>, oneshot::Sender<usize>),
+    /// Adds sessions that were stored elsewhere; answers how many were not known.
+    Import(Vec<(Key, Kept)>, oneshot::Sender<usize>),
     /// Says goodbye to the group, writes everything, and ends.
     Stop(oneshot::Sender<()>),
 }
@@ -119,14 +134,27 @@ pub struct Hub {
     health: Health,
     retry_vault_at: i64,
     pulls: Vec<Pull>,
+    /// What nodes answered that were there when the agent started.
+    answered: Vec<Pull>,
+    /// One of them did not answer.
+    is_unanswered: bool,
     waiting: Vec<Waiting>,
+    names: Names,
+    /// The form of members in what nodes send: that of Tomcat 9.0 is another.
+    version: MemberVersion,
     probing: HashSet<Identity>,
+    /// Members that closed a connection, and until when they are looked at.
+    closed: HashMap<Identity, i64>,
     probes: mpsc::UnboundedSender<Probed>,
     /// Until then others are only listened to.
     listening_until: i64,
     /// When the agent ran last before this start; `None`: never.
     ran_before: Option<i64>,
+    /// The last beacon could not be sent.
+    is_mute: bool,
     ticks: u64,
+    /// When the last one was; milliseconds since 1970.
+    ticked: i64,
 }
 
 /// Runs until it is told to stop. `ready` fires once the agent knows all that can be known.
@@ -140,10 +168,10 @@ pub async fn run(
     ready: oneshot::Sender<()>,
 ) -> io::Result<()> {
     let (probes, probed) = mpsc::unbounded_channel();
-    let (to, incoming) = mpsc::channel(1024);
+    let (to, incoming) = mpsc::channel(4096);
     let Start { settings, listener, group, address, stack, loaded, vault } = start;
     let receiver = &settings.receiver;
-    tokio::spawn(receiver::serve(listener, receiver.max_frame, receiver.max_connections, to));
+    receiver::start(listener, receiver.max_frame, receiver.max_connections, to)?;
     let hub = Hub::new(settings, address, stack, loaded, vault, reports, probes)?;
     hub.serve(group, incoming, probed, requests, ready).await
 }
@@ -181,6 +209,7 @@ impl Hub {
             None => new_id()?,
         };
         replica.set_reports_requests(about.reports_requests);
+        replica.begin_asking();
         let membership = &settings.membership;
         let domain = membership.domain.clone().into_bytes();
         let own = Member { domain: domain.clone(), ..Member::new(address, about.unique_id) };
@@ -205,12 +234,19 @@ impl Hub {
             health: Health::default(),
             retry_vault_at: 0,
             pulls: Vec::new(),
+            answered: Vec::new(),
+            is_unanswered: false,
             waiting: Vec::new(),
+            names: Names::default(),
+            version: MemberVersion::default(),
             probing: HashSet::new(),
+            closed: HashMap::new(),
             probes,
             listening_until: now() + i64::try_from(listening.as_millis()).unwrap_or(0),
             ran_before,
+            is_mute: false,
             ticks: 0,
+            ticked: now(),
             settings,
         })
     }
@@ -235,7 +271,7 @@ impl Hub {
             tokio::select! {
                 message = incoming.recv() => match message {
                     Some(Incoming::Message(message)) => self.message(*message),
-                    Some(Incoming::Closed(identity)) => self.probe(identity),
+                    Some(Incoming::Closed(identity)) => self.closed(identity),
                     None => return Ok(()),
                 },
                 received = receive(group.as_ref(), &mut datagram) => match received {
@@ -272,6 +308,8 @@ impl Hub {
     fn request(&mut self, request: Request) {
         match request {
             Request::Look(done, mut look) => {
+                self.health.unwritten =
+                    self.replica.unwritten() + self.writing.as_ref().map_or(0, Changes::len);
                 look.look(&self.replica, &self.health);
                 let _ = done.send(());
             }
@@ -279,14 +317,32 @@ impl Hub {
                 let _ = done.send(self.replica.forget(&key));
             }
             Request::Import(sessions, done) => {
-                let count = sessions.len();
-                for (key, kept) in sessions {
-                    self.replica.import(key, kept, now());
-                }
-                let _ = done.send(count);
+                let _ = done.send(self.import(sessions));
             }
             Request::Stop(_) => {}
         }
+    }
+
+    /// Nodes that run ask for nothing, so they are told.
+    fn import(&mut self, sessions: Vec<(Key, Kept)>) -> usize {
+        let now = now();
+        let mut new: HashMap<Box<[u8]>, HashSet<Box<[u8]>>> = HashMap::new();
+        for (key, kept) in sessions {
+            if self.replica.import(key.clone(), kept, now) {
+                new.entry(key.context).or_default().insert(key.id);
+            }
+        }
+        let nodes: Vec<_> = self.table.members().iter().map(|seen| seen.member.clone()).collect();
+        for node in nodes {
+            let answers = new.iter().map(|(context, ids)| {
+                let mut answer = self.replica.answer_some(context, &|id| ids.contains(id), BATCH, 0, now);
+                answer.complete = None;
+                answer
+            });
+            let answers = answers.collect();
+            self.send_answer(&node, answers);
+        }
+        new.values().map(HashSet::len).sum()
     }
 
     // ---- Members ----
@@ -305,10 +361,13 @@ impl Hub {
 
     async fn announce(&mut self, socket: &UdpSocket, group: SocketAddr) {
         let bytes = self.own().to_bytes();
-        if let Err(error) = socket.send_to(&bytes, group).await {
-            if self.ticks % 100 == 0 {
-                warn!(%error, %group, "no beacon can be sent to the group");
-            }
+        let sent = socket.send_to(&bytes, group).await;
+        if let Err(error) = &sent
+            && !std::mem::replace(&mut self.is_mute, true)
+        {
+            warn!(%error, %group, "no beacon can be sent to the group");
+        } else if sent.is_ok() {
+            self.is_mute = false;
         }
     }
 
@@ -332,6 +391,12 @@ impl Hub {
             Heard::Left => self.gone(&identity, Departure::Left),
             Heard::NotOurs => {}
         }
+    }
+
+    /// A member closed a connection: it may have died, and its other sockets may live for a moment longer.
+    fn closed(&mut self, identity: Identity) {
+        self.probe(identity);
+        self.closed.insert(identity, now() + LOOKED_AT);
     }
 
     /// Asks whether somebody is there. The answer comes by itself.
@@ -386,14 +451,18 @@ impl Hub {
         self.report.joined(seen, route.cloned().into_iter().collect(), now);
         info!(member = %identity, alive = seen.member.alive, "a member joined");
         self.publish();
-        let node_started = now - seen.member.alive.max(0);
-        let was_there_before = self.ran_before.is_some_and(|ran| node_started < ran);
-        let is_our_start = !self.health.is_ready;
-        let (purpose, at) = match (is_our_start, was_there_before) {
-            (true, true) => (Purpose::Knows, now),
-            (true, false) => (Purpose::Started, now),
-            (false, _) => (Purpose::Started, now + ASK_NEW_NODE_AFTER),
+        let age = seen.member.alive.max(0);
+        let was_there_before = self.ran_before.is_some_and(|ran| now - age + SETTLED < ran);
+        let (purpose, at) = match (self.health.is_ready, was_there_before) {
+            (false, true) => (Purpose::Knows, now),
+            (false, false) => (Purpose::Started, now),
+            // It and we did not hear each other for a while.
+            (true, _) if age > LIVED && !seen.is_static => (Purpose::Returned, now + SETTLES),
+            (true, _) => (Purpose::Started, now + ASK_NEW_NODE_AFTER),
         };
+        if purpose == Purpose::Returned {
+            self.replica.begin_asking();
+        }
         self.pulls.push(Pull::new(seen.member.clone(), purpose, at));
         if seen.is_static && self.settings.membership.class == StaticClass::Interceptor {
             self.send_plain(&seen.member, STATIC_START.to_vec(), Options::default());
@@ -484,6 +553,7 @@ impl Hub {
     }
 
     fn static_word(&mut self, sender: &Member, message: &StaticMessage, question: Option<Vec<u8>>) {
+        self.version = message.version;
         self.hear(&message.member, message.word != StaticWord::Stop && !self.settings.membership.multicast);
         if let Some(uuid) = question {
             let member = self.own();
@@ -502,7 +572,7 @@ impl Hub {
                 self.waiting.push(Waiting { node: sender.clone(), context: message.context.clone(), until });
                 self.answer_waiting();
             }
-            Event::AllSessionData => match self.replica.merge(message, now) {
+            Event::AllSessionData => match self.replica.merge(message, self.take(&identity), now) {
                 Ok(merged) => {
                     debug!(member = %identity, sessions = merged.received, new = merged.new, "sessions came");
                     if let Some(pull) = self.pulls.iter_mut().find(|pull| pull.identity() == identity) {
@@ -518,16 +588,28 @@ impl Hub {
             }
             _ => {
                 self.learn_route(&identity, message);
-                match self.replica.apply(message, now) {
-                    Effect::Applied | Effect::Parked => {}
-                    Effect::Opaque(error) => {
-                        warn!(session = %shown(message.session_id.as_deref()), %error, "a change is kept as it came");
+                let session = shown_session(message.session_id.as_deref());
+                match self.replica.apply_from(Some(identity), message, now) {
+                    Effect::Applied => debug!(%session, event = ?message.event, "a session changes"),
+                    Effect::Parked => {
+                        debug!(%session, event = ?message.event, "a change waits for its session")
                     }
+                    Effect::Opaque(error) => warn!(%session, %error, "a change is kept as it came"),
                     Effect::Ignored(ignored) => {
-                        debug!(member = %identity, ?ignored, "a message changes nothing")
+                        debug!(member = %identity, %session, ?ignored, "a message changes nothing");
                     }
                 }
             }
+        }
+    }
+
+    /// Whose sessions are newer: those of a node that answers, or ours?
+    fn take(&self, identity: &Identity) -> Take {
+        let purpose = self.pulls.iter().find(|pull| pull.identity() == *identity).map(|pull| pull.purpose);
+        match purpose {
+            Some(Purpose::Returned) => Take::Newer,
+            Some(Purpose::Knows | Purpose::Started) if !self.health.is_ready => Take::All,
+            _ => Take::Unknown,
         }
     }
 
@@ -560,13 +642,18 @@ impl Hub {
     fn tick(&mut self) {
         self.ticks += 1;
         let now = now();
+        self.notice_pause(now);
         for member in self.table.silent(now) {
             // A static member is only looked at once a second.
             let is_silent =
                 self.table.get(&member.identity()).is_some_and(|seen| !seen.is_static || !seen.is_confirmed);
-            if is_silent || self.ticks % 10 == 0 {
+            if is_silent || self.ticks.is_multiple_of(10) {
                 self.probe(member.identity());
             }
+        }
+        self.closed.retain(|_, until| now < *until);
+        for identity in self.closed.keys().copied().collect::<Vec<_>>() {
+            self.probe(identity);
         }
         for seen in self.table.give_up(now) {
             self.gone(&seen.member.identity(), Departure::Dead);
@@ -574,9 +661,22 @@ impl Hub {
         self.pull(now);
         self.become_ready(now);
         self.answer_waiting();
-        if self.ticks % 10 == 0 {
+        if self.ticks.is_multiple_of(10) {
             self.every_second(now);
         }
+    }
+
+    /// The nodes may have taken us for dead meanwhile, and not told of new sessions. What they sent waits in our sockets, so that
+    /// nothing that is known is taken from them: a node may be behind us again.
+    fn notice_pause(&mut self, now: i64) {
+        let paused = now - std::mem::replace(&mut self.ticked, now);
+        if paused <= i64::try_from(self.settings.membership.drop_time).unwrap_or(i64::MAX) {
+            return;
+        }
+        warn!(milliseconds = paused, "the agent stood still; the nodes are asked for what it missed");
+        let nodes: Vec<_> = self.table.members().iter().map(|seen| seen.member.clone()).collect();
+        let pulls = nodes.into_iter().map(|node| Pull::new(node, Purpose::Missed, now));
+        self.pulls.extend(pulls);
     }
 
     fn every_second(&mut self, now: i64) {
@@ -587,214 +687,18 @@ impl Hub {
                 self.pulls.push(Pull::new(oldest.member.clone(), Purpose::Missing, now));
             }
         }
+        let let_go = self.replica.take_let_go();
+        if let_go > 0 {
+            warn!(
+                sessions = let_go,
+                "sessions were let go, the longest idle first: together they are over [vault] maxSize"
+            );
+        }
         self.report.forget(now);
         self.about.last_running = now;
         self.about.reports_requests = self.replica.reports_requests();
-        self.about_changed |= self.ticks % 50 == 0;
+        self.about_changed |= self.ticks.is_multiple_of(50);
         self.meet_static_members();
-    }
-
-    /// Members that are known beforehand are greeted until they answer.
-    fn meet_static_members(&mut self) {
-        let membership = &self.settings.membership;
-        if membership.members.is_empty() {
-            return;
-        }
-        let known: BTreeSet<SocketAddr> =
-            self.table.members().iter().map(|seen| seen.member.address()).collect();
-        for configured in membership.members.clone() {
-            let Ok(address) = resolve(&configured.host, configured.port) else {
-                continue;
-            };
-            let unique_id = configured.unique_id.map_or([0; 16], |id| id.0);
-            let member =
-                Member { domain: configured.domain.clone().into_bytes(), ..Member::new(address, unique_id) };
-            match self.settings.membership.class {
-                StaticClass::Interceptor if !known.contains(&address) => {
-                    if configured.unique_id.is_some() {
-                        self.hear(&member, true);
-                    } else {
-                        // It is known by its id once it says something.
-                        self.send_plain(&member, STATIC_START.to_vec(), Options::default());
-                    }
-                }
-                StaticClass::Interceptor => {}
-                StaticClass::Service => {
-                    let word = if known.contains(&address) { StaticWord::Ping } else { StaticWord::Start };
-                    self.ask_static(&member, word);
-                }
-            }
-        }
-    }
-
-    fn ask_static(&mut self, to: &Member, word: StaticWord) {
-        let Ok(uuid) = new_id() else { return };
-        let membership_id =
-            format!("{}-StaticMembership", self.settings.membership.channel_name).into_bytes();
-        let message =
-            StaticMessage { word, member: self.own(), membership_id, version: MemberVersion::default() };
-        self.send_plain(to, message.to_rpc(&uuid, false), Options::ASYNCHRONOUS);
-    }
-
-    fn pull(&mut self, now: i64) {
-        let mut over = Vec::new();
-        let mut asks = Vec::new();
-        for (at, pull) in self.pulls.iter_mut().enumerate() {
-            match pull.next(now) {
-                Next::Wait => {}
-                Next::Ask => {
-                    pull.asked(now);
-                    asks.push(pull.from.clone());
-                }
-                Next::Done | Next::GiveUp => over.push(at),
-            }
-        }
-        for node in asks {
-            self.replica.begin_asking();
-            let question = SessionMessage {
-                event: Event::GetAllSessions,
-                context: None,
-                session_id: Some(b"GET-ALL".to_vec()),
-                unique_id: Some(b"GET-ALL-".to_vec()),
-                time: Some(now),
-                payload: None,
-            };
-            self.send_plain(&node, question.to_bytes(), Options::ASYNCHRONOUS);
-        }
-        for at in over.into_iter().rev() {
-            let pull = self.pulls.remove(at);
-            self.pulled(&pull);
-        }
-        if !self.pulls.iter().any(|pull| pull.since <= now) {
-            self.replica.end_asking();
-        }
-    }
-
-    fn pulled(&mut self, pull: &Pull) {
-        let received: usize = pull.known.values().map(HashSet::len).sum();
-        info!(member = %pull.identity(), sessions = received, "a node's sessions are known");
-        for (context, known) in pull.contexts() {
-            match pull.purpose {
-                Purpose::Knows => {
-                    let ended = self.replica.keep_only(context, &|id| known.contains(id), pull.since);
-                    if ended > 0 {
-                        info!(context = %shown(Some(context)), sessions = ended, "sessions ended while the agent did not run");
-                    }
-                }
-                Purpose::Started => {
-                    let now = now();
-                    let missing = |id: &[u8]| !known.contains(id);
-                    let mut answer = self.replica.answer_some(context, &missing, BATCH, 0, now);
-                    answer.complete = None;
-                    if answer.sessions > 0 {
-                        info!(member = %pull.identity(), context = %shown(Some(context)), sessions = answer.sessions, "a node is given sessions it does not have");
-                        self.send_answer(&pull.from, vec![answer]);
-                    }
-                }
-                Purpose::Missing => {}
-            }
-        }
-    }
-
-    /// Everything that can be known is known when everybody who is there at the start was asked.
-    fn become_ready(&mut self, now: i64) {
-        if self.health.is_ready || now < self.listening_until {
-            return;
-        }
-        let is_asking = self.pulls.iter().any(|pull| match pull.purpose {
-            Purpose::Knows | Purpose::Missing => true,
-            // One that starts may itself wait for us.
-            Purpose::Started => now < self.listening_until + ANSWER_WITHIN / 2,
-        });
-        if is_asking || !self.probing.is_empty() && now < self.listening_until + 2_000 {
-            return;
-        }
-        self.health.is_ready = true;
-        info!(sessions = self.replica.len(), members = self.table.members().len(), "the agent is ready");
-    }
-
-    fn answer_waiting(&mut self) {
-        let now = now();
-        let is_ready = self.health.is_ready;
-        let (answered, still): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|waiting| is_ready || now >= waiting.until);
-        self.waiting = still;
-        for Waiting { node, context, .. } in answered {
-            let contexts: Vec<Vec<u8>> = match context {
-                Some(context) => vec![context],
-                None => self.replica.contexts().map(|(name, _)| name.to_vec()).collect(),
-            };
-            // A time in the past: messages that the node keeps back meanwhile are then all applied.
-            let answers: Vec<_> =
-                contexts.iter().map(|context| self.replica.answer(context, BATCH, 0, now)).collect();
-            for (context, answer) in contexts.iter().zip(&answers) {
-                info!(member = %node.identity(), context = %shown(Some(context)), sessions = answer.sessions, "a node is given its sessions");
-            }
-            self.send_answer(&node, answers);
-        }
-    }
-
-    fn send_answer(&mut self, to: &Member, answers: Vec<crate::agent::replica::Answer>) {
-        let (sender, own, to) = (self.sender.clone(), self.own(), to.clone());
-        tokio::spawn(async move {
-            for answer in answers {
-                let parts = answer.data.iter().chain(&answer.complete).chain(&answer.after);
-                for message in parts {
-                    if let Err(error) =
-                        sender.send(&own, &to, Options::SYNCHRONOUS_ACK, message.to_bytes()).await
-                    {
-                        warn!(member = %to.identity(), %error, "sessions did not arrive");
-                        return;
-                    }
-                }
-            }
-        });
-    }
-
-    // ---- The vault ----
-
-    fn has_to_write(&self) -> bool {
-        self.writing.is_none()
-            && (self.about_changed || self.replica.has_changes())
-            && (self.retry_vault_at == 0 || now() >= self.retry_vault_at)
-    }
-
-    fn commit(&mut self) {
-        let changes = self.replica.take_changes();
-        let mut batch = vault::Batch::of(&changes, &self.replica);
-        if std::mem::take(&mut self.about_changed) {
-            self.about.last_running = now();
-            batch.about = Some(self.about.clone());
-        }
-        self.health.unwritten = changes.len();
-        self.writing = Some(changes);
-        self.vault.write(batch);
-    }
-
-    fn written(&mut self, written: vault::Written) {
-        let changes = self.writing.take();
-        match written {
-            Ok(()) => {
-                self.health.unwritten = 0;
-                self.retry_vault_at = 0;
-                if self.health.vault_trouble.take().is_some() {
-                    info!("sessions are written to the vault again");
-                }
-            }
-            Err(trouble) => {
-                let text = trouble.to_string();
-                if self.health.vault_trouble.as_ref() != Some(&text) {
-                    error!(error = %text, "sessions are kept in memory only");
-                }
-                self.health.vault_trouble = Some(text);
-                self.retry_vault_at = now() + 1_000;
-                self.about_changed = true;
-                if let Some(changes) = changes {
-                    self.replica.give_back(changes);
-                }
-            }
-        }
     }
 
     async fn stop(&mut self, group: Option<&(UdpSocket, SocketAddr)>) {
@@ -810,13 +714,8 @@ impl Hub {
                     let id =
                         format!("{}-StaticMembership", self.settings.membership.channel_name).into_bytes();
                     let word = StaticWord::Stop;
-                    StaticMessage {
-                        word,
-                        member: leaving.clone(),
-                        membership_id: id,
-                        version: MemberVersion::default(),
-                    }
-                    .to_bytes()
+                    StaticMessage { word, member: leaving.clone(), membership_id: id, version: self.version }
+                        .to_bytes()
                 }
             };
             let _ = self.sender.send(&self.own.clone(), &seen.member, Options::default(), payload).await;
@@ -843,15 +742,6 @@ async fn receive(
     }
 }
 
-fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(SocketAddr::new(address, port));
-    }
-    std::net::ToSocketAddrs::to_socket_addrs(&(host, port))?
-        .next()
-        .ok_or_else(|| io::ErrorKind::NotFound.into())
-}
-
 /// A random id in the form of Java's: version 4.
 fn new_id() -> io::Result<[u8; 16]> {
     let mut id = [0; 16];
@@ -859,6 +749,14 @@ fn new_id() -> io::Result<[u8; 16]> {
     id[6] = id[6] & 0x0f | 0x40;
     id[8] = id[8] & 0x3f | 0x80;
     Ok(id)
+}
+
+/// A session for a log line: who has the whole id has the session, so that only its beginning and route are shown.
+fn shown_session(id: Option<&[u8]>) -> String {
+    let id = String::from_utf8_lossy(id.unwrap_or_default());
+    let (random, route) = id.split_once('.').unwrap_or((&id, ""));
+    let beginning: String = random.chars().take(8).collect();
+    if route.is_empty() { format!("{beginning}…") } else { format!("{beginning}….{route}") }
 }
 
 /// Text of the cluster for a log line.

@@ -4,6 +4,7 @@
 mod age;
 mod hub;
 mod multicast;
+mod names;
 mod pull;
 mod receiver;
 mod report;

@@ -2,9 +2,10 @@
 //! What each message does. The order of messages is whatever the connections made of it.
 
 use super::entry::{Kept, Touched};
+use super::order::Order;
 use super::{Context, DEFAULT_MAX_INACTIVE, Ignored, Key, PARKED, Parked, Replica};
 use crate::wire::cluster::{
-    Action, Change, ClusterError, Delta, Event, SessionMessage, SessionState, Subject,
+    Action, Change, ClusterError, Delta, Event, Identity, SessionMessage, SessionState, Subject,
 };
 
 /// What came of a message.
@@ -21,15 +22,25 @@ pub enum Effect {
 impl Replica {
     /// Applies a message. `now`: milliseconds since 1970.
     pub fn apply(&mut self, message: &SessionMessage, now: i64) -> Effect {
+        self.apply_from(None, message, now)
+    }
+
+    /// As [`Replica::apply`], with the node that sent it: what it changed later and what came before is not undone.
+    pub fn apply_from(&mut self, sender: Option<Identity>, message: &SessionMessage, now: i64) -> Effect {
         if let Some(log) = &mut self.since_asked
             && is_about_a_session(message.event)
         {
-            log.push((message.clone(), now));
+            log.add(sender, message, now);
         }
-        self.apply_now(message, now)
+        self.apply_now(sender, message, now)
     }
 
-    pub(super) fn apply_now(&mut self, message: &SessionMessage, now: i64) -> Effect {
+    pub(super) fn apply_now(
+        &mut self,
+        sender: Option<Identity>,
+        message: &SessionMessage,
+        now: i64,
+    ) -> Effect {
         if !is_about_a_session(message.event) {
             return Effect::Ignored(Ignored::NotForReplicas);
         }
@@ -39,7 +50,7 @@ impl Replica {
         let key = Key::new(context, self.contexts.get(&**context).map_or(id, |context| context.current(id)));
         match message.event {
             Event::Created => self.created(key, message, now),
-            Event::Delta => self.delta(key, message, now),
+            Event::Delta => self.delta(key, sender, message, now),
             Event::Accessed => self.accessed(key, message, now),
             Event::Expired => self.expired(&key, now),
             Event::ChangeId => self.change_id(&key, message, now),
@@ -61,6 +72,7 @@ impl Replica {
         }
         // A session that is known has changed since; the message comes late.
         if !context.sessions.contains_key(&key.id) {
+            context.begun.insert(key.id.clone(), now);
             let creation = message.time.unwrap_or(now);
             let state = SessionState::new(key.id.to_vec(), creation, DEFAULT_MAX_INACTIVE);
             self.insert(key, Kept::new(state, now), now);
@@ -78,11 +90,11 @@ impl Replica {
         self.bytes -= before.map_or(0, |before| before.size());
         self.changes.whole(key);
         for parked in waiting {
-            self.apply_now(&parked.message, now);
+            self.apply_now(parked.sender, &parked.message, now);
         }
     }
 
-    fn park(&mut self, key: &Key, message: &SessionMessage, now: i64) -> Effect {
+    fn park(&mut self, key: &Key, sender: Option<Identity>, message: &SessionMessage, now: i64) -> Effect {
         let context = self.context(key);
         if context.ended.contains_key(&key.id) {
             return Effect::Ignored(Ignored::Ended);
@@ -91,21 +103,26 @@ impl Replica {
             return Effect::Ignored(Ignored::TooMany);
         }
         context.parked_count += 1;
-        let parked = Parked { message: message.clone(), since: now };
+        let parked = Parked { sender, message: message.clone(), since: now };
         context.parked.entry(key.id.clone()).or_default().push(parked);
         Effect::Parked
     }
 
-    fn delta(&mut self, key: Key, message: &SessionMessage, now: i64) -> Effect {
+    fn delta(&mut self, key: Key, sender: Option<Identity>, message: &SessionMessage, now: i64) -> Effect {
         let Some(payload) = &message.payload else {
             return Effect::Ignored(Ignored::Malformed(ClusterError::Truncated("the changes of a session")));
         };
         if self.get(&key).is_none() {
-            return self.park(&key, message, now);
+            return self.park(&key, sender, message, now);
         }
-        let read = Delta::read(payload, &mut self.verdicts, self.limits.value);
-        if let Ok(delta) = &read {
+        let mut read = Delta::read(payload, &mut self.verdicts, self.limits.value);
+        if let Ok(delta) = &mut read {
             self.reports_requests |= is_only_a_request(delta);
+            if let (Some(sender), Some(time)) = (sender, message.time) {
+                let orders = &mut self.context(&key).orders;
+                let order = orders.entry(key.id.clone()).or_insert_with(|| Order::new(sender));
+                order.filter(sender, time, delta, now);
+            }
         }
         let Some(kept) = self.contexts.get_mut(&key.context).and_then(|of| of.sessions.get_mut(&key.id))
         else {
@@ -133,7 +150,7 @@ impl Replica {
     fn accessed(&mut self, key: Key, message: &SessionMessage, now: i64) -> Effect {
         let Some(kept) = self.contexts.get_mut(&key.context).and_then(|of| of.sessions.get_mut(&key.id))
         else {
-            return self.park(&key, message, now);
+            return self.park(&key, None, message, now);
         };
         kept.touched = now;
         kept.state.is_new = false;
@@ -164,6 +181,11 @@ impl Replica {
         // An id may come back: a session that moves to and fro.
         context.renamed.remove(&new.id);
         context.ended.remove(&new.id);
+        if let Some(order) = context.orders.remove(&key.id) {
+            context.orders.insert(new.id.clone(), order);
+        }
+        context.begun.remove(&key.id);
+        context.begun.insert(new.id.clone(), now);
         context.renamed.insert(key.id.clone(), (new.id.clone(), now));
         let waiting = context.parked.remove(&key.id).unwrap_or_default();
         let already_there = context.sessions.contains_key(&new.id);
@@ -183,7 +205,7 @@ impl Replica {
 
 impl Context {
     /// The id that a session has now.
-    fn current<'a>(&'a self, id: &'a [u8]) -> &'a [u8] {
+    pub(super) fn current<'a>(&'a self, id: &'a [u8]) -> &'a [u8] {
         let mut current = id;
         // Longer chains than any session has mean that ids run in a circle.
         for _ in 0..8 {

@@ -9,20 +9,21 @@ mod apply;
 mod changes;
 mod duplicates;
 mod entry;
+mod order;
 #[cfg(test)]
 mod tests;
 mod transfer;
 
 use std::collections::HashMap;
 
-use crate::wire::cluster::{ClusterError, SessionMessage};
+use crate::wire::cluster::{ClusterError, Identity, SessionMessage};
 use crate::wire::stream::Verdicts;
 
 pub use apply::Effect;
 pub use changes::{Changes, Write};
 pub use duplicates::Duplicates;
 pub use entry::Kept;
-pub use transfer::{Answer, Batch, Merged};
+pub use transfer::{Answer, Batch, Merged, Take, as_sent};
 
 /// Idle limit of a session of which only the beginning is known: the default of a web application, 30 minutes.
 const DEFAULT_MAX_INACTIVE: i32 = 1800;
@@ -77,10 +78,15 @@ struct Context {
     /// Ended sessions, and when.
     ended: HashMap<Box<[u8]>, i64>,
     renamed: Renamed,
+    /// Ids that came up lately, and when.
+    begun: HashMap<Box<[u8]>, i64>,
+    /// When what of the sessions in use changed.
+    orders: HashMap<Box<[u8]>, order::Order>,
 }
 
 #[derive(Debug)]
 struct Parked {
+    sender: Option<Identity>,
     message: SessionMessage,
     since: i64,
 }
@@ -94,8 +100,9 @@ pub struct Replica {
     changes: Changes,
     verdicts: Verdicts,
     /// Messages since state was asked for: they may be newer than what is answered.
-    since_asked: Option<Vec<(SessionMessage, i64)>>,
+    since_asked: Option<transfer::Since>,
     reports_requests: bool,
+    let_go: usize,
 }
 
 impl Replica {
@@ -152,15 +159,27 @@ impl Replica {
         self.reports_requests |= reports;
     }
 
+    /// Sessions that changed since the vault took changes last.
+    pub fn unwritten(&self) -> usize {
+        self.changes.len()
+    }
+
     pub fn has_changes(&self) -> bool {
         !self.changes.is_empty()
     }
 
-    /// Takes a session that was stored elsewhere, unless it is known.
-    pub fn import(&mut self, key: Key, kept: Kept, now: i64) {
-        if self.get(&key).is_none() {
+    /// Takes a session that was stored elsewhere, unless it is known; true if it was not.
+    pub fn import(&mut self, key: Key, kept: Kept, now: i64) -> bool {
+        let is_new = self.get(&key).is_none();
+        if is_new {
             self.insert(key, kept, now);
         }
+        is_new
+    }
+
+    /// How many sessions were let go since the last call because all of them were too large.
+    pub fn take_let_go(&mut self) -> usize {
+        std::mem::take(&mut self.let_go)
     }
 
     /// What changed since the last call.
@@ -194,6 +213,8 @@ impl Replica {
         for (name, context) in &mut self.contexts {
             context.ended.retain(|_, since| now - *since <= REMEMBERED_FOR);
             context.renamed.retain(|_, (_, since)| now - *since <= REMEMBERED_FOR);
+            context.orders.retain(|_, order| now - order.at <= REMEMBERED_FOR);
+            context.begun.retain(|_, since| now - *since <= REMEMBERED_FOR);
             let before = context.parked_count;
             let mut left = 0;
             context.parked.retain(|_, waiting| {
@@ -228,6 +249,7 @@ impl Replica {
                 return;
             }
             self.remove(&key);
+            self.let_go += 1;
         }
     }
 

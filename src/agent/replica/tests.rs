@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::cluster::{Action, Change, Delta, Event, Subject, read_sessions};
+use crate::wire::cluster::{Action, Change, Delta, Event, Member, Subject, read_sessions};
 use crate::wire::stream::Value;
 
 const APP: &[u8] = b"localhost#/app";
@@ -217,11 +217,105 @@ fn what_came_while_state_was_asked_for_stays_newer() {
     replica.begin_asking();
     replica.apply(&set("a", "x", "new"), NOW);
     replica.apply(&expired("b"), NOW);
-    let merged = replica.merge(&snapshot, NOW).unwrap();
+    let merged = replica.merge(&snapshot, Take::All, NOW).unwrap();
     replica.end_asking();
     assert_eq!((merged.received, merged.new), (1, 1));
     assert_eq!(attributes(&replica, "a"), one("x", "new"));
     assert_eq!(attributes(&replica, "b"), None);
+}
+
+/// What a node sends that has these sessions.
+fn snapshot(messages: &[SessionMessage]) -> SessionMessage {
+    replica(messages).answer(APP, Batch { sessions: 10, bytes: 1 << 20 }, NOW, NOW).data.remove(0)
+}
+
+fn at(time: i64, message: SessionMessage) -> SessionMessage {
+    SessionMessage { time: Some(time), ..message }
+}
+
+#[test]
+fn changes_that_overtook_each_other_end_as_the_node_made_them() {
+    let node = |port: u16| Some(Member::new(([10, 0, 0, 1], port).into(), [1; 16]).identity());
+    let mut replica = replica(&[created("a")]);
+    let both = |first: &str, second: &str| {
+        let set = |name: &str, value: &str| {
+            action(Subject::Attribute, name, Change::Set(Value::string(value.as_bytes())))
+        };
+        delta("a", vec![set("x", first), set("y", second)])
+    };
+    replica.apply_from(node(1), &at(30, set("a", "x", "third")), NOW);
+    replica.apply_from(node(1), &at(10, both("first", "first")), NOW);
+    replica.apply_from(node(1), &at(20, renamed("a", "b")), NOW);
+    replica.apply_from(node(1), &at(20, set("a", "x", "second")), NOW);
+    let wanted: Vec<_> = [one("x", "third"), one("y", "first")].into_iter().flatten().flatten().collect();
+    assert_eq!(attributes(&replica, "b"), Some(wanted));
+    // Another node's clock says nothing about this one's.
+    replica.apply_from(node(2), &at(5, set("b", "x", "fourth")), NOW);
+    assert_eq!(attributes(&replica, "b").unwrap()[0].1, "fourth");
+}
+
+#[test]
+fn a_node_that_has_not_applied_everything_yet_takes_nothing_away() {
+    let behind = snapshot(&[created("a"), created("b")]);
+    let mut replica = replica(&[created("a"), set("a", "x", "1")]);
+    let merged = replica.merge(&behind, Take::Unknown, NOW).unwrap();
+    assert_eq!((merged.received, merged.new), (2, 1));
+    assert_eq!(attributes(&replica, "a"), one("x", "1"));
+}
+
+#[test]
+fn a_session_under_its_old_id_does_not_come_back_beside_the_new_one() {
+    let behind = snapshot(&[created("a.n1"), set("a.n1", "x", "1")]);
+    let mut replica = replica(&[created("a.n1"), set("a.n1", "x", "2"), renamed("a.n1", "a.n2")]);
+    replica.begin_asking();
+    let merged = replica.merge(&behind, Take::All, NOW).unwrap();
+    assert_eq!((merged.ids, replica.len()), (vec![b"a.n2".as_slice().into()], 1));
+    assert_eq!(attributes(&replica, "a.n2"), one("x", "2"));
+}
+
+#[test]
+fn a_session_that_is_known_by_its_change_of_id_only_is_taken_under_the_new_one() {
+    let behind = snapshot(&[created("a.n1"), set("a.n1", "x", "1")]);
+    let mut replica = replica(&[]);
+    replica.begin_asking();
+    for message in [renamed("a.n1", "a.n2"), set("a.n2", "y", "2")] {
+        replica.apply(&message, NOW);
+    }
+    replica.merge(&behind, Take::All, NOW).unwrap();
+    let both: Vec<_> = [one("x", "1"), one("y", "2")].into_iter().flatten().flatten().collect();
+    assert_eq!((attributes(&replica, "a.n2"), replica.len()), (Some(both), 1));
+}
+
+#[test]
+fn what_changed_while_the_agent_did_not_run_is_taken_from_the_nodes() {
+    let newer = snapshot(&[created("a"), set("a", "x", "new"), set("a", "y", "1")]);
+    let mut replica = replica(&[created("a"), set("a", "x", "old"), set("a", "z", "gone")]);
+    replica.begin_asking();
+    replica.merge(&newer, Take::All, NOW).unwrap();
+    let mut all = attributes(&replica, "a").unwrap();
+    all.sort();
+    let wanted: Vec<_> = [one("x", "new"), one("y", "1")].into_iter().flatten().flatten().collect();
+    assert_eq!(all, wanted);
+}
+
+#[test]
+fn a_node_that_was_cut_off_does_not_bring_back_what_is_old() {
+    let stale = snapshot(&[created("a"), set("a", "x", "old")]);
+    let mut replica = replica(&[created("a")]);
+    replica.apply(&set("a", "x", "new"), NOW + 1000);
+    replica.begin_asking();
+    replica.merge(&stale, Take::Newer, NOW + 2000).unwrap();
+    assert_eq!(attributes(&replica, "a"), one("x", "new"));
+}
+
+#[test]
+fn ids_that_came_up_lately_are_told_from_others() {
+    let mut replica = replica(&[created("a")]);
+    replica.apply(&renamed("a", "b"), NOW + 10);
+    assert!(replica.is_begun_since(APP, b"b", NOW + 10));
+    assert!(!replica.is_begun_since(APP, b"b", NOW + 11));
+    replica.tick(NOW + 100_000);
+    assert!(!replica.is_begun_since(APP, b"b", NOW));
 }
 
 #[test]

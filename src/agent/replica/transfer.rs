@@ -4,9 +4,11 @@
 use super::entry::Kept;
 use super::{Ignored, Key, Replica};
 use crate::wire::cluster::{
-    Action, Change, Delta, Event, SessionMessage, SessionState, Subject, read_sessions, write_sessions,
+    Action, Change, Delta, Event, Identity, SessionMessage, SessionState, Subject, read_sessions,
+    write_sessions,
 };
 use crate::wire::stream::Value;
+use std::collections::HashSet;
 
 /// What taking over the sessions of a node changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +19,42 @@ pub struct Merged {
     pub new: usize,
     /// The ids of all.
     pub ids: Vec<Box<[u8]>>,
+}
+
+/// Which of the sessions of a node are taken over. What came here as messages may be newer than its answer, and older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    /// Those that are not known. All messages of the others came here, to the node perhaps not yet.
+    Unknown,
+    /// Also those that were used later than the last message of them came: the node and we did not hear each other for a while.
+    Newer,
+    /// All: the node lived while the agent did not.
+    All,
+}
+
+/// Messages since state was asked for, to be applied once more on top of what is answered.
+#[derive(Debug, Default)]
+pub(super) struct Since {
+    messages: Vec<(Option<Identity>, SessionMessage, i64)>,
+    bytes: usize,
+    /// Sessions that came from nodes meanwhile.
+    taken: HashSet<Key>,
+}
+
+/// Bytes of messages that are remembered. What is taken over afterwards is only what is not known.
+const REMEMBERED_BYTES: usize = 128 << 20;
+
+impl Since {
+    pub(super) fn add(&mut self, sender: Option<Identity>, message: &SessionMessage, now: i64) {
+        self.bytes += message.payload.as_ref().map_or(0, Vec::len) + 200;
+        if self.is_whole() {
+            self.messages.push((sender, message.clone(), now));
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.bytes <= REMEMBERED_BYTES
+    }
 }
 
 /// How much goes into one message.
@@ -50,11 +88,11 @@ impl Replica {
         self.since_asked = None;
     }
 
-    /// Takes over the sessions of a node.
+    /// Takes over sessions of a node.
     ///
     /// # Errors
     /// The message is no state, or malformed.
-    pub fn merge(&mut self, message: &SessionMessage, now: i64) -> Result<Merged, Ignored> {
+    pub fn merge(&mut self, message: &SessionMessage, take: Take, now: i64) -> Result<Merged, Ignored> {
         let (Event::AllSessionData, Some(context), Some(payload)) =
             (message.event, &message.context, &message.payload)
         else {
@@ -64,31 +102,60 @@ impl Replica {
             read_sessions(payload, &mut self.verdicts, self.limits.value).map_err(Ignored::Malformed)?;
         let mut merged = Merged::default();
         // Also an application without sessions is one that was heard of.
-        self.contexts.entry(context.as_slice().into()).or_default();
-        for state in sessions {
-            let key = Key::new(context, &state.id);
-            if self.contexts.get(&key.context).is_some_and(|context| context.ended.contains_key(&key.id)) {
-                continue;
-            }
+        let of_context = &*self.contexts.entry(context.as_slice().into()).or_default();
+        let mut taken = HashSet::new();
+        let sessions: Vec<_> = sessions
+            .into_iter()
+            .filter(|state| !of_context.ended.contains_key(state.id.as_slice()))
+            .map(|state| (Key::new(context, of_context.current(&state.id)), state))
+            .collect();
+        for (key, state) in sessions {
             merged.received += 1;
             merged.ids.push(key.id.clone());
-            merged.new += usize::from(self.get(&key).is_none());
             let known = self.get(&key);
+            // Under its old id it is older than what is known here.
+            let is_behind = *key.id != *state.id && known.is_some();
+            if is_behind || !self.is_to_be_taken(&key, &state, take) {
+                continue;
+            }
+            merged.new += usize::from(known.is_none());
             // The kind of login is no part of what nodes send.
             let auth_type = known.and_then(|kept| kept.state.auth_type.clone());
             let touched = known
                 .map_or(state.this_accessed.min(now), |kept| kept.touched.max(state.this_accessed.min(now)));
-            let state = SessionState { auth_type, is_valid: true, ..state };
+            let state = SessionState { id: key.id.to_vec(), auth_type, is_valid: true, ..state };
+            taken.insert(key.clone());
             self.insert(key, Kept::new(state, touched), now);
         }
-        let since = self.since_asked.take();
-        for (message, at) in since.iter().flatten() {
-            if message.context.as_ref() == Some(context) {
-                self.apply_now(message, *at);
+        self.apply_again(&taken);
+        Ok(merged)
+    }
+
+    fn is_to_be_taken(&self, key: &Key, state: &SessionState, take: Take) -> bool {
+        let Some(kept) = self.get(key) else { return true };
+        let Some(since) = self.since_asked.as_ref().filter(|since| since.is_whole()) else { return false };
+        match take {
+            Take::Unknown => false,
+            // Another node gave it already: both times are of nodes.
+            _ if since.taken.contains(key) => state.this_accessed > kept.state.this_accessed,
+            Take::All => true,
+            Take::Newer => state.this_accessed > kept.touched,
+        }
+    }
+
+    /// Messages that came since state was asked for are newer than what was answered.
+    fn apply_again(&mut self, taken: &HashSet<Key>) {
+        let Some(mut since) = self.since_asked.take() else { return };
+        for (sender, message, at) in &since.messages {
+            let (Some(context), Some(id)) = (&message.context, &message.session_id) else { continue };
+            let key =
+                Key::new(context, self.contexts.get(&**context).map_or(id, |context| context.current(id)));
+            if taken.contains(&key) {
+                self.apply_now(*sender, message, *at);
             }
         }
-        self.since_asked = since;
-        Ok(merged)
+        since.taken.extend(taken.iter().cloned());
+        self.since_asked = Some(since);
     }
 
     /// Lets go of sessions of a context that a node which has lived through all of it does not know any more: they ended while
@@ -105,6 +172,13 @@ impl Replica {
             self.remove(key);
         }
         gone.len()
+    }
+
+    /// Did a session get its id, by its creation or a change, at `time` or later? Then a node may have it though its answer, made
+    /// before, has not.
+    pub fn is_begun_since(&self, context: &[u8], id: &[u8], time: i64) -> bool {
+        let begun = self.contexts.get(context).and_then(|context| context.begun.get(id));
+        begun.is_some_and(|begun| *begun >= time)
     }
 
     /// The answer to a node that asks for its sessions. `time` must not lie behind that of the
@@ -166,7 +240,7 @@ fn answer_with(context: &[u8], alive: &[&Kept], batch: Batch, time: i64) -> Answ
 }
 
 /// The state of a session for a node: its times are those of the last message.
-fn as_sent(kept: &Kept) -> SessionState {
+pub fn as_sent(kept: &Kept) -> SessionState {
     let mut state = kept.state.clone();
     state.last_accessed = state.last_accessed.max(kept.touched);
     state.this_accessed = state.this_accessed.max(kept.touched);

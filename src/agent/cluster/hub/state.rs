@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Sessions as a whole: asked for from nodes, and given to those that start.
+
+use std::collections::HashSet;
+
+use tracing::{info, warn};
+
+use super::{AHEAD, ANSWER_WITHIN, BATCH, Hub, Waiting, shown};
+use crate::agent::cluster::pull::{Next, Pull, Purpose, known_to_nodes};
+use crate::agent::now;
+use crate::agent::replica::Answer;
+use crate::wire::cluster::{Event, Member, Options, SessionMessage};
+
+impl Hub {
+    pub(super) fn pull(&mut self, now: i64) {
+        let mut over = Vec::new();
+        let mut asks = Vec::new();
+        for (at, pull) in self.pulls.iter_mut().enumerate() {
+            match pull.next(now) {
+                Next::Wait => {}
+                Next::Ask => {
+                    pull.asked(now);
+                    asks.push(pull.from.clone());
+                }
+                Next::Done => over.push(at),
+                Next::GiveUp => {
+                    self.is_unanswered |= pull.purpose == Purpose::Knows;
+                    warn!(member = %pull.identity(), "a node does not say which sessions it has");
+                    over.push(at);
+                }
+            }
+        }
+        for node in asks {
+            let question = SessionMessage {
+                event: Event::GetAllSessions,
+                context: None,
+                session_id: Some(b"GET-ALL".to_vec()),
+                unique_id: Some(b"GET-ALL-".to_vec()),
+                time: Some(now),
+                payload: None,
+            };
+            self.send_plain(&node, question.to_bytes(), Options::ASYNCHRONOUS);
+        }
+        for at in over.into_iter().rev() {
+            let pull = self.pulls.remove(at);
+            self.pulled(pull);
+        }
+        if self.health.is_ready && !self.pulls.iter().any(|pull| pull.purpose == Purpose::Returned) {
+            self.replica.end_asking();
+        }
+    }
+
+    fn pulled(&mut self, pull: Pull) {
+        let received: usize = pull.known.values().map(HashSet::len).sum();
+        info!(member = %pull.identity(), sessions = received, "a node's sessions are known");
+        if matches!(pull.purpose, Purpose::Started | Purpose::Returned) {
+            self.give_what_is_missing(&pull);
+        }
+        if !self.health.is_ready {
+            self.answered.push(pull);
+        }
+    }
+
+    /// A node that could not ask when it started is given what it does not have.
+    fn give_what_is_missing(&mut self, pull: &Pull) {
+        for (context, known) in pull.contexts() {
+            let now = now();
+            let before = pull.since - AHEAD;
+            let replica = &self.replica;
+            let missing = |id: &[u8]| !known.contains(id) && !replica.is_begun_since(context, id, before);
+            let mut answer = replica.answer_some(context, &missing, BATCH, 0, now);
+            answer.complete = None;
+            if answer.sessions > 0 {
+                info!(member = %pull.identity(), context = %shown(Some(context)), sessions = answer.sessions, "a node is given sessions it does not have");
+                self.send_answer(&pull.from, vec![answer]);
+            }
+        }
+    }
+
+    /// Sessions that no node knows any more ended while the agent did not run. One that lived all the time must say so, and all
+    /// must have been asked: a node that was cut off knows only its own.
+    fn let_go_of_ended(&mut self) {
+        let answered = std::mem::take(&mut self.answered);
+        if std::mem::take(&mut self.is_unanswered) {
+            return;
+        }
+        let since = answered.iter().map(|pull| pull.since).min().unwrap_or(0);
+        for (context, known) in known_to_nodes(&answered) {
+            let ended = self.replica.keep_only(&context, &|id| known.contains(id), since);
+            if ended > 0 {
+                info!(context = %shown(Some(&context)), sessions = ended, "sessions ended while the agent did not run");
+            }
+        }
+    }
+
+    /// Everything that can be known is known when everybody who is there at the start was asked.
+    pub(super) fn become_ready(&mut self, now: i64) {
+        if self.health.is_ready || now < self.listening_until {
+            return;
+        }
+        let is_asking = self.pulls.iter().any(|pull| match pull.purpose {
+            Purpose::Knows | Purpose::Missing | Purpose::Missed | Purpose::Returned => true,
+            // One that starts may itself wait for us.
+            Purpose::Started => now < self.listening_until + ANSWER_WITHIN / 2,
+        });
+        if is_asking || !self.probing.is_empty() && now < self.listening_until + 2_000 {
+            return;
+        }
+        self.let_go_of_ended();
+        self.health.is_ready = true;
+        info!(sessions = self.replica.len(), members = self.table.members().len(), "the agent is ready");
+    }
+
+    pub(super) fn answer_waiting(&mut self) {
+        let now = now();
+        let is_ready = self.health.is_ready;
+        let (answered, still): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|waiting| is_ready || now >= waiting.until);
+        self.waiting = still;
+        for Waiting { node, context, .. } in answered {
+            let contexts: Vec<Vec<u8>> = match context {
+                Some(context) => vec![context],
+                None => self.replica.contexts().map(|(name, _)| name.to_vec()).collect(),
+            };
+            // A time in the past: messages that the node keeps back meanwhile are then all applied.
+            let answers: Vec<_> =
+                contexts.iter().map(|context| self.replica.answer(context, BATCH, 0, now)).collect();
+            for (context, answer) in contexts.iter().zip(&answers) {
+                info!(member = %node.identity(), context = %shown(Some(context)), sessions = answer.sessions, "a node is given its sessions");
+            }
+            self.send_answer(&node, answers);
+        }
+    }
+
+    pub(super) fn send_answer(&mut self, to: &Member, answers: Vec<Answer>) {
+        let (sender, own, to) = (self.sender.clone(), self.own(), to.clone());
+        tokio::spawn(async move {
+            for answer in answers {
+                let parts = answer.data.iter().chain(&answer.complete).chain(&answer.after);
+                for message in parts {
+                    if let Err(error) =
+                        sender.send(&own, &to, Options::SYNCHRONOUS_ACK, message.to_bytes()).await
+                    {
+                        warn!(member = %to.identity(), %error, "sessions did not arrive");
+                        return;
+                    }
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A cluster of real Tomcats on loopback, as the tutorial configures it, and the agent's configuration that belongs to it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use super::httpd::free_port;
+use super::tomcat::{Connector, START_LIMIT, Tomcat};
+use super::{scratch_dir, source_dir};
+
+/// How members know each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    Multicast,
+    /// StaticMembershipInterceptor, without multicast.
+    Interceptor,
+    /// StaticMembershipService
+    Service,
+}
+
+/// What all members of a cluster have in common.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub membership: Membership,
+    /// Nobody else on this machine uses it.
+    pub group_port: u16,
+    pub send_options: u32,
+    pub frequency: u64,
+    pub drop_time: u64,
+    /// Interceptors in front of TcpFailureDetector, and what agent.toml says about them.
+    pub interceptors: (String, String),
+    /// The members' ports of static membership; the agent's is the last.
+    pub static_ports: Vec<u16>,
+    pub agent_port: u16,
+}
+
+impl Cluster {
+    pub fn new() -> Cluster {
+        let group_port = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        Cluster {
+            membership: Membership::Multicast,
+            group_port: group_port.expect("a free port").port(),
+            send_options: 8,
+            frequency: 200,
+            drop_time: 1500,
+            interceptors: Default::default(),
+            static_ports: Vec::new(),
+            agent_port: free_port(),
+        }
+    }
+
+    /// The tutorial's own numbers, or the next free ones.
+    pub fn of_tutorial(group_port: u16, agent_port: u16) -> Cluster {
+        Cluster { group_port, agent_port, frequency: 500, drop_time: 3000, ..Cluster::new() }
+    }
+
+    /// One in which two Tomcats and the agent know each other beforehand.
+    pub fn with_static_members(membership: Membership) -> Cluster {
+        let cluster = Cluster::new();
+        let static_ports = vec![free_port(), free_port(), cluster.agent_port];
+        Cluster { membership, static_ports, ..cluster }
+    }
+
+    /// The tutorial's element, for the member whose receiver has that port.
+    pub fn element(&self, receiver: u16) -> String {
+        let Cluster { send_options, frequency, drop_time, group_port, .. } = self;
+        let (start, membership, last) = match self.membership {
+            Membership::Multicast => (
+                15,
+                format!(
+                    r#"<Membership className="org.apache.catalina.tribes.membership.McastService" address="228.0.0.4" port="{group_port}"
+                    bind="127.0.0.1" frequency="{frequency}" dropTime="{drop_time}"/>"#
+                ),
+                String::new(),
+            ),
+            Membership::Interceptor => (
+                3,
+                String::new(),
+                format!(
+                    r#"<Interceptor className="org.apache.catalina.tribes.group.interceptors.StaticMembershipInterceptor">
+          {}
+        </Interceptor>"#,
+                    self.static_members(receiver)
+                ),
+            ),
+            Membership::Service => (
+                15,
+                format!(
+                    r#"<Membership className="org.apache.catalina.tribes.membership.StaticMembershipService">
+          {}
+        </Membership>"#,
+                    self.static_members(receiver)
+                ),
+                String::new(),
+            ),
+        };
+        let first = &self.interceptors.0;
+        format!(
+            r#"      <Cluster className="org.apache.catalina.ha.tcp.SimpleTcpCluster" channelSendOptions="{send_options}" channelStartOptions="{start}">
+        <Manager className="org.apache.catalina.ha.session.DeltaManager" expireSessionsOnShutdown="false" notifyListenersOnReplication="true"/>
+        <Channel className="org.apache.catalina.tribes.group.GroupChannel">
+          {membership}
+          <Receiver className="org.apache.catalina.tribes.transport.nio.NioReceiver" address="127.0.0.1" port="{receiver}" autoBind="1"
+                    selectorTimeout="5000" maxThreads="6"/>
+          <Sender className="org.apache.catalina.tribes.transport.ReplicationTransmitter">
+            <Transport className="org.apache.catalina.tribes.transport.nio.PooledParallelSender"/>
+          </Sender>
+          {first}
+          <Interceptor className="org.apache.catalina.tribes.group.interceptors.TcpFailureDetector"/>
+          <Interceptor className="org.apache.catalina.tribes.group.interceptors.MessageDispatchInterceptor"/>
+          {last}
+        </Channel>
+        <Valve className="org.apache.catalina.ha.tcp.ReplicationValve" filter=""/>
+        <Valve className="org.apache.catalina.ha.session.JvmRouteBinderValve"/>
+        <ClusterListener className="org.apache.catalina.ha.session.ClusterSessionListener"/>
+      </Cluster>
+"#
+        )
+    }
+
+    fn static_members(&self, own: u16) -> String {
+        let mut text = String::new();
+        for port in &self.static_ports {
+            let (element, id) = (if *port == own { "LocalMember" } else { "Member" }, unique_id(*port));
+            let _ = write!(
+                text,
+                r#"<{element} className="org.apache.catalina.tribes.membership.StaticMember" host="127.0.0.1" port="{port}" uniqueId="{id}"/>"#
+            );
+        }
+        text
+    }
+
+    /// The agent's configuration; `VAULT` stands for its vault.
+    pub fn agent_toml(&self) -> String {
+        let Cluster { frequency, drop_time, group_port, agent_port, .. } = self;
+        let mut text = format!("[membership]\nfrequency = {frequency}\ndropTime = {drop_time}\n");
+        if self.membership == Membership::Multicast {
+            let _ = write!(text, "address = \"228.0.0.4\"\nport = {group_port}\nbind = \"127.0.0.1\"\n");
+        } else {
+            let class = if self.membership == Membership::Service { "service" } else { "interceptor" };
+            let id = unique_id(*agent_port);
+            let _ = write!(text, "multicast = false\nclass = \"{class}\"\nuniqueId = \"{id}\"\n");
+            for port in self.static_ports.iter().filter(|port| *port != agent_port) {
+                let id = unique_id(*port);
+                let _ = write!(
+                    text,
+                    "[[membership.static]]\nhost = \"127.0.0.1\"\nport = {port}\nuniqueId = \"{id}\"\n"
+                );
+            }
+        }
+        let _ = write!(text, "[receiver]\naddress = \"127.0.0.1\"\nport = {agent_port}\nautoBind = 1\n");
+        text.push_str(&self.interceptors.1);
+        text.push_str("[vault]\npath = \"VAULT\"\n");
+        text
+    }
+
+    /// A Tomcat of this cluster with the tests' application as its main one. Nothing is started.
+    pub fn node(&self, route: &str) -> Tomcat {
+        let at = usize::from(route != "A");
+        let receiver = self.static_ports.get(at).copied().unwrap_or_else(free_port);
+        let tomcat = Tomcat::prepare(Connector::Http, scratch_dir(route), route, free_port());
+        tomcat.set_engine(&format!("{REALM}{}", self.element(receiver)));
+        tomcat.write("conf/users.xml", USERS);
+        deploy(&tomcat, "webapps/ROOT");
+        tomcat
+    }
+}
+
+/// web.xml of an application whose sessions are replicated.
+pub const DISTRIBUTABLE: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" version="6.0" metadata-complete="true"><distributable/></web-app>
+"#;
+
+/// Sixteen bytes that belong to a port.
+fn unique_id(port: u16) -> String {
+    let [high, low] = port.to_be_bytes().map(|byte| byte as i8);
+    format!("{{{high},{low},3,4,5,6,7,8,9,10,11,12,13,14,15,16}}")
+}
+
+/// Puts the tests' application into a folder of a Tomcat.
+pub fn deploy(tomcat: &Tomcat, folder: &str) {
+    tomcat.write(&format!("{folder}/WEB-INF/web.xml"), APPLICATION);
+    for class in std::fs::read_dir(classes().join("shop")).expect("the application's classes") {
+        let class = class.expect("a class").path();
+        let name = class.file_name().expect("a name").to_string_lossy().into_owned();
+        let bytes = std::fs::read(&class).expect("a class");
+        tomcat.write_bytes(&format!("{folder}/WEB-INF/classes/shop/{name}"), &bytes);
+    }
+}
+
+/// The application's classes, compiled once by the compiler that Tomcat has for pages.
+fn classes() -> &'static Path {
+    static CLASSES: OnceLock<PathBuf> = OnceLock::new();
+    CLASSES.get_or_init(|| {
+        let into = scratch_dir("classes");
+        let output = Command::new("java")
+            .args([
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "-cp",
+                "/usr/share/java/eclipse-jdt-core.jar",
+            ])
+            .arg("org.eclipse.jdt.internal.compiler.batch.Main")
+            .args(["-source", "17", "-target", "17", "-proc:none", "-nowarn"])
+            .args(["-cp", "/usr/share/tomcat10/lib/servlet-api.jar", "-d"])
+            .arg(&into)
+            .arg(source_dir().join("tests/e2e_agent/app"))
+            .output()
+            .expect("java (package default-jre-headless)");
+        let (out, errors) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "the application does not compile:\n{out}{errors}");
+        into
+    })
+}
+
+/// Waits until a Tomcat logs a line with that text after its last start.
+///
+/// # Panics
+/// With the end of its log, if it does not come.
+#[track_caller]
+pub fn wait_for_log(tomcat: &Tomcat, text: &str) {
+    let start = Instant::now();
+    while !tomcat.log().contains(text) {
+        assert!(
+            start.elapsed() < START_LIMIT,
+            "Tomcat {} never logged {text}:\n{}",
+            tomcat.route(),
+            tomcat.log_end()
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+const REALM: &str =
+    "      <Realm className=\"org.apache.catalina.realm.MemoryRealm\" pathname=\"conf/users.xml\"/>\n";
+
+const USERS: &str =
+    "<tomcat-users><user username=\"anna\" password=\"secret\" roles=\"buyer,reader\"/></tomcat-users>\n";
+
+/// Without `development` and with nothing to scan, a Tomcat starts in two seconds.
+const APPLICATION: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" version="6.0" metadata-complete="true">
+  <distributable/>
+  <servlet><servlet-name>pages</servlet-name><servlet-class>shop.Pages</servlet-class></servlet>
+  <servlet-mapping><servlet-name>pages</servlet-name><url-pattern>/*</url-pattern></servlet-mapping>
+  <login-config><auth-method>BASIC</auth-method></login-config>
+  <security-role><role-name>buyer</role-name></security-role>
+  <security-role><role-name>reader</role-name></security-role>
+  <security-role><role-name>admin</role-name></security-role>
+</web-app>
+"#;
