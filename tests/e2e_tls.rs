@@ -293,7 +293,12 @@ fn kept_connections_that_the_member_closed_fail_no_request() {
     for round in 0..4 {
         let mut client = Client::new(httpd.address());
         assert_eq!(client.get("/file.txt").expect("a response").text(), "behind TLS", "round {round}");
+        let before = behind.httpd.children();
         behind.httpd.graceful();
+        // Until the old children are gone they may close the connection while a request is on its way.
+        wait_until("the end of the member's old children", PATIENCE, || {
+            behind.httpd.children().iter().all(|child| !before.contains(child))
+        });
         // A request that may not be sent twice is not risked on a connection that has ended.
         let response = client.post("/file.txt", b"x").expect("a response");
         assert!(matches!(response.status, 200 | 405), "round {round}: {}", response.status);
