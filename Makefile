@@ -9,9 +9,10 @@ SHELL := /bin/bash
 CARGO ?= cargo
 APXS ?= apxs
 RUST_WANTED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-PREFIX ?= /usr/local
 MODULE_DIR ?= $(DESTDIR)$(shell $(APXS) -q LIBEXECDIR 2>/dev/null)
 CONF_DIR ?= $(DESTDIR)$(shell $(APXS) -q SYSCONFDIR 2>/dev/null)
+BINDIR ?= /usr/local/bin
+UNIT_DIR ?= /usr/local/lib/systemd/system
 
 help: ## this text
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -37,11 +38,13 @@ check: packages cargo ## format, lints, documentation and unit tests
 	@echo '--- unit tests'
 	@$(CARGO) test --locked --quiet --lib
 
-bench: packages cargo ## CPU and speed against mod_proxy_ajp, mod_jk and nginx; options: make bench ARGS='--rounds 9'
+bench: packages cargo ## CPU and speed against mod_proxy, mod_jk, nginx and HAProxy; options: make bench ARGS='--rounds 9'
 	@$(call install,packages-bench.txt)
 	@echo '--- building the module'
 	@$(CARGO) build --release --locked
 	@$(CARGO) bench --locked --bench farm -- $(ARGS)
+	@echo '--- the agent'
+	@$(CARGO) bench --locked --bench agent
 
 rig: ## the compose rig in docker/: a session survives the death of both Tomcats; needs Docker, or: docker/engine make rig
 	@docker/rig
@@ -49,12 +52,8 @@ rig: ## the compose rig in docker/: a session survives the death of both Tomcats
 build: packages cargo ## the module and the agent: target/release/libmargay.so, target/release/margay
 	@$(CARGO) build --release --locked
 
-install: build ## into httpd's folders, and the agent into /usr/local/bin (DESTDIR and PREFIX are honoured)
+install: build ## into httpd's folders, and the agent with its unit (DESTDIR is honoured)
 	@install -D -m 644 target/release/libmargay.so $(MODULE_DIR)/mod_margay.so
-	@install -D -m 755 target/release/margay $(DESTDIR)$(PREFIX)/bin/margay
-	@for unit in systemd/*.service; do \
-	   if [ -e "$$unit" ]; then install -D -m 644 "$$unit" $(DESTDIR)/lib/systemd/system/$$(basename "$$unit"); fi; \
-	 done
 	@if [ -d $(CONF_DIR)/mods-available ] || [ -n '$(DESTDIR)' ]; then \
 	   install -D -m 644 httpd-conf/margay.load $(CONF_DIR)/mods-available/margay.load; \
 	   install -D -m 644 httpd-conf/margay.conf $(CONF_DIR)/mods-available/margay.conf; \
@@ -62,6 +61,12 @@ install: build ## into httpd's folders, and the agent into /usr/local/bin (DESTD
 	 else \
 	   echo 'Installed. Add to httpd.conf: LoadModule margay_module $(MODULE_DIR)/mod_margay.so'; \
 	 fi
+	@install -D -m 755 target/release/margay $(DESTDIR)$(BINDIR)/margay
+	@[ -e $(DESTDIR)/etc/margay/agent.toml ] || install -D -m 644 httpd-conf/agent.toml $(DESTDIR)/etc/margay/agent.toml
+	@install -d $(DESTDIR)$(UNIT_DIR)
+	@sed 's|@BINDIR@|$(BINDIR)|' httpd-conf/margay-agent.service >$(DESTDIR)$(UNIT_DIR)/margay-agent.service
+	@chmod 644 $(DESTDIR)$(UNIT_DIR)/margay-agent.service
+	@echo 'The agent: edit /etc/margay/agent.toml; systemctl daemon-reload; systemctl enable --now margay-agent'
 
 # Installs what is missing of the Debian packages a file lists.
 define install

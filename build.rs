@@ -15,7 +15,7 @@ mod httpd {
     use std::path::PathBuf;
     use std::process::Command;
 
-    const SHIM: [&str; 12] = [
+    const SHIM: [&str; 13] = [
         "mod_margay.c",
         "config.c",
         "standin.c",
@@ -28,6 +28,7 @@ mod httpd {
         "expression.c",
         "heartbeat.c",
         "forward.c",
+        "companion.c",
     ];
 
     pub fn build() {
@@ -82,7 +83,7 @@ mod httpd {
             .header("c-shim/bindings.h")
             .clang_args(flags)
             .allowlist_function(
-                "margay_(expression|forward|jk|local|escape|piped|discard|port|log|out|outgoing|interim|tunnel|client|body|brigade|content|dialect|heartbeat|trace|is|ssl|answer|keeps)_?.*|ap_get_module_config|ap_set_module_config|\
+                "margay_(companion|expression|forward|jk|local|escape|piped|discard|port|log|out|outgoing|interim|tunnel|client|body|brigade|content|dialect|heartbeat|trace|is|ssl|answer|keeps)_?.*|ap_get_module_config|ap_set_module_config|\
                  ap_get_server_name|ap_get_server_port|ap_construct_url|ap_get_remote_host|ap_state_query|ap_mpm_query|ap_find_linked_module|\
                  ap_get_server_description|ap_get_server_built|ap_rwrite|ap_runtime_dir_relative|ap_server_root_relative|\
                  ap_regcomp|ap_regexec_len|ap_regfree|apr_palloc|apr_fnmatch|apr_fnmatch_test|apr_pool_cleanup_register|apr_pool_cleanup_null|apr_table_(get|set|setn|add|addn|unset|make|clear)|\
@@ -92,8 +93,8 @@ mod httpd {
                 "request_rec|conn_rec|server_rec|cmd_parms|ap_directive_t|apr_table_entry_t|apr_array_header_t|apr_sockaddr_t|mpm_child_status|ap_generation_t|pid_t",
             )
             .allowlist_var(
-                "OK|DECLINED|DONE|AP_SQ_.*|AP_MPMQ_(GENERATION|MAX_THREADS|MPM_STATE|MAX_SPARE_THREADS)|APLOG_.*|PROXYREQ_.*|REMOTE_HOST|\
-                 AP_FILTER_ERROR|MARGAY_.*|M_TRACE|M_CONNECT|M_OPTIONS|M_GET|M_POST|MPM_CHILD_.*|margay_module|ap_conftree|ap_server_conf|AP_CONN_.*",
+                "OK|DECLINED|DONE|AP_SQ_.*|AP_MPMQ_(STOPPING|GENERATION|MAX_THREADS|MPM_STATE|MAX_SPARE_THREADS)|APLOG_.*|PROXYREQ_.*|REMOTE_HOST|\
+                 AP_FILTER_ERROR|MARGAY_.*|M_TRACE|M_CONNECT|M_OPTIONS|M_GET|M_POST|MPM_CHILD_.*|margay_module|ap_conftree|ap_server_conf|ap_unixd_config|AP_CONN_.*",
             )
             .prepend_enum_name(false)
             .layout_tests(false)

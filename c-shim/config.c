@@ -84,9 +84,9 @@ static const char *proxy_container(cmd_parms *cmd, void *outer, const char *args
         is_expression = 1;
         args = words;
         pattern = ap_getword_conf(cmd->pool, &words);
-    }
-    if (!*pattern) {
-        return margay_on_bad_section(cmd, apr_pstrcat(cmd->pool, cmd->cmd->name, " > block must specify a path", NULL));
+        if (!*pattern) {
+            return margay_on_bad_section(cmd, apr_pstrcat(cmd->pool, cmd->cmd->name, " ~> block must specify a path", NULL));
+        }
     }
     if (!strncasecmp(pattern, "proxy:", 6)) {
         pattern += 6;

@@ -2,6 +2,7 @@
 /* mod_jk's place in the life of a request, and what of httpd only its dialect needs. */
 #include "margay.h"
 #include "apr_lib.h"
+#include "util_script.h"
 
 static int is_ours(void)
 {
@@ -103,4 +104,9 @@ int margay_discard_body(request_rec *r)
 unsigned margay_port(const request_rec *r)
 {
     return r->server->port ? r->server->port : ap_default_port(r);
+}
+
+void margay_jk_cgi_variables(request_rec *r)
+{
+    ap_add_common_vars(r);
 }

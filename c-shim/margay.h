@@ -19,8 +19,10 @@
 #include "mod_core.h"
 #include "mod_status.h"
 #include "ap_mpm.h"
+#include "unixd.h"
 #include "apr_strings.h"
 #include "apr_fnmatch.h"
+#include "apr_thread_proc.h"
 #include "util_filter.h"
 
 extern module AP_MODULE_DECLARE_DATA margay_module;
@@ -65,6 +67,8 @@ int margay_on_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptem
 int margay_on_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *server);
 void margay_on_child_init(apr_pool_t *pchild, server_rec *server);
 void margay_on_child_status(server_rec *server, pid_t pid, ap_generation_t generation, int slot, mpm_child_status state);
+/* The companion ended; told to the parent. The status is that of waitpid. */
+void margay_on_companion_end(long pid, int status);
 /* 1 if the server is a forward proxy (ProxyRequests). */
 int margay_on_foreign(request_rec *r);
 /* Names the back end of the request, or DECLINED. */
@@ -208,6 +212,8 @@ int margay_expression_true(const void *expression, int status, const margay_head
 /* jk.c */
 /* What mod_dir wants to know of a sub-request it made for an index file; OK, or DECLINED where httpd has to look. */
 int margay_jk_name_file(request_rec *r);
+/* Puts what httpd gathers for CGI programs, like HTTP_HOST, into the environment of the request. */
+void margay_jk_cgi_variables(request_rec *r);
 int margay_is_directory(apr_pool_t *pool, const char *path);
 int margay_is_file(apr_pool_t *pool, const char *path);
 /* A path as httpd encodes it for URLs. */
@@ -227,6 +233,11 @@ int margay_heartbeat_is_attached(void);
 /* Describes each back end to `each`; `ip` is valid during the call, `seen` is in microseconds. */
 typedef void margay_heartbeat_each(void *baton, const char *ip, int ready, int busy, apr_time_t seen);
 int margay_heartbeat_read(apr_pool_t *pool, margay_heartbeat_each *each, void *baton);
+
+/* companion.c: the end of one process, which httpd's main loop is to tell us of. The pool lives as long as the parent. */
+void margay_companion_watch(apr_pool_t *pool, long pid);
+/* It is not told of any more. */
+void margay_companion_forget(void);
 
 /* standin.c */
 /* What mod_jk's dialect keeps of a request; NULL for nothing. */

@@ -11,6 +11,7 @@
 //! 5. [`proxy`]: the life of one forwarded request; [`health`]: members checked without one; [`status`]: showing and
 //!    changing state
 //! 6. `httpd`: the adapter, the only room that sees httpd; `agent`: the member of Tomcat's own cluster
+//! 7. `cli`: arguments of the program, calls to the agent, printing
 //!
 //! A request enters at `httpd::entry`, finds its target in [`config`]'s plan, is carried by [`proxy`], which asks
 //! [`balance`] for a member and [`backend`] for a connection, and speaks [`wire::ajp`] on it.
@@ -31,5 +32,7 @@ pub mod status;
 
 #[cfg(feature = "agent")]
 pub mod agent;
+#[cfg(feature = "agent")]
+pub mod cli;
 #[cfg(feature = "httpd")]
 mod httpd;

@@ -106,6 +106,9 @@ fn a_broken_file_at_a_graceful_restart_under_load_loses_no_request() {
             "worker.list=lb\nworker.lb.type=lb\n",
             "worker.list=lb\nworker.lb.nonsense=1\n",
             "worker.list=lb\nworker.lb.type=lbb\n",
+            "",
+            "\u{1}\u{2} no properties at all",
+            "worker.list=other\nworker.other.host=127.0.0.1\n",
         ] {
             file.write(broken);
             let before = httpd.error_log().matches("MGY0905").count();

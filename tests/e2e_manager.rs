@@ -158,7 +158,7 @@ fn who_may_not_change_anything_changes_nothing() {
             assert!(response.text().starts_with("<!DOCTYPE HTML"), "{front:?} {referer:?}");
             nothing_changed("from another site");
         }
-        for (method, status) in [("PUT", 405), ("DELETE", 405), ("HEAD", 200)] {
+        for (method, status) in [("PUT", 405), ("DELETE", 405), ("OPTIONS", 200), ("HEAD", 200)] {
             assert_eq!(manage(&httpd, method, "/bm", "").status, status, "{front:?} {method}");
         }
         post(&httpd, &format!("{change}&nonce=secret"));

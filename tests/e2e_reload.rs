@@ -81,7 +81,7 @@ fn a_section_that_is_not_closed_does_not_end_the_server() {
     let a = Peer::named("A");
     let httpd = margay("unclosed").line(format!("ProxyPass /a/ {}/", a.url())).start();
     for broken in
-        ["<Proxy balancer://c\n</Proxy>", "<Proxy>\n</Proxy>", "<Proxy balancer://c bogus=1>\n</Proxy>"]
+        ["<Proxy balancer://c\n</Proxy>", "<ProxyMatch (>\n</ProxyMatch>", "<Proxy balancer://c bogus=1>\n</Proxy>"]
     {
         httpd.rewrite(|lines| lines.push(broken.to_owned()));
         reload_broken(&httpd);

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each room, the rooms it may use.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("base", &[]),
     ("wire", &["base"]),
     ("config", &["wire", "base"]),
@@ -17,6 +17,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("health", &["balance", "backend", "config", "shared", "wire", "base"]),
     ("status", &["balance", "config", "shared", "base"]),
     ("agent", &["status", "backend", "balance", "config", "shared", "wire", "base"]),
+    ("cli", &["agent", "wire", "base"]),
     ("httpd", &["status", "proxy", "health", "balance", "backend", "config", "shared", "wire", "base"]),
 ];
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use margay::base::clock::Moment;
+use margay::base::clock::{Clock, Moment, SystemClock};
 use margay::base::key::Key;
 use margay::base::status::Status;
 use margay::shared::{Lane, MemberSlotId, Reason, Region, Repaired, State};
@@ -247,4 +247,31 @@ fn a_child_that_dies_while_it_takes_a_place_leaves_it_free() {
     child.kill();
     let administrator = region.administer(Duration::from_secs(20)).expect("taken over from the dead");
     assert!(administrator.take_place(region.place(slots[0]), "ajp://b"));
+}
+
+#[test]
+fn what_an_agent_said_lapses_when_its_process_hangs_or_dies() {
+    let (region, slots) = region_with(&["a"]);
+    let (member, agent) = (region.member(slots[0]), region.agent());
+    for end in [libc::SIGSTOP, libc::SIGKILL] {
+        let me = end as u64;
+        let child = Child::fork(|| {
+            let mut said = false;
+            loop {
+                let now = SystemClock.now();
+                if agent.claim(me, own_pid(), now) && agent.beat(me, now) && !said {
+                    member.take_out(now, Reason::NodeLeft);
+                    said = true;
+                }
+                // SAFETY: waits for a hundredth of a second.
+                unsafe { libc::usleep(10_000) };
+            }
+        });
+        wait_until("the agent", || member.is_gone() && agent.is_heard(SystemClock.now()));
+        // SAFETY: our own child, not yet waited for.
+        unsafe { libc::kill(child.pid, end) };
+        wait_until("the lapse", || !agent.is_heard(SystemClock.now()));
+        assert_eq!(agent.seen().unwrap().pid, child.pid as u32);
+        assert!(member.put_back(SystemClock.now(), Reason::AgentSilent));
+    }
 }

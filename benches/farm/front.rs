@@ -62,6 +62,7 @@ pub enum Size {
 pub enum Program {
     Httpd,
     Nginx,
+    Haproxy,
 }
 
 /// One row of the tables.
@@ -141,6 +142,16 @@ pub static NGINX: FrontEnd = FrontEnd {
     },
 };
 
+pub static HAPROXY: FrontEnd = FrontEnd {
+    name: "HAProxy (HTTP)",
+    program: Program::Haproxy,
+    talks_to: BackEnd::Http,
+    lines: |site| {
+        site.parts.haproxy.as_ref().map_err(String::clone)?;
+        Ok(format!("server member 127.0.0.1:{}\n", site.http_port))
+    },
+};
+
 const fn httpd(
     name: &'static str,
     talks_to: BackEnd,
@@ -156,6 +167,7 @@ impl FrontEnd {
         let text = match self.program {
             Program::Httpd => httpd_conf(site, &lines),
             Program::Nginx => nginx_conf(site, &lines),
+            Program::Haproxy => haproxy_conf(site, &lines),
         };
         let file = site.prefix.join("server.conf");
         fs::write(&file, text).map_err(|e| format!("cannot write {}: {e}", file.display()))
@@ -195,6 +207,20 @@ fn nginx_conf(site: &Site, lines: &str) -> String {
          keepalive_timeout 600s;\nkeepalive_requests 1000000000;\nproxy_max_temp_file_size 0;\n\
          upstream backend {{ server 127.0.0.1:{http_port}; keepalive 32; keepalive_requests 1000000000; }}\n\
          server {{\nlisten 127.0.0.1:{port};\nlocation / {{\n{lines}}}\n}}\n}}\n"
+    )
+}
+
+fn haproxy_conf(site: &Site, lines: &str) -> String {
+    let threads = if site.size == Size::OneChild { 1 } else { 2 };
+    let timeouts = ["client", "server", "connect", "http-keep-alive"]
+        .map(|kind| format!("timeout {kind} 600s\n"))
+        .concat();
+    format!(
+        "global\nnbthread {threads}\nmaxconn 256\n\
+         defaults\nmode http\nhttp-reuse always\n{timeouts}\
+         frontend clients\nbind 127.0.0.1:{}\ndefault_backend members\n\
+         backend members\n{lines}",
+        site.port,
     )
 }
 

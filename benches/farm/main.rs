@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The benchmark farm: Margay, the stock modules and nginx under the same load, on this machine, in turn.
+//! The benchmark farm: Margay, the stock modules, nginx and HAProxy under the same load, on this machine, in turn.
 //!
 //! - [`case`] says what is asked, [`front`] who answers, [`target`] what is hoped for
 //! - [`parts`] finds and builds the programs, [`server`] runs them

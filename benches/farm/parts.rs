@@ -2,7 +2,7 @@
 //! Where the programs and modules under test come from. What cannot be had is a sentence, not an error: its rows are
 //! skipped.
 //!
-//! nginx is only unpacked from its Debian package: installing it would start a service.
+//! nginx and HAProxy are only unpacked from their Debian packages: installing them would start services.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,14 @@ pub struct Parts {
     pub empty_handler: Part,
     pub mod_jk: Part,
     pub nginx: Part,
+    pub haproxy: Result<Haproxy, String>,
     pub margay: Part,
+}
+
+/// HAProxy and where its libraries are, if the system has not all of them.
+pub struct Haproxy {
+    pub file: PathBuf,
+    pub libraries: Option<PathBuf>,
 }
 
 impl Parts {
@@ -37,6 +44,7 @@ impl Parts {
             empty_handler: compile_empty_handler(&apxs, &work.join("empty_handler")),
             mod_jk: mod_jk(&work.join("packages")),
             nginx: nginx(&work.join("packages")),
+            haproxy: haproxy(&work.join("packages")),
             margay: existing(target.join("release/libmargay.so")),
         })
     }
@@ -73,20 +81,45 @@ fn nginx(packages: &Path) -> Part {
     Ok(file)
 }
 
+fn haproxy(packages: &Path) -> Result<Haproxy, String> {
+    if let Ok(file) = existing("/usr/sbin/haproxy".into()) {
+        return Ok(Haproxy { file, libraries: None });
+    }
+    let file = unpacked(packages, "haproxy", "usr/sbin/haproxy")?;
+    let libraries = packages.join("haproxy/usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
+    let starts = || output(Command::new(&file).arg("-v").env("LD_LIBRARY_PATH", &libraries));
+    if starts().is_err() {
+        for package in HAPROXY_LIBRARIES {
+            // What is missing is said by the last attempt.
+            let _ = unpack(package, &packages.join("haproxy"));
+        }
+        starts()?;
+    }
+    Ok(Haproxy { file, libraries: Some(libraries) })
+}
+
+/// What HAProxy is linked with and a small system may not have.
+const HAPROXY_LIBRARIES: [&str; 3] = ["liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"];
+
 /// `file` out of a Debian package, fetched and unpacked on first use, never installed.
 fn unpacked(packages: &Path, package: &str, file: &str) -> Part {
     let dir = packages.join(package);
     if let Ok(found) = existing(dir.join(file)) {
         return Ok(found);
     }
-    fs::create_dir_all(&dir).map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
-    output(Command::new("apt-get").args(["download", package]).current_dir(&dir))
-        .map_err(|e| format!("{e} (would \"apt-get update\" help?)"))?;
-    let entries = fs::read_dir(&dir).map_err(|e| format!("cannot read {}: {e}", dir.display()))?;
-    for entry in entries.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "deb")) {
-        output(Command::new("dpkg").arg("-x").arg(entry.path()).arg(&dir))?;
-    }
+    unpack(package, &dir)?;
     existing(dir.join(file))
+}
+
+fn unpack(package: &str, dir: &Path) -> Result<(), String> {
+    fs::create_dir_all(dir).map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
+    output(Command::new("apt-get").args(["download", package]).current_dir(dir))
+        .map_err(|e| format!("{e} (would \"apt-get update\" help?)"))?;
+    let entries = fs::read_dir(dir).map_err(|e| format!("cannot read {}: {e}", dir.display()))?;
+    for entry in entries.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "deb")) {
+        output(Command::new("dpkg").arg("-x").arg(entry.path()).arg(dir))?;
+    }
+    Ok(())
 }
 
 fn existing(file: PathBuf) -> Part {

@@ -2,7 +2,7 @@
 //! The tables as they are printed.
 
 use crate::calls::Calls;
-use crate::front::{EMPTY, FrontEnd, MOD_PROXY_AJP, Program};
+use crate::front::{EMPTY, FrontEnd, Program};
 use crate::measure::{Outcome, Table};
 use crate::options::Options;
 use crate::server::Failure;
@@ -50,7 +50,7 @@ fn figures(table: &Table, front: &FrontEnd) -> String {
     let one =
         |figure: Option<f64>, digits: usize| figure.map_or("–".to_owned(), |f| format!("{f:.digits$}"));
     let least = table.samples(front).and_then(|all| all.iter().map(|s| s.cpu).reduce(f64::min));
-    // The empty handler is httpd's share; beside nginx it means nothing.
+    // The empty handler is httpd's share; beside other programs it means nothing.
     let has_share = front.program == Program::Httpd && front.name != EMPTY.name;
     let over_empty = table.over(front, &EMPTY).filter(|_| has_share);
     format!(
@@ -58,9 +58,9 @@ fn figures(table: &Table, front: &FrontEnd) -> String {
         one(table.median_of(front, |s| s.cpu), 1),
         one(least, 1),
         one(over_empty, 1),
-        one(table.ratio(front, &MOD_PROXY_AJP, |s| s.cpu), 2),
+        one(table.ratio(front, table.case.rival, |s| s.cpu), 2),
         one(table.median_of(front, |s| s.rate), 0),
-        one(table.ratio(front, &MOD_PROXY_AJP, |s| s.rate), 2),
+        one(table.ratio(front, table.case.rival, |s| s.rate), 2),
     )
 }
 

@@ -98,6 +98,13 @@ impl Yard<'_> {
                 .arg("-e")
                 .arg(prefix.join("error.log"))
                 .arg("-c"),
+            Program::Haproxy => {
+                let haproxy = self.parts.haproxy.as_ref().map_err(String::clone)?;
+                if let Some(libraries) = &haproxy.libraries {
+                    command.env("LD_LIBRARY_PATH", libraries);
+                }
+                command.arg(&haproxy.file).arg("-db").arg("-f")
+            }
         }
         .arg(prefix.join("server.conf"));
         Ok(())

@@ -3,7 +3,8 @@
 
 use crate::case::{CALLS_CASE, Case};
 use crate::front::{
-    EMPTY, FrontEnd, MARGAY, MARGAY_JK, MARGAY_JK_MOUNTS, MARGAY_RULES, MOD_JK, MOD_PROXY_AJP, NGINX,
+    EMPTY, FrontEnd, MARGAY, MARGAY_HTTP, MARGAY_JK, MARGAY_JK_MOUNTS, MARGAY_RULES, MOD_JK, MOD_PROXY_AJP,
+    MOD_PROXY_HTTP, NGINX,
 };
 use crate::measure::Table;
 use crate::report::CallRow;
@@ -32,7 +33,7 @@ pub fn print(tables: &[Table], calls: &[CallRow]) {
 fn of_table(table: &Table) -> Vec<Target> {
     match table.case {
         Case { name: "get-1k", .. } => [(&MARGAY, &MOD_PROXY_AJP), (&MARGAY, &MOD_JK), (&MARGAY_JK, &MOD_JK)]
-            .map(|(ours, rival)| over_empty(table, ours, rival))
+            .map(|(ours, rival)| over_empty(table, ours, rival, 0.80))
             .into(),
         Case { name: "get-64k", .. } => [
             (&MARGAY, &MOD_PROXY_AJP, 0.55),
@@ -43,6 +44,9 @@ fn of_table(table: &Table) -> Vec<Target> {
         ]
         .map(|(ours, rival, most)| total(table, ours, rival, most))
         .into(),
+        Case { name: "http-1k", .. } => vec![over_empty(table, &MARGAY_HTTP, &MOD_PROXY_HTTP, 0.85)],
+        Case { name: "http-64k", .. } => vec![total(table, &MARGAY_HTTP, &MOD_PROXY_HTTP, 0.65)],
+        Case { name: "http-1m", .. } => vec![total(table, &MARGAY_HTTP, &NGINX, 1.0)],
         Case { name: "rules", .. } => vec![Target {
             what: format!("{}, µs of CPU: 5 000 rules minus one rule", table.mpm.name()),
             figure: table.over(&MARGAY_RULES, &MARGAY),
@@ -57,12 +61,12 @@ fn of_table(table: &Table) -> Vec<Target> {
     }
 }
 
-fn over_empty(table: &Table, ours: &FrontEnd, rival: &FrontEnd) -> Target {
+fn over_empty(table: &Table, ours: &FrontEnd, rival: &FrontEnd, most: f64) -> Target {
     let (mpm, title) = (table.mpm.name(), table.case.title);
     Target {
         what: format!("{mpm}, {title}, CPU over empty: {} / {}", ours.name, rival.name),
         figure: table.ratio_over(ours, rival, &EMPTY),
-        most: 0.80,
+        most,
     }
 }
 
@@ -76,7 +80,8 @@ fn total(table: &Table, ours: &FrontEnd, rival: &FrontEnd, most: f64) -> Target 
 }
 
 fn of_calls(calls: &[CallRow]) -> impl Iterator<Item = Target> {
-    let ours = calls.iter().filter(|row| [MARGAY.name, MARGAY_JK.name].contains(&row.front.name));
+    let names = [MARGAY.name, MARGAY_JK.name, MARGAY_HTTP.name];
+    let ours = calls.iter().filter(move |row| names.contains(&row.front.name));
     ours.map(|row| Target {
         what: format!("system calls of {} towards the back end, {}", row.front.name, CALLS_CASE.title),
         figure: row.calls.as_ref().ok().map(|calls| calls.towards_back_end),

@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub mod cluster;
+pub mod control;
+pub mod health;
+mod notify;
 pub mod replica;
 pub mod settings;
 pub mod start;

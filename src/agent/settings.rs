@@ -278,6 +278,9 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
+/// What `[log] level` may say.
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
 /// All keys, to propose one.
 const KEYS: [&str; 37] = [
     "membership",
@@ -334,49 +337,55 @@ impl Settings {
                 word.and_then(|word| nearest(word, KEYS)).map(|known| format!("; did you mean {known}?"));
             SettingsError(format!("{name}:{line}: {message}{}", hint.unwrap_or_default()))
         })?;
-        settings.check().map_err(|SettingsError(why)| SettingsError(format!("{name}: {why}")))?;
+        settings.check().map_err(|(section, key, why)| {
+            let line = line_of(text, section, key).map_or_else(String::new, |line| format!(":{line}"));
+            SettingsError(format!("{name}{line}: [{section}] {key} {why}"))
+        })?;
         Ok(settings)
     }
 
-    fn check(&self) -> Result<(), SettingsError> {
-        let refuse = |why: &str| Err(SettingsError(why.to_owned()));
+    /// What cannot work: section, key and why.
+    fn check(&self) -> Result<(), (&'static str, &'static str, String)> {
+        let refuse = |section, key, why: &str| Err((section, key, why.to_owned()));
         let membership = &self.membership;
         if membership.multicast && !membership.address.is_multicast() {
-            return refuse(
-                "[membership] address must be a multicast address, from 224.0.0.0 to 239.255.255.255",
-            );
+            let why = "must be a multicast address, from 224.0.0.0 to 239.255.255.255";
+            return refuse("membership", "address", why);
         }
         if !membership.multicast && membership.members.is_empty() {
-            return refuse(
-                "with multicast = false at least one [[membership.static]] with host and port is needed",
-            );
+            let why = "= false needs at least one [[membership.static]] with host and port";
+            return refuse("membership", "multicast", why);
         }
         if membership.drop_time < membership.frequency {
-            return refuse(
-                "[membership] dropTime must be longer than frequency, or every member drops out between two beacons",
-            );
+            let why = "must be longer than frequency, or every member drops out between two beacons";
+            return refuse("membership", "dropTime", why);
         }
         if membership.members.iter().any(|member| member.port == 0) {
-            return refuse("[[membership.static]] port must be that of the node's Receiver, 4000 by default");
+            return refuse(
+                "membership.static",
+                "port",
+                "must be that of the node's Receiver, 4000 by default",
+            );
         }
         let is_interceptor = membership.class == StaticClass::Interceptor && !membership.members.is_empty();
         if is_interceptor && membership.unique_id.is_none() {
-            return refuse(
-                "[membership] uniqueId is needed with static members: the one that server.xml of the Tomcats has for this agent",
-            );
+            let why =
+                "is needed with static members: the one that server.xml of the Tomcats has for this agent";
+            return refuse("membership", "uniqueId", why);
         }
         let encrypts = self.channel.interceptors.contains(&Interceptor::EncryptInterceptor);
         if encrypts && self.encryption.is_none() {
-            return refuse(
-                "EncryptInterceptor in [channel] interceptors needs [encryption] with encryptionKeyFile",
-            );
+            let why = "with EncryptInterceptor need [encryption] with encryptionKeyFile";
+            return refuse("channel", "interceptors", why);
         }
         if let Some(encryption) = &self.encryption
             && Mode::from_name(&encryption.encryption_algorithm).is_none()
         {
-            return refuse(
-                "[encryption] encryptionAlgorithm must be AES/CBC/PKCS5Padding or AES/GCM/NoPadding",
-            );
+            let why = "must be AES/CBC/PKCS5Padding or AES/GCM/NoPadding";
+            return refuse("encryption", "encryptionAlgorithm", why);
+        }
+        if !LEVELS.contains(&self.log.level.as_str()) {
+            return refuse("log", "level", &format!("must be one of {}", LEVELS.join(", ")));
         }
         Ok(())
     }
@@ -409,6 +418,24 @@ impl Settings {
             ))
         })
     }
+}
+
+/// The line of a key, or of its section if it is not there.
+fn line_of(text: &str, section: &str, key: &str) -> Option<usize> {
+    let mut in_section = false;
+    let mut found = None;
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.starts_with('[') {
+            in_section = line.trim_matches(['[', ']']).trim() == section;
+            if in_section && found.is_none() {
+                found = Some(number + 1);
+            }
+        } else if in_section && line.split('=').next().is_some_and(|word| word.trim() == key) {
+            return Some(number + 1);
+        }
+    }
+    found
 }
 
 fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
@@ -460,6 +487,8 @@ mod tests {
             ("[channel]\ninterceptors = [\"EncryptInterceptor\"]", "[encryption]"),
             ("[membership]\nuniqueId = \"{1,2}\"", "sixteen numbers"),
             ("[membership]\nbind = \"eth0\"", "\"auto\""),
+            ("[log]\nlevel = \"loud\"", "agent.toml:2: [log] level"),
+            ("\n[membership]\n# short\ndropTime = 100", "agent.toml:4: [membership] dropTime"),
         ] {
             let error = Settings::read(text, "agent.toml").unwrap_err();
             assert!(error.0.contains(word), "{error}");

@@ -9,9 +9,12 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::cluster::{self, Report, Request, Stack, Start};
+use super::control::{self, Facts};
+use super::health::{self, Way};
+use super::notify::notify;
 use super::settings::{Bind, Settings, SettingsError};
 use super::vault::{Store, Vault, VaultError, Writer};
 
@@ -78,25 +81,33 @@ pub fn address(settings: &Settings) -> Result<(IpAddr, String), StartError> {
 ///
 /// # Errors
 /// It cannot begin.
-pub fn run(settings: Settings) -> Result<(), StartError> {
+pub fn run(settings: Settings, way: Way) -> Result<(), StartError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Io)?;
-    runtime.block_on(serve(settings))
+    runtime.block_on(serve(settings, way))
 }
 
-async fn serve(settings: Settings) -> Result<(), StartError> {
+async fn serve(settings: Settings, way: Way) -> Result<(), StartError> {
     let mut end = signal(SignalKind::terminate()).map_err(StartError::Io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Io)?;
     // A limit on the size of files then fails a write, as a full disk does, and does not end the agent.
-    let _too_large = signal(SignalKind::from_raw(nix::libc::SIGXFSZ)).map_err(StartError::Io)?;
+    let _too_large = signal(SignalKind::from_raw(libc::SIGXFSZ)).map_err(StartError::Io)?;
     let (to_hub, requests) = mpsc::channel(64);
-    let (reports, _report) = watch::channel(Report::default());
-    let (ready, _is_ready) = oneshot::channel();
+    let (reports, report) = watch::channel(Report::default());
+    let (ready, is_ready) = oneshot::channel();
     let start = prepare(settings).await?;
+    serve_control(&start, &to_hub, &report);
+    let health = health::start(way, report.clone()).map_err(StartError::Io)?;
     let hub = tokio::spawn(cluster::run(start, requests, reports, ready));
+    let telling = tokio::spawn(tell(is_ready, report));
     tokio::select! {
         _ = end.recv() => {}
         _ = interrupt.recv() => {}
+    }
+    telling.abort();
+    notify("STOPPING=1\nSTATUS=Sessions are being written.");
+    if let Some(health) = health {
+        health.stop().await;
     }
     let (done, stopped) = oneshot::channel();
     if to_hub.send(Request::Stop(done)).await.is_ok() {
@@ -105,6 +116,40 @@ async fn serve(settings: Settings) -> Result<(), StartError> {
     match hub.await {
         Ok(result) => result.map_err(StartError::Io),
         Err(error) => Err(StartError::Io(io::Error::other(error))),
+    }
+}
+
+/// An agent that nobody can ask still keeps sessions.
+fn serve_control(start: &Start, hub: &mpsc::Sender<Request>, report: &watch::Receiver<Report>) {
+    let path = &start.settings.control.socket;
+    let facts = Facts {
+        address: start.address.to_string(),
+        vault: start.settings.vault.path.display().to_string(),
+        started: super::now(),
+        value_limit: start.settings.vault.max_value,
+    };
+    match control::listen(path) {
+        Ok(listener) => {
+            info!(socket = %path.display(), "the administrator reaches the agent here");
+            tokio::spawn(control::serve(listener, facts, hub.clone(), report.clone()));
+        }
+        Err(error) => error!(%error, "nobody can ask this agent anything"),
+    }
+}
+
+/// Tells the service manager when the agent is ready, and how many members it sees.
+async fn tell(is_ready: oneshot::Receiver<()>, mut report: watch::Receiver<Report>) {
+    if is_ready.await.is_err() {
+        return;
+    }
+    notify("READY=1");
+    loop {
+        let is_alive = |member: &&cluster::MemberReport| !matches!(member.life, cluster::Life::Gone(_));
+        let members = report.borrow_and_update().members.values().filter(is_alive).count();
+        notify(&format!("STATUS=Keeps the sessions of {members} members."));
+        if report.changed().await.is_err() {
+            return;
+        }
     }
 }
 

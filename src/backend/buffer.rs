@@ -5,8 +5,12 @@ use std::io;
 
 use super::connection::{Connection, SendTime};
 
-/// Holds the largest packet of the protocol whole.
-pub const RECEIVE_BUFFER: usize = 65536;
+/// Holds a page of 64 KiB with its head or its packets, so that it comes and goes in one piece, and the largest packet of
+/// AJP and the longest head of HTTP. More would save calls, and lose as much where the processor's cache is small.
+const RECEIVE_BUFFER: usize = 80 << 10;
+
+/// With less room than this behind the window, the window is moved to the front if it is small.
+const LEAST_ROOM: usize = 16 << 10;
 
 /// A buffer with a window of bytes that were received and not yet used.
 #[derive(Debug)]
@@ -54,7 +58,17 @@ impl Receiver {
         self.start = (self.start + n).min(self.end);
     }
 
-    /// Receives more behind the window. The window is moved to the front of the buffer first, so slices of it must not
+    /// So many bytes can be received without moving the window.
+    pub fn room_behind(&self) -> usize {
+        self.buffer.len() - self.end
+    }
+
+    /// Is most of the buffer free behind the window?
+    pub fn is_roomy(&self) -> bool {
+        self.room_behind() >= self.buffer.len() / 2
+    }
+
+    /// Receives more behind the window. The window may be moved to the front of the buffer first, so slices of it must not
     /// be in use (the borrow checker sees to that).
     ///
     /// # Errors
@@ -87,7 +101,11 @@ impl Receiver {
     }
 
     fn room(&mut self) -> &mut [u8] {
-        if self.start > 0 {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.room_behind() == 0
+            || self.room_behind() < LEAST_ROOM && self.end - self.start <= self.start
+        {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;

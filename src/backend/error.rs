@@ -95,7 +95,7 @@ impl fmt::Display for BackendError {
             Self::NotHttp(what) => write!(f, "the answer is not HTTP: {what}"),
             Self::Malformed(cause) => write!(f, "the member broke the protocol: {cause}"),
             Self::MalformedHttp(cause) => write!(f, "the member broke the protocol: {cause}"),
-            Self::NoContinue => f.write_str("the member answered Expect: 100-continue not within ping="),
+            Self::NoContinue => f.write_str("the member did not answer Expect: 100-continue within ping= or timeout="),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::checks::code_of_check;
 use super::jk;
+use super::naming;
 use super::places::Places;
 use crate::base::clock::Moment;
 use crate::base::key::Key;
@@ -20,6 +21,7 @@ pub struct Bindings {
     members: Vec<MemberSlotId>,
     balancers: Vec<BalancerSlotId>,
     jk_balancers: Vec<BalancerSlotId>,
+    left_out: Vec<(String, String)>,
 }
 
 /// What a running member keeps when the configuration is read again: found out while serving, not written in a file.
@@ -59,10 +61,17 @@ impl Bindings {
             members: bound.members.iter().map(|place| place.slot).collect(),
             balancers: balancers.iter().map(|place| place.slot).collect(),
             jk_balancers: jk_balancers.iter().map(|place| place.slot).collect(),
+            left_out: places.left_out.clone(),
         };
         places.keep(region, &bindings.balancers);
         jk::attach(plan, region, &bindings, (&bound.members, jk_balancers), now);
+        naming::publish(plan, region, &bindings, generation);
         Ok(bindings)
+    }
+
+    /// Balancer and URL of members that joined while the server ran, and for whom this configuration has no place.
+    pub fn left_out(&self) -> &[(String, String)] {
+        &self.left_out
     }
 
     pub fn member(&self, id: MemberId) -> MemberSlotId {

@@ -70,7 +70,7 @@ impl Candidate<'_> {
         if status.has(Status::DRAIN) {
             return if status.has_any(is_reserve) { Role::Absent } else { Role::Unusable };
         }
-        let usable = !tried.has(self.place) && self.refreshed(now).is_usable();
+        let usable = !tried.leaves_out(self) && self.refreshed(now).is_usable();
         match usable {
             true if status.has(Status::HOT_SPARE) => Role::Spare,
             true if status.has(Status::HOT_STANDBY) => Role::Standby,
@@ -87,11 +87,13 @@ impl Candidate<'_> {
 pub struct Tried {
     places: [Option<MemberSlotId>; Tried::ROOM],
     count: usize,
+    /// Members that the agent has taken out are left out too.
+    heeds_agent: bool,
 }
 
 impl Default for Tried {
     fn default() -> Self {
-        Self { places: [None; Self::ROOM], count: 0 }
+        Self { places: [None; Self::ROOM], count: 0, heeds_agent: false }
     }
 }
 
@@ -107,6 +109,24 @@ impl Tried {
 
     pub fn has(&self, slot: MemberSlotId) -> bool {
         self.count == Self::ROOM || self.places[..self.count].contains(&Some(slot))
+    }
+
+    /// The same members, and all that the agent has taken out.
+    pub(super) fn heeding_agent(&self) -> Tried {
+        Tried { heeds_agent: true, ..*self }
+    }
+
+    /// The same members, whatever the agent says.
+    pub(super) fn ignoring_agent(&self) -> Tried {
+        Tried { heeds_agent: false, ..*self }
+    }
+
+    pub(super) fn heeds_agent(&self) -> bool {
+        self.heeds_agent
+    }
+
+    pub(super) fn leaves_out(&self, candidate: &Candidate<'_>) -> bool {
+        self.has(candidate.place) || self.heeds_agent && candidate.slot.is_gone()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -120,6 +120,15 @@ impl<'p> Chooser<'p> {
         'p: 'a,
     {
         let balancer = self.plan.balancer(id);
+        if self.candidates(balancer).next().is_none() {
+            return Err(NoMember::Empty { balancer: balancer.name.as_str() });
+        }
+        self.recover(balancer, id, now);
+        if self.must_heed_agent(balancer, now)
+            && let Ok(choice) = self.find(balancer, id, session, &tried.heeding_agent(), now)
+        {
+            return Ok(choice);
+        }
         self.find(balancer, id, session, tried, now)
     }
 
@@ -135,14 +144,12 @@ impl<'p> Chooser<'p> {
         'p: 'a,
     {
         let name = balancer.name.as_str();
-        if self.candidates(balancer).next().is_none() {
-            return Err(NoMember::Empty { balancer: name });
-        }
-        self.recover(balancer, id, now);
         let in_force = self.in_force(id);
         let route = session.and_then(|session| session.route);
         if let Some(route) = route {
-            if let Some(found) = self.by_route(balancer, route, tried, now) {
+            // Who may not move finds out himself whether his member is there.
+            let among = if in_force.no_failover() { tried.ignoring_agent() } else { *tried };
+            if let Some(found) = self.by_route(balancer, route, &among, now) {
                 self.account_for_session(balancer, &found);
                 return Ok(choice(&in_force, found, Some(route), true));
             }
@@ -153,6 +160,13 @@ impl<'p> Chooser<'p> {
         self.by_method(balancer, &in_force, tried, now)
             .map(|found| choice(&in_force, found, route, false))
             .ok_or(NoMember::AllFailed { balancer: name })
+    }
+
+    /// Has the agent taken out a member, and is the agent heard? If nobody is left then, what it says does not count: it may
+    /// be wrong, and it alone never takes out all.
+    fn must_heed_agent(&self, balancer: &'p Balancer, now: Moment) -> bool {
+        self.candidates(balancer).any(|candidate| candidate.slot.is_gone())
+            && self.region.agent().is_heard(now)
     }
 
     fn candidates(&self, balancer: &'p Balancer) -> impl Iterator<Item = Candidate<'p>> + Clone {
@@ -208,7 +222,7 @@ impl<'p> Chooser<'p> {
                 if candidate.slot.status().has(Status::HOT_STANDBY) != in_reserve {
                     continue;
                 }
-                if !tried.has(candidate.place) && candidate.refreshed(now).is_usable() {
+                if !tried.leaves_out(&candidate) && candidate.refreshed(now).is_usable() {
                     return Some(candidate);
                 }
                 let Some(redirect) = candidate.redirect().filter(|_| !followed.has(candidate.place)) else {
@@ -254,7 +268,7 @@ impl<'p> Chooser<'p> {
             }
         };
         let fresh = select(tried);
-        let may_repeat = in_force.max_attempts().is_some() && !tried.is_empty();
+        let may_repeat = in_force.max_attempts().is_some() && !tried.is_empty() && !tried.heeds_agent();
         if fresh.is_none() && may_repeat { select(&Tried::default()) } else { fresh }
     }
 

@@ -12,6 +12,7 @@ pub mod health;
 mod in_force;
 pub mod jk;
 mod method;
+mod naming;
 mod places;
 pub mod retry;
 mod roster;

@@ -20,6 +20,8 @@ pub(super) struct Places {
     ends: Vec<u32>,
     /// Slots that were given another key, with the one they had.
     renamed: Vec<(MemberSlotId, Key)>,
+    /// Balancer and URL of members that joined and for whom there is no room any more.
+    pub left_out: Vec<(String, String)>,
 }
 
 impl Places {
@@ -64,6 +66,9 @@ impl Places {
         free.retain(|number| last.is_none_or(|last| *number > last));
         let Range { start, end } = balancer.places;
         let count = end.saturating_sub(start) as usize;
+        let url = |number: &u32| region.place(*known.get(&key(balancer, *number))?).url();
+        let left_out = taken.iter().skip(count).filter_map(url);
+        self.left_out.extend(left_out.map(|url| (balancer.name.clone(), url)));
         taken.into_iter().chain(free).chain(given..).take(count).collect()
     }
 

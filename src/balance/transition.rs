@@ -9,7 +9,10 @@
 //! | alive | retries or an error time are noted | retries 0, no error time; `Err` stays until a retry is due |
 //! | `hcfails` checks failed | always | `HcFl`, whatever `retry` and `forcerecovery` say |
 //! | `hcpasses` checks were good | `HcFl` or `Err` | neither, retries 0, no error time |
+//! | the agent sees a node come back | `Err`, not `Stop` | not `Err`, retries 0, no error time |
 //! | administrator | always | the flags asked for; where that clears `Err`, also no retries and no error time |
+//!
+//! What the agent says when a node goes is no state: it stands beside the state word, and who chooses looks at both.
 
 use std::time::Duration;
 
@@ -38,6 +41,8 @@ pub enum Event {
     ChecksFailed,
     /// As many health checks were good as `hcpasses` says.
     ChecksPassed,
+    /// The agent saw the member's node join the cluster after the error, and its connector answers.
+    NodeBack,
     /// An administrator sets and clears flags.
     Admin { set: Status, clear: Status },
 }
@@ -55,6 +60,7 @@ impl Event {
             Event::ForcedRecovery => Reason::ForcedRecovery,
             Event::ChecksFailed => Reason::ChecksFailed,
             Event::ChecksPassed => Reason::ChecksPassed,
+            Event::NodeBack => Reason::NodeBack,
             Event::Admin { .. } => Reason::Admin,
         }
     }
@@ -75,6 +81,10 @@ pub fn next(state: State, event: Event, now: Moment) -> Option<State> {
             let is_out = status.has_any(Status::HC_FAIL.with(Status::ERROR));
             let back = status.without(Status::HC_FAIL.with(Status::ERROR));
             is_out.then(|| state.with_status(back).proven())
+        }
+        Event::NodeBack => {
+            let is_out = status.has(Status::ERROR) && !status.has(Status::STOPPED);
+            is_out.then(|| state.with_status(status.without(Status::ERROR)).proven())
         }
         Event::Admin { set, clear } => Some(administered(state, status.without(clear).with(set))),
     }
@@ -181,6 +191,15 @@ mod tests {
         assert_eq!(next(retried, Event::Alive, NOW), Some(UP));
         assert_eq!(next(UP, Event::Alive, NOW), None);
         assert_eq!(next(UP.failed(NOW), Event::Alive, NOW), None);
+    }
+
+    #[test]
+    fn a_node_that_is_back_ends_the_rest_and_touches_nothing_else() {
+        let flags = Status::DISABLED.with(Status::HC_FAIL);
+        assert_eq!(next(with(flags).failed(NOW), Event::NodeBack, NOW), Some(with(flags)));
+        assert_eq!(next(UP.failed(NOW).retried().failed(NOW), Event::NodeBack, NOW), Some(UP));
+        assert_eq!(next(UP, Event::NodeBack, NOW), None);
+        assert_eq!(next(with(Status::STOPPED).failed(NOW), Event::NodeBack, NOW), None);
     }
 
     #[test]

@@ -33,8 +33,15 @@ impl Status {
     /// `C`: failed its health checks.
     pub const HC_FAIL: Status = Status(1 << 11);
 
-    const UNUSABLE: u16 =
-        Self::SHUTDOWN.0 | Self::DISABLED.0 | Self::STOPPED.0 | Self::ERROR.0 | Self::HC_FAIL.0;
+    /// No letter and never in a state word: how pages show a member that the agent has taken out.
+    pub const GONE: Status = Status(1 << 12);
+
+    const UNUSABLE: u16 = Self::SHUTDOWN.0
+        | Self::DISABLED.0
+        | Self::STOPPED.0
+        | Self::ERROR.0
+        | Self::HC_FAIL.0
+        | Self::GONE.0;
 
     const TABLE: [(u8, Status, &'static str); 12] = [
         (b'O', Self::INIT, "Init "),
@@ -112,6 +119,9 @@ impl fmt::Display for Status {
             if self.has(flag) {
                 f.write_str(word)?;
             }
+        }
+        if self.has(Self::GONE) {
+            f.write_str("Gone ")?;
         }
         if self.is_usable() { f.write_str("Ok ") } else { Ok(()) }
     }

@@ -94,6 +94,7 @@ impl Draft {
         findings.extend(more);
         let of_jk = jk::compile(&self.jk, self.sites.len(), facts, &mut plan);
         plan.add_places(newcomers);
+        plan.agent = self.agent.clone();
         // What lacks a refused line would be warned about for the wrong reason.
         let is_wanted = |finding: &Finding| !self.has_errors() || finding.severity == Severity::Error;
         findings.extend(of_jk.into_iter().filter(is_wanted));

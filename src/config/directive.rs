@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The catalogue: every directive with its places, its form, its help text and its default.
 
-use super::jk;
+use super::{agent, jk};
 
-/// A directive of the mod_proxy dialect, or one of mod_jk's (`Jk…`).
+/// A directive of the mod_proxy dialect, one of mod_jk's (`Jk…`), or one of our own (`Margay…`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Directive {
     ProxyPass,
@@ -80,6 +80,10 @@ pub enum Directive {
     JkExtractSSL,
     JkOptions,
     JkEnvVar,
+    MargayAgent,
+    MargayAgentConfig,
+    MargayAgentProgram,
+    MargayAgentSocket,
 }
 
 /// How the arguments are written.
@@ -420,11 +424,19 @@ const PROXY: &[Entry] = {
     ]
 };
 
-const CATALOGUE: [Entry; PROXY.len() + jk::DIRECTIVES.len()] = {
-    let mut all = [PROXY[0]; PROXY.len() + jk::DIRECTIVES.len()];
+const BEFORE_OWN: usize = PROXY.len() + jk::DIRECTIVES.len();
+
+const CATALOGUE: [Entry; BEFORE_OWN + agent::DIRECTIVES.len()] = {
+    let mut all = [PROXY[0]; BEFORE_OWN + agent::DIRECTIVES.len()];
     let mut at = 0;
     while at < all.len() {
-        all[at] = if at < PROXY.len() { PROXY[at] } else { jk::DIRECTIVES[at - PROXY.len()] };
+        all[at] = if at < PROXY.len() {
+            PROXY[at]
+        } else if at < BEFORE_OWN {
+            jk::DIRECTIVES[at - PROXY.len()]
+        } else {
+            agent::DIRECTIVES[at - BEFORE_OWN]
+        };
         at += 1;
     }
     all
@@ -449,7 +461,12 @@ impl Directive {
 
     /// Is it one of mod_jk's?
     pub fn is_jk(self) -> bool {
-        self as usize >= PROXY.len()
+        (PROXY.len()..BEFORE_OWN).contains(&(self as usize))
+    }
+
+    /// Is it one of our own?
+    pub fn is_own(self) -> bool {
+        self as usize >= BEFORE_OWN
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The configuration as it is being read: what each server and section has said so far.
 
+use super::agent::AgentPlan;
 use super::declare::{MountDraft, SiteDraft, TargetDraft};
 use super::directive::Directive;
 use super::expression::{Expression, ExpressionId, names_groups};
@@ -30,6 +31,8 @@ pub struct Draft {
     pub(crate) heartbeat: Heartbeat,
     /// Lines of mod_jk.
     pub(super) jk: JkDraft,
+    /// Lines about the agent.
+    pub(crate) agent: AgentPlan,
 }
 
 /// Where a line stands: in a section, or (`None`) at server level.
@@ -115,6 +118,7 @@ impl Draft {
             check_threads: None,
             heartbeat: Heartbeat::default(),
             jk: JkDraft::default(),
+            agent: AgentPlan::default(),
         }
     }
 
@@ -164,6 +168,15 @@ impl Draft {
         reader.health = self.sites.get(place.site.0 as usize).map(|site| &site.health);
         if directive.is_jk() {
             return self.jk_line(directive, place, args, &origin);
+        }
+        if directive.is_own() {
+            let section = place.section.and_then(|section| self.sections.get(section.0 as usize));
+            let section =
+                section.map(|section| Surroundings { kind: section.kind, argument: &section.argument });
+            let reader = Reader::new(directive, &origin, section);
+            let taken = self.agent.take(&reader, place.site, args);
+            self.findings.extend(taken.as_ref().err().cloned());
+            return taken;
         }
         let read = proxy::read(&mut reader, args);
         let remarks = reader.remarks;

@@ -4,6 +4,7 @@
 //! Knows: directives, parameters, rules of inheritance. Does not know: httpd, sockets, shared memory, the time.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod compile;
 mod declare;
 pub mod directive;

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::agent::AgentPlan;
 use super::expression::{Expression, ExpressionId};
 use super::forward::ForwardRules;
 use super::health::{CheckBasis, Expression as Condition, HealthCheck};
@@ -59,6 +60,8 @@ pub struct Plan {
     pub managed: bool,
     /// What lines of mod_jk say.
     pub jk: JkPlan,
+    /// What is said about the agent.
+    pub agent: AgentPlan,
 }
 
 /// One server (main or `<VirtualHost>`).

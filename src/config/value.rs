@@ -171,9 +171,9 @@ pub(crate) fn address_ttl(place: &mut Option<Option<Duration>>, value: &str) -> 
     if value == "-1" {
         return taken(place, None);
     }
-    let ttl = parse_duration(value, Unit::Seconds).filter(|ttl| ttl.as_secs() <= i32::MAX as u64);
-    match ttl {
-        Some(ttl) if !value.is_empty() => taken(place, Some(Duration::from_secs(ttl.as_secs()))),
+    let is_whole = |ttl: &Duration| ttl.subsec_nanos() == 0 && ttl.as_secs() <= i32::MAX as u64;
+    match parse_duration(value, Unit::Seconds).filter(is_whole) {
+        Some(ttl) if !value.is_empty() => taken(place, Some(ttl)),
         _ => Err(Refused::plain(STOCK)),
     }
 }

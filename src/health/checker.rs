@@ -20,7 +20,7 @@ use crate::base::clock::{Clock, Moment, SystemClock};
 use crate::base::status::Status;
 use crate::config::health::{Expression, HealthCheck};
 use crate::config::plan::{MemberId, Plan};
-use crate::shared::{HealthSlot, Owner, Region};
+use crate::shared::{HealthSlot, Owner, Reason, Region};
 
 /// The server around the checks. Called from threads of this room, also while the server is going down.
 pub trait Host: Send + Sync + 'static {
@@ -292,6 +292,7 @@ impl<H: Host> Turn<H> {
     fn check(self) {
         let Workshop { checks, host, .. } = &*self.work;
         let check = &self.check;
+        let began: Moment = SystemClock.now();
         let complaint = self.work.complaint(self.id, check);
         // Whoever took over has results of its own.
         if self.work.is_stopped() || !checks.region.checker().is_held_by(checks.me) {
@@ -300,6 +301,10 @@ impl<H: Host> Turn<H> {
         let slot = checks.region.member(checks.bindings.member(self.id));
         let now: Moment = SystemClock.now();
         let change = health::judged(slot, self.work.counts(self.id), check, complaint.is_none(), now);
+        // What the agent said before this check was good is out of date.
+        if complaint.is_none() && slot.gone().is_some_and(|(since, _)| since < began) {
+            slot.put_back(now, Reason::ChecksPassed);
+        }
         let subject = Subject::new(&checks.plan, self.id, check);
         if let Some(report) = Report::of(subject, complaint.as_deref(), change.as_ref()) {
             host.report(&report);

@@ -9,7 +9,7 @@ use std::ptr;
 
 use super::guard::guard;
 use super::pass::{self, DirConf, ServerConf};
-use super::{ffi, forward, handler, lifecycle, manager, pool, translate};
+use super::{companion, ffi, forward, handler, lifecycle, manager, pool, translate};
 use crate::config::Finding;
 
 const INTERNAL_ERROR: c_int = 500;
@@ -139,6 +139,12 @@ unsafe extern "C" fn margay_on_child_status(
     if state == ffi::MPM_CHILD_EXITED {
         guard((), || lifecycle::child_ended(u32::try_from(pid).unwrap_or(0)));
     }
+}
+
+/// The companion ended; told to the parent.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn margay_on_companion_end(pid: std::ffi::c_long, status: c_int) {
+    guard((), || companion::ended(i32::try_from(pid).unwrap_or(0), status));
 }
 
 /// A request came that may be for another server.

@@ -4,8 +4,10 @@
 use std::cell::Cell;
 use std::ffi::c_int;
 
+use super::dialect::Dialect;
 use super::lifecycle::child;
 use super::outside::{self, Stranger};
+use super::pass::ServerConf;
 use super::request::HttpdRequest;
 use super::runtime::Child;
 use super::translate::{Route, dir_conf};
@@ -33,6 +35,9 @@ pub(super) unsafe fn handle(r: *mut ffi::request_rec) -> c_int {
     // SAFETY: the caller vouches for `r` throughout.
     unsafe {
         let adopted = outside::adopt(r);
+        if let Err(status) = check_before_routing(r) {
+            return status;
+        }
         let (child, route, stranger) = match ours(r) {
             Ok(ours) => ours,
             Err(status) => {
@@ -151,6 +156,37 @@ unsafe fn software<'a>() -> &'a [u8] {
     banner.split(|byte| *byte == b' ').next().unwrap_or_default()
 }
 
+/// What is refused or answered whoever the request is for: also where nobody can be asked.
+unsafe fn check_before_routing(r: *mut ffi::request_rec) -> Result<(), c_int> {
+    // SAFETY: the caller vouches for `r`.
+    unsafe {
+        let (Ok(()), Some(child)) = (outside::is_marked(r), child()) else { return Ok(()) };
+        let of_server = || {
+            let site = Dialect::Proxy.is_ours().then(|| ServerConf::of((*r).server).site)?;
+            child.runtime.site(site)
+        };
+        let Some(site) = Route::of(r).map(|route| route.site).or_else(of_server) else { return Ok(()) };
+        let query = pool::bytes((*r).args);
+        if let Some(at) = crate::wire::uri::forbidden_at(query) {
+            let text =
+                format!("MGY3206: byte {at} of the query string is a control character or a blank (AH10406)");
+            log::request(r, log::ERROR, &text);
+            return Err(FORBIDDEN);
+        }
+        max_forwards(r, child.runtime.plan.site(site).max_forwards)?;
+        if (*r).method_number == ffi::M_TRACE as c_int {
+            match ffi::margay_trace_refusal(r) {
+                0 => {}
+                status => {
+                    (*r).proxyreq = ffi::PROXYREQ_NONE as c_int;
+                    return Err(status);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What is refused or answered before a member is looked for.
 unsafe fn check(r: *mut ffi::request_rec, child: &Child, route: &Route) -> Result<(), c_int> {
     // SAFETY: the caller vouches for `r`.
@@ -168,30 +204,12 @@ unsafe fn check(r: *mut ffi::request_rec, child: &Child, route: &Route) -> Resul
             );
             return Err(INTERNAL_ERROR);
         }
-        max_forwards(r, child, route)?;
-        super::forward::add_domain(r, &child.runtime.plan.site(route.site).forward)?;
-        if (*r).method_number == ffi::M_TRACE as c_int {
-            match ffi::margay_trace_refusal(r) {
-                0 => {}
-                status => {
-                    (*r).proxyreq = ffi::PROXYREQ_NONE as c_int;
-                    return Err(status);
-                }
-            }
-        }
-        let query = pool::bytes((*r).args);
-        if let Some(at) = crate::wire::uri::forbidden_at(query) {
-            let text =
-                format!("MGY3206: byte {at} of the query string is a control character or a blank (AH10406)");
-            log::request(r, log::ERROR, &text);
-            return Err(FORBIDDEN);
-        }
-        Ok(())
+        super::forward::add_domain(r, &child.runtime.plan.site(route.site).forward)
     }
 }
 
 /// `Max-Forwards` (RFC 9110, 7.6.2): one less for the next, and at zero the answer is ours.
-unsafe fn max_forwards(r: *mut ffi::request_rec, child: &Child, route: &Route) -> Result<(), c_int> {
+unsafe fn max_forwards(r: *mut ffi::request_rec, default: Option<u32>) -> Result<(), c_int> {
     // SAFETY: the caller vouches for `r`; its tables belong to this thread.
     unsafe {
         let name = c"Max-Forwards";
@@ -199,7 +217,7 @@ unsafe fn max_forwards(r: *mut ffi::request_rec, child: &Child, route: &Route) -
         let left = match given {
             Some(text) => {
                 let text = std::str::from_utf8(text).unwrap_or("-").trim();
-                let digits = if text.is_empty() { "0" } else { text };
+                let digits = if text.is_empty() { "0" } else { text.strip_prefix('+').unwrap_or(text) };
                 let number =
                     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<i64>().ok());
                 let number = number.flatten();
@@ -209,7 +227,7 @@ unsafe fn max_forwards(r: *mut ffi::request_rec, child: &Child, route: &Route) -
                     None => return Err(refuse(r, "Max-Forwards request header could not be parsed")),
                 }
             }
-            None => match child.runtime.plan.site(route.site).max_forwards {
+            None => match default {
                 Some(number) => i64::from(number),
                 None => return Ok(()),
             },

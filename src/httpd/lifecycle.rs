@@ -15,8 +15,9 @@ use super::heartbeats::Source;
 use super::pass::{Names, Pass, ServerConf, is_first_pass};
 use super::pattern::Pattern;
 use super::runtime::{Child, Runtime};
-use super::{checks, dialect, ffi, forward, jk, keep, log, pool, tree};
+use super::{checks, companion, dialect, ffi, forward, handover, jk, keep, log, pool, tree};
 use crate::base::clock::{Clock, SystemClock};
+use crate::config::jk::lost_workers;
 use crate::config::{Facts, Finding, SiteFacts};
 use crate::shared::Region;
 
@@ -72,6 +73,9 @@ pub(super) unsafe fn check_config(main: *mut ffi::server_rec) -> c_int {
             Ok(pattern) => pass.patterns.push(pattern),
             Err(finding) => pass.errors.push(finding),
         }
+    }
+    if let (Some(last), Some(plan), false) = (in_force(), &outcome.plan, is_test()) {
+        pass.errors.extend(lost_workers(&last.plan.jk, &plan.jk));
     }
     report(&pass.errors);
     report(&outcome.findings);
@@ -164,6 +168,13 @@ pub(super) unsafe fn post_config(main: *mut ffi::server_rec) -> c_int {
     if let Some(runtime) = in_force() {
         // SAFETY: as above; the pool is that of this configuration.
         unsafe { jk::log::open(&runtime.plan.jk, (*(*main).process).pconf) };
+        if let Some(region) = REGION.get() {
+            // SAFETY: as above; this is the parent.
+            unsafe {
+                companion::follow(main, &runtime.plan.agent, region);
+                handover::follow(main, &runtime.plan.agent);
+            }
+        }
     }
     ACCEPTED
 }
@@ -184,6 +195,13 @@ unsafe fn publish(main: *mut ffi::server_rec, pass: &mut Pass) -> Result<(), Str
     let runtime = Runtime::new(plan, patterns, pass.names(), region, generation, SystemClock.now())
         .map_err(|full| format!("MGY0904: {full}"))?
         .with_stamps(std::mem::take(&mut pass.stamps));
+    for (balancer, url) in runtime.bindings().left_out() {
+        let text = format!(
+            "MGY4006: {url} joined balancer://{balancer} while the server ran, and leaves it now: growth= has no room for it any \
+             more. Write a larger growth=, or BalancerMember {url}"
+        );
+        log::server(log::WARNING, &text);
+    }
     super::manager::give_nonces(&runtime, region);
     // SAFETY: the caller vouches for `main`.
     unsafe { keep::begin(main, &runtime, region, is_start) };
@@ -233,6 +251,7 @@ pub(super) unsafe fn child_init(pool: *mut ffi::apr_pool_t) {
         child.hear(Source::of(&checks.plan.heartbeat, pool));
         let runtime = Arc::clone(&child.runtime);
         let _ = CHILD.set(child);
+        handover::serve(region);
         checks::start(pool, &runtime, checks);
         if let Some(child) = CHILD.get().filter(|child| child.runtime.plan.jk.is_used) {
             jk::log::settle();

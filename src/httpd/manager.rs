@@ -26,7 +26,6 @@ use crate::wire::ajp::BodyLength;
 const OK: c_int = ffi::OK as c_int;
 const DECLINED: c_int = ffi::DECLINED;
 const BAD_REQUEST: c_int = 400;
-const METHOD_NOT_ALLOWED: c_int = 405;
 const TOO_LARGE: c_int = 413;
 const UNAVAILABLE: c_int = 503;
 const INTERNAL_ERROR: c_int = 500;
@@ -47,7 +46,8 @@ pub(super) unsafe fn handle(r: *mut ffi::request_rec) -> c_int {
         let method = (*r).method_number;
         (*r).allowed |= 1 << ffi::M_GET | 1 << ffi::M_POST;
         if method != ffi::M_GET as c_int && method != ffi::M_POST as c_int {
-            return METHOD_NOT_ALLOWED;
+            // httpd answers OPTIONS, and refuses what else there is.
+            return DECLINED;
         }
         let Some(child) = child() else { return INTERNAL_ERROR };
         let mut exchange = match HttpdRequest::new(r, child) {
@@ -76,8 +76,10 @@ pub(super) unsafe fn status_section(r: *mut ffi::request_rec, lines: bool) -> c_
     let Some(site) = child.runtime.site(site).filter(|site| child.runtime.plan.site(*site).status) else {
         return DECLINED;
     };
-    let balancers = child.state(site, threads(), SystemClock.now()).balancers();
-    let text = if lines { section::lines(&balancers) } else { section::html(&balancers) };
+    let state = child.state(site, threads(), SystemClock.now());
+    let balancers = state.balancers();
+    let agent = section::agent(state.region.agent().seen(), state.now, lines);
+    let text = agent + &if lines { section::lines(&balancers) } else { section::html(&balancers) };
     // SAFETY: httpd copies what it cannot send now.
     unsafe { ffi::ap_rwrite(text.as_ptr().cast(), c_int::try_from(text.len()).unwrap_or(0), r) };
     OK

@@ -10,6 +10,7 @@
 
 mod checked_tls;
 mod checks;
+mod companion;
 mod dialect;
 mod entry;
 mod ffi;
@@ -18,6 +19,7 @@ mod gate;
 mod guard;
 mod guards;
 mod handler;
+mod handover;
 mod heartbeats;
 mod jk;
 mod keep;

@@ -354,7 +354,7 @@ impl Exchange for HttpdRequest<'_> {
     }
 
     fn target(&mut self, url: &[&[u8]], with_query: bool) {
-        let mut pieces: [&[u8]; 11] = [b""; 11];
+        let mut pieces: [&[u8]; 6] = [b""; 6];
         let parts = [&b"proxy:"[..]].into_iter().chain(url.iter().copied());
         let query = self.view.query.filter(|_| with_query);
         let query = query.map_or([&b""[..], b""], |query| [b"?", query]);

@@ -21,7 +21,7 @@ use crate::balance::{self, Bindings, Chooser, InForce, NoMember, Session, Tried}
 use crate::base::clock::Clock;
 use crate::config::Plan;
 use crate::config::plan::{Balancer, BalancerId, Encoding, Member, MemberId, Scheme, Via, Worker};
-use crate::shared::{Lane, MemberSlot, Region};
+use crate::shared::{Lane, MemberSlot, Reason, Region};
 use crate::wire::ajp::{BodyLength, max_body};
 use crate::wire::http1::BadHeader;
 use crate::wire::uri::{self, EncodedSlashes};
@@ -133,6 +133,8 @@ struct Forward<'a> {
     fresh: bool,
     /// So many other proxies were asked in vain.
     proxies_asked: usize,
+    /// The agent had taken the member out when it was chosen nevertheless.
+    against_agent: bool,
 }
 
 impl<'a> Forward<'a> {
@@ -163,6 +165,7 @@ impl<'a> Forward<'a> {
             explanation: None,
             fresh: false,
             proxies_asked: 0,
+            against_agent: false,
         }
     }
 
@@ -258,6 +261,7 @@ impl<'a> Forward<'a> {
         let member = self.world.plan.member(id);
         let slot = self.world.slot(id);
         self.proxies_asked = 0;
+        self.against_agent = slot.is_gone();
         let _busy = self.world.lane.busy(self.world.bindings.member(id));
         loop {
             let sent_before = self.body.sent;
@@ -266,6 +270,9 @@ impl<'a> Forward<'a> {
             let failure = match result {
                 Ok(answered) => {
                     slot.add_bytes_read(answered.received);
+                    if self.against_agent && answered.status < 500 {
+                        slot.put_back(self.world.clock.now(), Reason::Alive);
+                    }
                     if answered.replaced {
                         return Next::Answer(answered.status);
                     }

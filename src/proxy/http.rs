@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One exchange over HTTP/1.1.
 
+mod answer;
+
 use std::time::Duration;
+
+use answer::Found;
 
 use super::attempt::{Answered, Attempt, Buffers, Failure, Stage, first_bytes};
 use super::exchange::{Exchange, Level, ResponseLine};
 use super::http_body::BodyFraming;
 use super::http_head::{self, Manner, client_header};
-use super::relay::Relay;
 use super::request_body::{BodyFailure, RequestBody};
-use super::response::{Sections, give_header, keep_for_own_page};
-use super::trailers::Trailers;
+use super::response::{Sections, give_header};
 use super::{secure, tunnel};
-use crate::backend::buffer::{RECEIVE_BUFFER, Received};
+use crate::backend::buffer::Received;
 use crate::backend::{BackendError, Connection, Lease, Receiver, SendTime};
-use crate::config::plan::{Flush, Via};
+use crate::config::plan::Via;
 use crate::wire::ajp::BodyLength;
-use crate::wire::http1::{self, Body, DecodeError, Limits, ResponseHead, is_hop_by_hop, lists};
+use crate::wire::http1::{self, DecodeError, Limits, ResponseHead, is_hop_by_hop, lists};
+
+/// Longest head taken, in bytes.
+const LONGEST_HEAD: usize = 65536;
 
 /// So many interim answers in a row are too many; the last is still passed on.
 const MOST_INTERIM: u32 = 10;
@@ -71,6 +76,7 @@ pub(super) fn run<E: Exchange>(
         heard: false,
         interims: 0,
         lines: 0,
+        found: None,
     };
     talk.send(exchange, connection, packet)?;
     let head = talk.final_head(exchange, connection)?;
@@ -145,6 +151,8 @@ struct Talk<'t> {
     interims: u32,
     /// Bytes of the status lines so far.
     lines: u64,
+    /// What the last look for more of the body found, if it was no data.
+    found: Option<Found>,
 }
 
 impl Talk<'_> {
@@ -224,9 +232,7 @@ impl Talk<'_> {
             let head = match self.head(connection) {
                 Ok(head) => head,
                 // The member has the head, but not the body without which it can do nothing.
-                Err(Failure::Backend { error: BackendError::Timeout, .. })
-                    if self.attempt.member.ping.is_some() =>
-                {
+                Err(Failure::Backend { error: BackendError::Timeout, .. }) => {
                     return Err(Failure::Backend { error: BackendError::NoContinue, stage: Stage::NotSent });
                 }
                 Err(failure) => return Err(failure),
@@ -313,11 +319,12 @@ impl Talk<'_> {
     fn head(&mut self, connection: &mut Connection) -> Result<ResponseHead, Failure> {
         let limits = Limits {
             field: self.attempt.member.response_field_size,
-            head: RECEIVE_BUFFER,
+            head: LONGEST_HEAD,
             bad_header: self.attempt.http.bad_header,
         };
         loop {
-            match http1::read_head(self.receiver.window(), &limits) {
+            let window = self.receiver.window();
+            match http1::read_head(&window[..window.len().min(LONGEST_HEAD)], &limits) {
                 Ok(Some(head)) => {
                     self.lines += head.line as u64;
                     return Ok(head);
@@ -441,118 +448,6 @@ impl Talk<'_> {
             self.text.extend_from_slice(part);
         }
         exchange.response_header(b"Via", self.text);
-    }
-
-    /// Reads the answer to its end: everything that one receive brought is passed on before the next.
-    fn receive<E: Exchange>(
-        mut self,
-        exchange: &mut E,
-        mut lease: Lease<'_>,
-        head: &ResponseHead,
-    ) -> Result<Answered, Failure> {
-        let is_head = exchange.request().method == b"HEAD";
-        let mut relay = Relay::new(is_head);
-        let replaced = self.attempt.sections.overrides(head.status);
-        if replaced {
-            relay.replace();
-            let window = self.receiver.window();
-            let line =
-                ResponseLine { status: head.status, reason: head.reason(window), content_length: None };
-            keep_for_own_page(exchange, line, head.fields(window));
-        } else {
-            self.give_head(exchange, head);
-        }
-        relay.head(head.status, head.content_length);
-        self.receiver.consume(head.used);
-        let bodiless = is_head || matches!(head.status, 204 | 304);
-        let mut frames = if bodiless { Body::Length(0) } else { Body::of(head.framing) };
-        let mut trailers = Trailers::new(exchange.request().protocol);
-        let reusable =
-            self.manner.keep && !head.close && self.body.is_sent() && !frames.ends_with_connection();
-        loop {
-            let mut pieces = relay.begin_pass();
-            let mut used = 0;
-            let window = self.receiver.window();
-            let ended = loop {
-                let step = frames.next(&window[used..]).map_err(|error| Failure::Backend {
-                    error: error.into(),
-                    stage: self.doubted(relay.stage()),
-                })?;
-                used += step.used;
-                trailers.take(step.trailers);
-                relay.take(step.data, &mut pieces, exchange)?;
-                if step.end || step.data.is_empty() {
-                    break step.end;
-                }
-            };
-            if ended {
-                let leftover = window.len() - used;
-                if leftover > 0 && self.doubted(relay.stage()) == Stage::Stale {
-                    // Two answers came in one piece, and the first may be the one that nobody asked for.
-                    return Err(Failure::Backend { error: BackendError::Stray, stage: Stage::Stale });
-                }
-                if leftover > 0 {
-                    self.note_leftover(exchange, leftover);
-                }
-                if reusable && leftover == 0 {
-                    lease.finish();
-                } else {
-                    drop(lease);
-                }
-                if !replaced && trailers.give(exchange) {
-                    // mod_http2 would end the stream with the last data if all came at once.
-                    relay.pass(&pieces, true, exchange)?;
-                    pieces = relay.begin_pass();
-                }
-                return relay.finish(pieces, exchange, &self.attempt.member.name);
-            }
-            let flush = self.attempt.member.flush == Flush::On && !pieces.is_empty();
-            relay.pass(&pieces, flush, exchange)?;
-            self.receiver.consume(used);
-            let Some(connection) = lease.connection() else {
-                return Err(Failure::Backend { error: BackendError::Closed, stage: relay.stage() });
-            };
-            match self.more(exchange, connection, &mut relay)? {
-                Received::End if frames.ends_with_connection() => {
-                    drop(lease);
-                    let pieces = relay.begin_pass();
-                    return relay.finish(pieces, exchange, &self.attempt.member.name);
-                }
-                Received::Data => {}
-                _ => return Err(Failure::Backend { error: BackendError::Closed, stage: relay.stage() }),
-            }
-        }
-    }
-
-    /// Receives more of the body. When the member pauses, the client gets all there is.
-    fn more<E: Exchange>(
-        &mut self,
-        exchange: &mut E,
-        connection: &Connection,
-        relay: &mut Relay,
-    ) -> Result<Received, Failure> {
-        let stage = relay.stage();
-        let failed = |error| Failure::Backend { error: BackendError::of_io(error), stage };
-        if let Some(received) = self.receiver.fill_now(connection).map_err(failed)? {
-            return Ok(received);
-        }
-        if relay.is_waiting() {
-            relay.pass(&relay.begin_pass(), true, exchange)?;
-        }
-        let stage = relay.stage();
-        let failed = |error| Failure::Backend { error: BackendError::of_io(error), stage };
-        self.receiver.fill(connection).map_err(failed)
-    }
-
-    fn note_leftover<E: Exchange>(&self, exchange: &E, leftover: usize) {
-        let member = &self.attempt.member.name;
-        exchange.log(
-            Level::Warning,
-            "MGY3107",
-            format_args!(
-                "{member} sent {leftover} bytes after the end of its response; the connection is closed"
-            ),
-        );
     }
 
     /// Hands the 101 to the client and carries bytes both ways until the end.

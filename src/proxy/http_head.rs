@@ -207,16 +207,18 @@ impl<'a> Added<'a> {
             _ => ours[0] = request.own_name,
         }
         let name = NAMES[which];
-        let theirs =
-            exchange.headers().filter(|(known, _)| with_those_of_client && known.eq_ignore_ascii_case(name));
+        if !with_those_of_client {
+            let parts = if which == VIA { VIA_PARTS } else { 1 };
+            return head.header_of(name, ours.into_iter().take(parts));
+        }
+        let theirs = exchange.headers().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         let comma: &[u8] = b", ";
         let mut is_first = true;
         let theirs = theirs.flat_map(|(_, value)| {
             let joint = if std::mem::replace(&mut is_first, false) { b"" } else { comma };
             [joint, value]
         });
-        let has_theirs =
-            with_those_of_client && exchange.headers().any(|(known, _)| known.eq_ignore_ascii_case(name));
+        let has_theirs = exchange.headers().any(|(known, _)| known.eq_ignore_ascii_case(name));
         let joint = if has_theirs && !ours[0].is_empty() { comma } else { nothing };
         head.header_of(name, theirs.chain([joint]).chain(ours));
     }

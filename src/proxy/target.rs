@@ -4,19 +4,21 @@
 
 use super::exchange::Exchange;
 use crate::config::plan::{Encoding, Member};
-use crate::wire::http1::decimal;
 
 /// Names the request by a member and the path that is asked of it.
 pub(super) fn is_member<E: Exchange>(exchange: &mut E, member: &Member, uri: &[u8]) {
-    let is_v6 = member.host.contains(':');
-    let mut digits = [0; 20];
-    let (colon, port): (&[u8], &[u8]) = match member.port == member.scheme.default_port() {
-        true => (b"", b""),
-        false => (b":", decimal(u64::from(member.port), &mut digits)),
+    exchange.target(&[address(member).as_bytes(), uri], true);
+}
+
+/// Scheme, host and port of a member's name, which is canonical: without socket and path.
+fn address(member: &Member) -> &str {
+    let url = match &member.socket {
+        Some(_) => member.name.split_once('|').map_or("", |(_, url)| url),
+        None => &member.name,
     };
-    let (open, close): (&[u8], &[u8]) = if is_v6 { (b"[", b"]") } else { (b"", b"") };
-    let scheme = member.scheme.name().as_bytes();
-    exchange.target(&[scheme, b"://", open, member.host.as_bytes(), close, colon, port, uri], true);
+    let host_at = (member.scheme.name().len() + "://".len()).min(url.len());
+    let path_at = url.as_bytes()[host_at..].iter().position(|byte| *byte == b'/');
+    path_at.map_or(url, |length| &url[..host_at + length])
 }
 
 /// Names it by a balancer of which no member could be asked: with the path as the rule made it, and with the query string

@@ -80,6 +80,7 @@ impl Region {
             layout.member_changes[choice.index].reset();
             layout.health[choice.index].reset();
             layout.places[choice.index].reset();
+            layout.namings[choice.index].reset();
             layout.check_changes[choice.index].reset();
             layout.jk_members[choice.index].reset();
         }

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::administered::{BalancerChanges, MemberChanges};
+use super::agent::AgentSlot;
 use super::balancer::BalancerSlot;
 use super::checks::CheckChanges;
 use super::directory::Entry;
@@ -14,6 +15,7 @@ use super::heartbeat::{HEARTBEATS, Heartbeats};
 use super::jk::{JkBalancerSlot, JkMemberSlot};
 use super::lane::LaneSlot;
 use super::member::MemberSlot;
+use super::naming::NamingSlot;
 use super::place::MemberPlace;
 
 /// How many members (and plain workers) the region has room for.
@@ -49,7 +51,7 @@ impl BalancerSlotId {
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"MARGAY\0\0");
 
 /// Changes with every change of the structs of this room.
-pub(super) const VERSION: u32 = 5;
+pub(super) const VERSION: u32 = 6;
 
 /// Bytes of the mapping. Untouched pages cost nothing.
 pub(super) const SIZE: usize = 64 << 20;
@@ -84,6 +86,8 @@ pub(super) struct Layout {
     pub places: [MemberPlace; MEMBERS],
     pub jk_members: [JkMemberSlot; MEMBERS],
     pub jk_balancers: [JkBalancerSlot; BALANCERS],
+    pub agent: AgentSlot,
+    pub namings: [NamingSlot; MEMBERS],
 }
 
 const _: () = {
@@ -101,6 +105,8 @@ const _: () = {
     assert!(size_of::<MemberPlace>() == 320);
     assert!(size_of::<JkMemberSlot>() == 1280);
     assert!(size_of::<JkBalancerSlot>() == 320);
+    assert!(size_of::<AgentSlot>() == 64);
+    assert!(size_of::<NamingSlot>() == 768);
     assert!(size_of::<Layout>() <= SIZE);
     assert!(align_of::<Layout>() == 64);
     assert!(MEMBERS <= 1 << 16 && BALANCERS <= 1 << 16);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What all processes know of one member: its state word, the values in force, its counters.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub struct MemberSlot {
     changed: AtomicU64,
     load_factor: AtomicU32,
     lbset: AtomicU32,
+    /// What the agent says: time and [`Reason`] as in `changed`; 0 = nothing. It counts only while the agent is heard.
+    gone: AtomicU64,
     turn: Turn,
     sums: Sums,
 }
@@ -150,10 +152,20 @@ pub enum Reason {
     ChecksFailed = 10,
     /// `hcpasses` health checks were good.
     ChecksPassed = 11,
+    /// The agent heard the node say that it stops.
+    NodeLeft = 12,
+    /// The agent found the node silent, and no connection to it could be made.
+    NodeDead = 13,
+    /// The node takes no connections from the agent.
+    NodeRefuses = 14,
+    /// The agent found the node in the cluster, or its connector answering.
+    NodeBack = 15,
+    /// The agent was silent for a while, so what it had said counts no more.
+    AgentSilent = 16,
 }
 
 impl Reason {
-    const ALL: [Reason; 12] = [
+    const ALL: [Reason; 17] = [
         Reason::None,
         Reason::Plan,
         Reason::ConnectFailed,
@@ -166,6 +178,11 @@ impl Reason {
         Reason::Alive,
         Reason::ChecksFailed,
         Reason::ChecksPassed,
+        Reason::NodeLeft,
+        Reason::NodeDead,
+        Reason::NodeRefuses,
+        Reason::NodeBack,
+        Reason::AgentSilent,
     ];
 
     /// In the words of a sentence; empty for [`Reason::None`].
@@ -183,6 +200,11 @@ impl Reason {
             Reason::Alive => "it is reachable",
             Reason::ChecksFailed => "it failed its health checks",
             Reason::ChecksPassed => "it passed its health checks",
+            Reason::NodeLeft => "its node told the cluster that it stops",
+            Reason::NodeDead => "its node is silent in the cluster and takes no connection",
+            Reason::NodeRefuses => "its node takes no connection",
+            Reason::NodeBack => "the agent sees that its node answers again",
+            Reason::AgentSilent => "the agent was silent, so what it had said counts no more",
         }
     }
 
@@ -233,6 +255,33 @@ impl MemberSlot {
             self.changed.store(now.0 << 16 | u64::from(reason as u16), Relaxed);
         }
         Some(Change { from, to })
+    }
+
+    /// Has the agent taken the member out? Whether that counts says [`super::AgentSlot::is_heard`].
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Relaxed) != 0
+    }
+
+    /// When and why the agent took the member out.
+    pub fn gone(&self) -> Option<(Moment, Reason)> {
+        let packed = self.gone.load(Acquire);
+        (packed != 0).then(|| (Moment(packed >> 16), Reason::of_code(packed & 0xffff)))
+    }
+
+    /// The agent takes the member out. No flag and no error of the member is touched.
+    pub fn take_out(&self, now: Moment, reason: Reason) {
+        let packed = now.0 << 16 | u64::from(reason as u16);
+        self.gone.store(packed, Release);
+        self.changed.store(packed, Relaxed);
+    }
+
+    /// What the agent said counts no more: it says so itself, or a request or a check was answered. True if it had said anything.
+    pub fn put_back(&self, now: Moment, reason: Reason) -> bool {
+        let was_out = self.gone.swap(0, AcqRel) != 0;
+        if was_out {
+            self.changed.store(now.0 << 16 | u64::from(reason as u16), Relaxed);
+        }
+        was_out
     }
 
     /// When and why the status changed last.
@@ -320,6 +369,12 @@ impl MemberSlot {
         self.sums.bytes_written.fetch_add(bytes, Relaxed);
     }
 
+    /// Begins counting bytes in both directions anew.
+    pub fn forget_traffic(&self) {
+        self.sums.bytes_read.store(0, Relaxed);
+        self.sums.bytes_written.store(0, Relaxed);
+    }
+
     /// Attempts that failed.
     pub fn errors(&self) -> u64 {
         self.sums.errors.load(Relaxed)
@@ -334,6 +389,7 @@ impl MemberSlot {
         for counter in [
             &self.state,
             &self.changed,
+            &self.gone,
             &self.turn.elected,
             &self.sums.bytes_read,
             &self.sums.bytes_written,
@@ -407,6 +463,22 @@ mod tests {
         let state = (0..5000).fold(State::default(), |state, _| state.retried());
         assert_eq!(state.retries, 4095);
         assert_eq!(state.proven().retries, 0);
+    }
+
+    #[test]
+    fn what_the_agent_says_touches_neither_flags_nor_errors() {
+        let region = crate::shared::Region::private().unwrap();
+        let key = crate::base::key::Key::of(&["a"]);
+        let slot = region.member(region.bind(1, &[key], &[]).unwrap().members[0].slot);
+        slot.update(NOW, Reason::Plan, |_| Some(State::fresh(Status::INIT).failed(NOW)));
+        let before = slot.state();
+        slot.take_out(later(5), Reason::NodeLeft);
+        assert_eq!((slot.state(), slot.gone()), (before, Some((later(5), Reason::NodeLeft))));
+        assert_eq!(slot.last_change(), (later(5), Reason::NodeLeft));
+        assert!(slot.put_back(later(9), Reason::Alive));
+        assert_eq!((slot.state(), slot.gone()), (before, None));
+        assert!(!slot.put_back(later(10), Reason::NodeBack));
+        assert_eq!(slot.last_change(), (later(9), Reason::Alive));
     }
 
     #[test]

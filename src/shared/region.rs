@@ -9,6 +9,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::administered::{BalancerChanges, MemberChanges};
+use super::agent::AgentSlot;
 use super::balancer::BalancerSlot;
 use super::checks::CheckChanges;
 use super::jk::{JkBalancerSlot, JkMemberSlot};
@@ -112,6 +113,11 @@ impl Region {
     /// What an administrator changed about a balancer.
     pub fn balancer_changes(&self, slot: BalancerSlotId) -> &BalancerChanges {
         &self.layout().balancer_changes[slot.index()]
+    }
+
+    /// The agent that says who lives.
+    pub fn agent(&self) -> &AgentSlot {
+        &self.layout().agent
     }
 
     /// Generation of the newest configuration that was bound; 0 before the first.
@@ -228,7 +234,7 @@ impl fmt::Display for RegionError {
             Self::Foreign => f.write_str("the descriptor is not the shared memory of this module"),
             Self::Version { found } => write!(
                 f,
-                "the shared memory has layout {found}, this build knows layout {VERSION}: do a full restart"
+                "the shared memory has layout {found}, this build knows layout {VERSION}: install module and program of the same release, and do a full restart of httpd"
             ),
         }
     }

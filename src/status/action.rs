@@ -185,7 +185,20 @@ impl Work<'_> {
         let (from, to) = (change.from.status, change.to.status);
         self.note("status", from.to_string().trim_end(), to.to_string().trim_end());
         if to.is_usable() && !from.is_usable() {
-            self.level_counters(|_| 0);
+            self.begin_anew(self.state.in_force(self.balancer).method());
+        }
+    }
+
+    /// What a method has counted begins anew, as stock's methods do it: the figures of the others stay.
+    fn begin_anew(&self, method: Method) {
+        match method {
+            Method::ByRequests | Method::ByBusyness => self.level_counters(|_| 0),
+            Method::ByTraffic => {
+                for id in self.state.members(self.balancer) {
+                    self.state.region.member(self.state.bindings.member(id)).forget_traffic();
+                }
+            }
+            Method::Heartbeat => {}
         }
     }
 
@@ -206,7 +219,7 @@ impl Work<'_> {
         {
             self.administrator.set_method(changes, code_of_method(method));
             self.note("lbmethod", name_of(old.method()), name_of(method));
-            self.level_counters(|_| 0);
+            self.begin_anew(method);
         }
         let seconds = old.wait().map_or(0, |wait| wait.as_secs());
         if let Some(timeout) = wish.timeout.filter(|timeout| u64::from(*timeout) != seconds) {

@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use super::escape::{hundredths, markup, size};
 use super::view::BalancerView;
+use crate::base::clock::Moment;
+use crate::shared::{AgentSeen, LAPSE};
 
 const LEGEND: [(&str, &str); 11] = [
     ("SSes", "Sticky session name"),
@@ -19,6 +21,25 @@ const LEGEND: [(&str, &str); 11] = [
     ("Wr", "Number of bytes transferred"),
     ("Rd", "Number of bytes read"),
 ];
+
+/// The agent, if there ever was one: for people a line above the tables, for programs lines of their own.
+pub fn agent(seen: Option<AgentSeen>, now: Moment, for_programs: bool) -> String {
+    let Some(seen) = seen else { return String::new() };
+    let is_heard = seen.beat.is_some_and(|beat| now.since(beat) <= LAPSE && beat.since(now) <= LAPSE);
+    let AgentSeen { pid, nodes, matched, .. } = seen;
+    if for_programs {
+        let state = if is_heard { "heard" } else { "silent" };
+        return format!("MargayAgent: {state}\nMargayAgentNodes: {nodes}\nMargayAgentMembers: {matched}\n");
+    }
+    let text = if is_heard {
+        format!(
+            "is heard (process {pid}): it sees {nodes} nodes of the cluster and knows {matched} of the members by them"
+        )
+    } else {
+        "is silent: what it said about members does not count".to_owned()
+    };
+    format!("<p>The agent {text}.</p>\n")
+}
 
 /// The tables.
 pub fn html(balancers: &[BalancerView]) -> String {
@@ -87,4 +108,24 @@ pub fn lines(balancers: &[BalancerView]) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agent_is_shown_once_there_was_one() {
+        let now = Moment(1_790_000_000_000);
+        assert_eq!(agent(None, now, true), "");
+        let seen = AgentSeen { pid: 7, nodes: 3, matched: 2, beat: Some(now) };
+        assert_eq!(
+            agent(Some(seen), now, true),
+            "MargayAgent: heard\nMargayAgentNodes: 3\nMargayAgentMembers: 2\n"
+        );
+        assert!(agent(Some(seen), now, false).contains("3 nodes of the cluster and knows 2 of"));
+        let later = now.after(LAPSE * 2);
+        assert!(agent(Some(seen), later, true).starts_with("MargayAgent: silent\n"));
+        assert!(agent(Some(AgentSeen { beat: None, ..seen }), now, false).contains("silent"));
+    }
 }

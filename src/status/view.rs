@@ -192,6 +192,8 @@ impl State<'_> {
         let state = slot.state();
         // Taken out of the error state only to be tried, and not proven alive since: that is not "Ok".
         let status = if state.is_unproven() { state.status.with(Status::ERROR) } else { state.status };
+        let is_gone = slot.is_gone() && self.region.agent().is_heard(self.now);
+        let status = if is_gone { status.with(Status::GONE) } else { status };
         let text = |changed: Option<crate::shared::ShortText>, planned: &String| {
             changed.map_or_else(|| planned.clone(), |text| text.as_str().to_owned())
         };

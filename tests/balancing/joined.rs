@@ -77,6 +77,12 @@ impl Stage {
         self.ids().into_iter().map(|id| self.plan.member(id).name.as_str()).collect()
     }
 
+    /// Who has no place any more since the last restart.
+    fn left_out(&self) -> Vec<String> {
+        let left_out = self.bindings.left_out().iter();
+        left_out.map(|(balancer, url)| format!("{balancer} {url}")).collect()
+    }
+
     fn slot(&self, at: usize) -> &MemberSlot {
         self.region.member(self.bindings.member(self.ids()[at]))
     }
@@ -153,10 +159,13 @@ fn restarts_keep_who_joined_with_counters_as_long_as_there_is_room() {
     assert_eq!(stage.names(), ["ajp://new", "ajp://a", "ajp://b", "ajp://c"]);
     assert_eq!(stage.slot(3).bytes_read(), 7);
     stage.join("ajp://d", "D");
+    assert!(stage.left_out().is_empty());
     stage.restart(GROWING);
     assert_eq!(stage.names(), ["ajp://a", "ajp://b", "ajp://c"]);
+    assert_eq!(stage.left_out(), ["c ajp://d"]);
     stage.restart("BalancerMember ajp://a route=A");
     assert_eq!(stage.names(), ["ajp://a"]);
+    assert_eq!(stage.left_out(), ["c ajp://b", "c ajp://c"]);
     // Who was forgotten does not come back by itself, although children of the old configuration may still know it.
     stage.restart(GROWING);
     assert_eq!(stage.names(), ["ajp://a"]);

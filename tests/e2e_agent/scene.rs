@@ -112,12 +112,7 @@ impl Scene {
 
     /// A user of a node.
     pub fn user(&self, at: usize) -> User {
-        User {
-            cookie: String::new(),
-            address: self.nodes[at].address(),
-            host: "localhost".to_owned(),
-            context: String::new(),
-        }
+        User::at(self.nodes[at].address())
     }
 }
 
@@ -131,6 +126,11 @@ pub struct User {
 }
 
 impl User {
+    /// A user of a node on this machine, without a session.
+    pub fn at(address: std::net::SocketAddr) -> User {
+        User { cookie: String::new(), address, host: "localhost".to_owned(), context: String::new() }
+    }
+
     /// The same user in another web application, of another host, without a session.
     pub fn of(&self, host: &str, context: &str) -> User {
         User { cookie: String::new(), host: host.to_owned(), context: context.to_owned(), ..self.clone() }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -16,8 +16,14 @@ pub struct Agent {
     dir: PathBuf,
     child: Option<Child>,
     starts: u32,
-    /// `RUST_LOG`
+    /// Bytes of the largest file it may write.
+    file_limit: Option<u64>,
+    /// What it logs.
     level: &'static str,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    /// Size of a disk that only the agent sees, in the place of its folder.
+    disk: Option<String>,
 }
 
 impl Agent {
@@ -31,9 +37,23 @@ impl Agent {
     /// Writes the configuration and starts nothing.
     pub fn prepare(dir: PathBuf, config: &str) -> Agent {
         fs::create_dir_all(&dir).expect("a folder of the agent");
-        let agent = Agent { dir, child: None, starts: 0, level: "debug" };
+        let agent = Agent {
+            dir,
+            child: None,
+            starts: 0,
+            file_limit: None,
+            level: "debug",
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            disk: None,
+        };
         let vault = agent.dir.join("vault");
-        let config = config.replace("VAULT", &vault.display().to_string());
+        let mut config = config.replace("VAULT", &vault.display().to_string());
+        if !config.contains("[control]") {
+            // The default is one for the whole machine.
+            let socket = agent.dir.join("agent.sock");
+            config.push_str(&format!("[control]\nsocket = \"{}\"\n", socket.display()));
+        }
         fs::write(agent.config_file(), config).expect("agent.toml");
         agent
     }
@@ -41,6 +61,53 @@ impl Agent {
     /// From the next start on it logs what an administrator sees.
     pub fn set_level(&mut self, level: &'static str) {
         self.level = level;
+    }
+
+    /// As [`Agent::start`], with a log that costs little.
+    pub fn start_quietly(dir: PathBuf, config: &str) -> Agent {
+        let mut agent = Agent::prepare(dir, config);
+        agent.level = "info";
+        agent.launch();
+        agent
+    }
+
+    /// More arguments, from the next start on.
+    pub fn set_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    }
+
+    /// A variable of its environment, from the next start on.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// From the next start on its vault lies on a disk of that size, which nobody else sees.
+    pub fn set_disk(&mut self, size: &str) {
+        let before = self.vault();
+        self.disk = Some(size.to_owned());
+        fs::create_dir_all(self.dir.join("disk")).expect("a folder");
+        let config = fs::read_to_string(self.config_file()).expect("agent.toml");
+        let config = config.replace(&*before.to_string_lossy(), &self.vault().to_string_lossy());
+        fs::write(self.config_file(), config).expect("agent.toml");
+    }
+
+    /// Runs a command with the agent's configuration.
+    pub fn margay(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program());
+        command.args(arguments).arg("--config").arg(self.config_file());
+        command.output().expect("margay (cargo build makes it)")
+    }
+
+    /// Runs a command with the agent's vault.
+    pub fn margay_at_vault(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program());
+        command.args(arguments).arg("--vault").arg(self.vault());
+        command.output().expect("margay (cargo build makes it)")
+    }
+
+    /// No file may become larger, from the next start on: what a full disk does.
+    pub fn limit_files(&mut self, bytes: Option<u64>) {
+        self.file_limit = bytes;
     }
 
     pub fn config_file(&self) -> PathBuf {
@@ -52,7 +119,7 @@ impl Agent {
     }
 
     pub fn vault(&self) -> PathBuf {
-        self.dir.join("vault")
+        self.dir.join(if self.disk.is_some() { "disk/vault" } else { "vault" })
     }
 
     pub fn log_file(&self) -> PathBuf {
@@ -73,10 +140,25 @@ impl Agent {
     pub fn launch(&mut self) {
         self.starts += 1;
         let log = fs::File::create(self.log_file()).expect("its log");
-        let mut command = Command::new(program());
+        let mut command = match (self.file_limit, &self.disk) {
+            (None, None) => Command::new(program()),
+            (None, Some(size)) => {
+                let mut command = Command::new("unshare");
+                let mount = format!("mount -t tmpfs -o size={size} none \"$0\" && exec \"$@\"");
+                command.args(["-m", "sh", "-c", &mount]).arg(self.dir.join("disk")).arg(program());
+                command
+            }
+            (Some(bytes), _) => {
+                let mut command = Command::new("prlimit");
+                command.arg(format!("--fsize={bytes}")).arg(program());
+                command
+            }
+        };
         command
             .args(["agent", "--config"])
             .arg(self.config_file())
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("RUST_LOG", self.level)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())

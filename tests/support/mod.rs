@@ -19,6 +19,7 @@ pub mod jk;
 pub mod load;
 pub mod log;
 pub mod manager;
+pub mod node;
 pub mod pair;
 pub mod process;
 pub mod tls;

@@ -33,6 +33,8 @@ pub struct Tomcat {
     child: Option<Child>,
     /// Bytes of its log that were there before the process was started last.
     log_before: usize,
+    /// How its virtual machine is set up.
+    machine: Vec<String>,
 }
 
 impl Tomcat {
@@ -61,7 +63,9 @@ impl Tomcat {
     /// Writes the folder and starts nothing.
     pub fn prepare(connector: Connector, base: PathBuf, route: &str, port: u16) -> Tomcat {
         let route = route.to_string();
-        let tomcat = Tomcat { route, connector, port, base, child: None, log_before: 0 };
+        let quick = ["-Xms32m", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
+        let machine = quick.map(str::to_owned).to_vec();
+        let tomcat = Tomcat { route, connector, port, base, child: None, log_before: 0, machine };
         tomcat.write_base();
         tomcat
     }
@@ -81,6 +85,11 @@ impl Tomcat {
         );
         fs::write(file, text.replace("    </Engine>", &format!("      {host}    </Engine>")))
             .expect("server.xml");
+    }
+
+    /// Other settings of its virtual machine than those that start quickly.
+    pub fn set_machine(&mut self, settings: &[&str]) {
+        self.machine = settings.iter().map(|setting| (*setting).to_owned()).collect();
     }
 
     /// Writes a file, and the folders it is in.
@@ -151,7 +160,7 @@ impl Tomcat {
         let errors = log.try_clone().expect("the same file");
         let mut command = Command::new("java");
         command
-            .args(["-Xms32m", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"])
+            .args(&self.machine)
             .arg(format!("-Djava.util.logging.config.file={}/conf/logging.properties", self.base.display()))
             // Without it Java sends to groups by IPv6 sockets, which the loopback interface refuses.
             .arg("-Djava.net.preferIPv4Stack=true")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one task that knows everything: members, sessions, and what is under way. All others only carry bytes.
 
+mod keep;
 mod known;
 mod state;
 
@@ -24,7 +25,7 @@ use super::sender::{self, Sender};
 use super::stack::Stack;
 use super::table::{Departure, Heard, Seen, Table};
 use crate::agent::now;
-use crate::agent::replica::{Batch, Changes, Duplicates, Effect, Key, Limits, Replica, Take};
+use crate::agent::replica::{Batch, Changes, Duplicates, Effect, Kept, Key, Limits, Replica, Take};
 use crate::agent::settings::{Settings, StaticClass};
 use crate::agent::vault::{self, About, Loaded};
 use crate::wire::cluster::frame::{STATIC_START, STATIC_STOP};
@@ -43,6 +44,8 @@ const BATCH: Batch = Batch { sessions: 1000, bytes: 4 << 20 };
 const ASK_NEW_NODE_AFTER: i64 = 2_000;
 /// A node that is older when it joins did not just start, in milliseconds.
 const LIVED: i64 = 10_000;
+/// So long a node that comes back is left to apply what others sent it, in milliseconds.
+const SETTLES: i64 = 3_000;
 /// A node of this age has its sessions, or never will.
 const SETTLED: i64 = 70_000;
 /// So much may we be ahead of a node in what we heard, in milliseconds.
@@ -59,8 +62,8 @@ pub enum Request {
     Look(oneshot::Sender<()>, Box<dyn Look>),
     /// Ends a session here (not at the nodes).
     Forget(Key, oneshot::Sender<bool>),
-    /// Adds sessions that were stored elsewhere; answers how many.
-    Import(Vec<(Key, crate::agent::replica::Kept)>, oneshot::Sender<usize>),
+    /// Adds sessions that were stored elsewhere; answers how many were not known.
+    Import(Vec<(Key, Kept)>, oneshot::Sender<usize>),
     /// Says goodbye to the group, writes everything, and ends.
     Stop(oneshot::Sender<()>),
 }
@@ -137,6 +140,8 @@ pub struct Hub {
     is_unanswered: bool,
     waiting: Vec<Waiting>,
     names: Names,
+    /// The form of members in what nodes send: that of Tomcat 9.0 is another.
+    version: MemberVersion,
     probing: HashSet<Identity>,
     /// Members that closed a connection, and until when they are looked at.
     closed: HashMap<Identity, i64>,
@@ -145,6 +150,8 @@ pub struct Hub {
     listening_until: i64,
     /// When the agent ran last before this start; `None`: never.
     ran_before: Option<i64>,
+    /// The last beacon could not be sent.
+    is_mute: bool,
     ticks: u64,
     /// When the last one was; milliseconds since 1970.
     ticked: i64,
@@ -161,10 +168,10 @@ pub async fn run(
     ready: oneshot::Sender<()>,
 ) -> io::Result<()> {
     let (probes, probed) = mpsc::unbounded_channel();
-    let (to, incoming) = mpsc::channel(1024);
+    let (to, incoming) = mpsc::channel(4096);
     let Start { settings, listener, group, address, stack, loaded, vault } = start;
     let receiver = &settings.receiver;
-    tokio::spawn(receiver::serve(listener, receiver.max_frame, receiver.max_connections, to));
+    receiver::start(listener, receiver.max_frame, receiver.max_connections, to)?;
     let hub = Hub::new(settings, address, stack, loaded, vault, reports, probes)?;
     hub.serve(group, incoming, probed, requests, ready).await
 }
@@ -231,11 +238,13 @@ impl Hub {
             is_unanswered: false,
             waiting: Vec::new(),
             names: Names::default(),
+            version: MemberVersion::default(),
             probing: HashSet::new(),
             closed: HashMap::new(),
             probes,
             listening_until: now() + i64::try_from(listening.as_millis()).unwrap_or(0),
             ran_before,
+            is_mute: false,
             ticks: 0,
             ticked: now(),
             settings,
@@ -299,6 +308,8 @@ impl Hub {
     fn request(&mut self, request: Request) {
         match request {
             Request::Look(done, mut look) => {
+                self.health.unwritten =
+                    self.replica.unwritten() + self.writing.as_ref().map_or(0, Changes::len);
                 look.look(&self.replica, &self.health);
                 let _ = done.send(());
             }
@@ -306,14 +317,32 @@ impl Hub {
                 let _ = done.send(self.replica.forget(&key));
             }
             Request::Import(sessions, done) => {
-                let count = sessions.len();
-                for (key, kept) in sessions {
-                    self.replica.import(key, kept, now());
-                }
-                let _ = done.send(count);
+                let _ = done.send(self.import(sessions));
             }
             Request::Stop(_) => {}
         }
+    }
+
+    /// Nodes that run ask for nothing, so they are told.
+    fn import(&mut self, sessions: Vec<(Key, Kept)>) -> usize {
+        let now = now();
+        let mut new: HashMap<Box<[u8]>, HashSet<Box<[u8]>>> = HashMap::new();
+        for (key, kept) in sessions {
+            if self.replica.import(key.clone(), kept, now) {
+                new.entry(key.context).or_default().insert(key.id);
+            }
+        }
+        let nodes: Vec<_> = self.table.members().iter().map(|seen| seen.member.clone()).collect();
+        for node in nodes {
+            let answers = new.iter().map(|(context, ids)| {
+                let mut answer = self.replica.answer_some(context, &|id| ids.contains(id), BATCH, 0, now);
+                answer.complete = None;
+                answer
+            });
+            let answers = answers.collect();
+            self.send_answer(&node, answers);
+        }
+        new.values().map(HashSet::len).sum()
     }
 
     // ---- Members ----
@@ -332,10 +361,13 @@ impl Hub {
 
     async fn announce(&mut self, socket: &UdpSocket, group: SocketAddr) {
         let bytes = self.own().to_bytes();
-        if let Err(error) = socket.send_to(&bytes, group).await {
-            if self.ticks % 100 == 0 {
-                warn!(%error, %group, "no beacon can be sent to the group");
-            }
+        let sent = socket.send_to(&bytes, group).await;
+        if let Err(error) = &sent
+            && !std::mem::replace(&mut self.is_mute, true)
+        {
+            warn!(%error, %group, "no beacon can be sent to the group");
+        } else if sent.is_ok() {
+            self.is_mute = false;
         }
     }
 
@@ -425,7 +457,7 @@ impl Hub {
             (false, true) => (Purpose::Knows, now),
             (false, false) => (Purpose::Started, now),
             // It and we did not hear each other for a while.
-            (true, _) if age > LIVED && !seen.is_static => (Purpose::Returned, now),
+            (true, _) if age > LIVED && !seen.is_static => (Purpose::Returned, now + SETTLES),
             (true, _) => (Purpose::Started, now + ASK_NEW_NODE_AFTER),
         };
         if purpose == Purpose::Returned {
@@ -521,6 +553,7 @@ impl Hub {
     }
 
     fn static_word(&mut self, sender: &Member, message: &StaticMessage, question: Option<Vec<u8>>) {
+        self.version = message.version;
         self.hear(&message.member, message.word != StaticWord::Stop && !self.settings.membership.multicast);
         if let Some(uuid) = question {
             let member = self.own();
@@ -575,7 +608,6 @@ impl Hub {
         let purpose = self.pulls.iter().find(|pull| pull.identity() == *identity).map(|pull| pull.purpose);
         match purpose {
             Some(Purpose::Returned) => Take::Newer,
-            Some(Purpose::Missed) => Take::All,
             Some(Purpose::Knows | Purpose::Started) if !self.health.is_ready => Take::All,
             _ => Take::Unknown,
         }
@@ -615,7 +647,7 @@ impl Hub {
             // A static member is only looked at once a second.
             let is_silent =
                 self.table.get(&member.identity()).is_some_and(|seen| !seen.is_static || !seen.is_confirmed);
-            if is_silent || self.ticks % 10 == 0 {
+            if is_silent || self.ticks.is_multiple_of(10) {
                 self.probe(member.identity());
             }
         }
@@ -629,19 +661,19 @@ impl Hub {
         self.pull(now);
         self.become_ready(now);
         self.answer_waiting();
-        if self.ticks % 10 == 0 {
+        if self.ticks.is_multiple_of(10) {
             self.every_second(now);
         }
     }
 
-    /// The nodes may have taken us for dead meanwhile, and told us nothing.
+    /// The nodes may have taken us for dead meanwhile, and not told of new sessions. What they sent waits in our sockets, so that
+    /// nothing that is known is taken from them: a node may be behind us again.
     fn notice_pause(&mut self, now: i64) {
         let paused = now - std::mem::replace(&mut self.ticked, now);
         if paused <= i64::try_from(self.settings.membership.drop_time).unwrap_or(i64::MAX) {
             return;
         }
         warn!(milliseconds = paused, "the agent stood still; the nodes are asked for what it missed");
-        self.replica.begin_asking();
         let nodes: Vec<_> = self.table.members().iter().map(|seen| seen.member.clone()).collect();
         let pulls = nodes.into_iter().map(|node| Pull::new(node, Purpose::Missed, now));
         self.pulls.extend(pulls);
@@ -655,59 +687,18 @@ impl Hub {
                 self.pulls.push(Pull::new(oldest.member.clone(), Purpose::Missing, now));
             }
         }
+        let let_go = self.replica.take_let_go();
+        if let_go > 0 {
+            warn!(
+                sessions = let_go,
+                "sessions were let go, the longest idle first: together they are over [vault] maxSize"
+            );
+        }
         self.report.forget(now);
         self.about.last_running = now;
         self.about.reports_requests = self.replica.reports_requests();
-        self.about_changed |= self.ticks % 50 == 0;
+        self.about_changed |= self.ticks.is_multiple_of(50);
         self.meet_static_members();
-    }
-
-    // ---- The vault ----
-
-    fn has_to_write(&self) -> bool {
-        self.writing.is_none()
-            && (self.about_changed || self.replica.has_changes())
-            && (self.retry_vault_at == 0 || now() >= self.retry_vault_at)
-    }
-
-    fn commit(&mut self) {
-        let changes = self.replica.take_changes();
-        let mut batch = vault::Batch::of(&changes, &self.replica);
-        if std::mem::take(&mut self.about_changed) {
-            self.about.last_running = now();
-            batch.about = Some(self.about.clone());
-        }
-        self.health.unwritten = changes.len();
-        self.writing = Some(changes);
-        self.vault.write(batch);
-    }
-
-    fn written(&mut self, written: vault::Written) {
-        let changes = self.writing.take();
-        match written {
-            Ok(()) => {
-                self.health.unwritten = 0;
-                self.retry_vault_at = 0;
-                if !self.replica.has_changes() {
-                    debug!("everything is in the vault");
-                }
-                if self.health.vault_trouble.take().is_some() {
-                    info!("sessions are written to the vault again");
-                }
-            }
-            Err(trouble) => {
-                let text = trouble.to_string();
-                if self.health.vault_trouble.as_ref() != Some(&text) {
-                    error!(error = %text, "sessions are kept in memory only");
-                }
-                self.health.vault_trouble = Some(text);
-                self.retry_vault_at = now() + 1_000;
-                self.about_changed = true;
-                if let Some(changes) = changes {
-                    self.replica.give_back(changes);
-                }
-            }
-        }
     }
 
     async fn stop(&mut self, group: Option<&(UdpSocket, SocketAddr)>) {
@@ -723,13 +714,8 @@ impl Hub {
                     let id =
                         format!("{}-StaticMembership", self.settings.membership.channel_name).into_bytes();
                     let word = StaticWord::Stop;
-                    StaticMessage {
-                        word,
-                        member: leaving.clone(),
-                        membership_id: id,
-                        version: MemberVersion::default(),
-                    }
-                    .to_bytes()
+                    StaticMessage { word, member: leaving.clone(), membership_id: id, version: self.version }
+                        .to_bytes()
                 }
             };
             let _ = self.sender.send(&self.own.clone(), &seen.member, Options::default(), payload).await;

@@ -120,6 +120,18 @@ impl Pull {
     }
 }
 
+/// For applications of which a node knows everything that lived while the agent did not: the sessions that any node has. All
+/// other sessions of them have ended.
+pub fn known_to_nodes(answered: &[Pull]) -> HashMap<Box<[u8]>, HashSet<Box<[u8]>>> {
+    let lived = answered.iter().filter(|pull| pull.purpose == Purpose::Knows);
+    let contexts: HashSet<&[u8]> =
+        lived.flat_map(|pull| pull.contexts().map(|(context, _)| context)).collect();
+    let known_of = |context: &[u8]| {
+        answered.iter().filter_map(|pull| pull.known.get(context)).flatten().cloned().collect()
+    };
+    contexts.into_iter().map(|context| (context.into(), known_of(context))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,5 +178,18 @@ mod tests {
             now += AGAIN_AFTER;
         }
         assert!(now > 60_000);
+    }
+
+    #[test]
+    fn a_session_has_ended_only_if_no_node_knows_it_and_one_of_them_must() {
+        let mut all = [pull(Purpose::Knows), pull(Purpose::Started)];
+        for (pull, context, id) in [(0, b"/a", b"1"), (1, b"/a", b"2"), (1, b"/b", b"3")] {
+            all[pull].received(context, [id.as_slice().into()], 200);
+            all[pull].completed(context, 210);
+        }
+        let known = known_to_nodes(&all);
+        assert_eq!(known.len(), 1);
+        let of_a = &known[b"/a".as_slice()];
+        assert!(of_a.contains(b"1".as_slice()) && of_a.contains(b"2".as_slice()));
     }
 }

@@ -38,8 +38,39 @@ pub async fn bind(address: IpAddr, port: u16, tries: u16) -> io::Result<TcpListe
     Err(last)
 }
 
+/// Serves connections in a thread of its own, until nobody listens to `to`: a user's request may wait for an acknowledgement, and
+/// must not wait for whatever else the agent does.
+///
+/// # Errors
+/// The system has no thread.
+pub fn start(
+    listener: TcpListener,
+    limit: usize,
+    connections: usize,
+    to: mpsc::Sender<Incoming>,
+) -> io::Result<()> {
+    let listener = listener.into_std()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let serve = async move {
+        let listener = TcpListener::from_std(listener)?;
+        let all = to.clone();
+        tokio::select! {
+            () = serve(listener, limit, connections, all) => {}
+            () = to.closed() => {}
+        }
+        io::Result::Ok(())
+    };
+    let thread = std::thread::Builder::new().name("receiver".to_owned());
+    thread.spawn(move || {
+        if let Err(error) = runtime.block_on(serve) {
+            warn!(%error, "no connections are taken");
+        }
+    })?;
+    Ok(())
+}
+
 /// Serves connections for ever.
-pub async fn serve(listener: TcpListener, limit: usize, connections: usize, to: mpsc::Sender<Incoming>) {
+async fn serve(listener: TcpListener, limit: usize, connections: usize, to: mpsc::Sender<Incoming>) {
     let room = Arc::new(Semaphore::new(connections));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };

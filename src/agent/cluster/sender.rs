@@ -44,11 +44,14 @@ impl fmt::Display for SendError {
 
 impl std::error::Error for SendError {}
 
+/// The connection to one member; who has the lock sends.
+type Connection = Arc<Mutex<Option<TcpStream>>>;
+
 /// Connections to members. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Sender {
     stack: Arc<std::sync::Mutex<Stack>>,
-    connections: Arc<std::sync::Mutex<HashMap<Identity, Arc<Mutex<Option<TcpStream>>>>>>,
+    connections: Arc<std::sync::Mutex<HashMap<Identity, Connection>>>,
 }
 
 impl Sender {

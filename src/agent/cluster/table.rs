@@ -125,7 +125,8 @@ impl Table {
 
     /// Members to be probed: those that are silent, and those that did not answer yet.
     pub fn silent(&self, now: i64) -> Vec<Member> {
-        let is_silent = |seen: &Seen| !seen.is_static && now - seen.heard > self.drop_time;
+        // Half of the time is left for the question: who has died is known within dropTime.
+        let is_silent = |seen: &Seen| !seen.is_static && now - seen.heard > self.drop_time / 2;
         let silent =
             self.members.values().filter(|seen| is_silent(seen) || !seen.is_confirmed || seen.is_static);
         silent.map(|seen| seen.member.clone()).collect()
@@ -207,8 +208,10 @@ mod tests {
         let mut table = table();
         table.hear(&member(4001, 1), NOW, false);
         table.confirm(&member(4001, 1).identity(), NOW);
-        assert!(table.silent(NOW + 3000).is_empty());
-        assert_eq!(table.silent(NOW + 3001).len(), 1);
+        assert!(table.silent(NOW + 1500).is_empty());
+        assert_eq!(table.silent(NOW + 1501).len(), 1);
+        assert!(!table.confirm(&member(4001, 1).identity(), NOW + 1501));
+        assert_eq!(table.get(&member(4001, 1).identity()).unwrap().suspect, None);
         assert!(!table.confirm(&member(4001, 1).identity(), NOW + 3001));
         assert_eq!(table.get(&member(4001, 1).identity()).unwrap().suspect, Some(NOW + 3001));
         assert!(table.give_up(NOW + 3001 + SUSPECTED_FOR).is_empty());

@@ -58,7 +58,11 @@ impl Kept {
             match (at, value) {
                 (Some(at), Some(value)) => self.state.attributes[at].1 = value,
                 (Some(at), None) => drop(self.state.attributes.swap_remove(at)),
-                (None, Some(value)) => self.state.attributes.push((name.clone(), value)),
+                (None, Some(value)) => {
+                    // There are many sessions with few attributes each: no room is kept for more.
+                    self.state.attributes.reserve_exact(1);
+                    self.state.attributes.push((name.clone(), value));
+                }
                 (None, None) => {}
             }
             if !touched.attributes.contains(&name) {

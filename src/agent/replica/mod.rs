@@ -23,7 +23,7 @@ pub use apply::Effect;
 pub use changes::{Changes, Write};
 pub use duplicates::Duplicates;
 pub use entry::Kept;
-pub use transfer::{Answer, Batch, Merged, Take};
+pub use transfer::{Answer, Batch, Merged, Take, as_sent};
 
 /// Idle limit of a session of which only the beginning is known: the default of a web application, 30 minutes.
 const DEFAULT_MAX_INACTIVE: i32 = 1800;
@@ -102,6 +102,7 @@ pub struct Replica {
     /// Messages since state was asked for: they may be newer than what is answered.
     since_asked: Option<transfer::Since>,
     reports_requests: bool,
+    let_go: usize,
 }
 
 impl Replica {
@@ -158,15 +159,27 @@ impl Replica {
         self.reports_requests |= reports;
     }
 
+    /// Sessions that changed since the vault took changes last.
+    pub fn unwritten(&self) -> usize {
+        self.changes.len()
+    }
+
     pub fn has_changes(&self) -> bool {
         !self.changes.is_empty()
     }
 
-    /// Takes a session that was stored elsewhere, unless it is known.
-    pub fn import(&mut self, key: Key, kept: Kept, now: i64) {
-        if self.get(&key).is_none() {
+    /// Takes a session that was stored elsewhere, unless it is known; true if it was not.
+    pub fn import(&mut self, key: Key, kept: Kept, now: i64) -> bool {
+        let is_new = self.get(&key).is_none();
+        if is_new {
             self.insert(key, kept, now);
         }
+        is_new
+    }
+
+    /// How many sessions were let go since the last call because all of them were too large.
+    pub fn take_let_go(&mut self) -> usize {
+        std::mem::take(&mut self.let_go)
     }
 
     /// What changed since the last call.
@@ -236,6 +249,7 @@ impl Replica {
                 return;
             }
             self.remove(&key);
+            self.let_go += 1;
         }
     }
 

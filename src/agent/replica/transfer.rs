@@ -240,7 +240,7 @@ fn answer_with(context: &[u8], alive: &[&Kept], batch: Batch, time: i64) -> Answ
 }
 
 /// The state of a session for a node: its times are those of the last message.
-fn as_sent(kept: &Kept) -> SessionState {
+pub fn as_sent(kept: &Kept) -> SessionState {
     let mut state = kept.state.clone();
     state.last_accessed = state.last_accessed.max(kept.touched);
     state.this_accessed = state.this_accessed.max(kept.touched);

@@ -3,6 +3,7 @@
 
 mod record;
 mod store;
+mod torn;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -45,12 +46,12 @@ pub struct Loaded {
 pub enum VaultError {
     /// Another agent has it.
     Held { path: PathBuf },
-    /// The file cannot be opened or made.
+    /// The folder cannot be opened or made.
     Open { path: PathBuf, why: String },
     /// Nothing can be written: most likely the disk is full.
     Write { why: String },
-    /// The file is damaged.
-    Read { why: String },
+    /// What is there cannot be read.
+    Damaged { path: PathBuf, why: String },
 }
 
 impl fmt::Display for VaultError {
@@ -63,7 +64,12 @@ impl fmt::Display for VaultError {
             ),
             Self::Open { path, why } => write!(f, "the vault {} cannot be opened: {why}", path.display()),
             Self::Write { why } => write!(f, "sessions cannot be written to the vault: {why}"),
-            Self::Read { why } => write!(f, "the vault cannot be read: {why}"),
+            Self::Damaged { path, why } => write!(
+                f,
+                "the vault {} is damaged and was left as it is: {why}; margay agent --recover moves it aside, deletes nothing, and \
+                 begins with an empty one, which live Tomcats fill again",
+                path.display()
+            ),
         }
     }
 }

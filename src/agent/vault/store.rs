@@ -1,57 +1,150 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The vault in one file, by redb: every write is whole or not there, whatever happens meanwhile.
+//! The vault in a folder, by fjall: a journal that every group of changes goes to, whole or not at all, and sorted files behind it.
 
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use tracing::warn;
 
 use super::record::{Batch, SessionWrite, read_head};
+use super::torn::Journal;
 use super::{About, Loaded, Vault, VaultError};
 use crate::agent::replica::Key;
 use crate::wire::stream::Value;
 
-const SESSIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("sessions");
-const ATTRIBUTES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("attributes");
-const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about");
+/// Bytes of blocks that are kept in memory: everything is in the replica, so next to nothing is read.
+const CACHE: u64 = 2 << 20;
+/// Bytes of changes that wait in memory to be sorted into files, for each kind of record.
+const SORTED_AT: u64 = 4 << 20;
+/// Bytes of all journals; below this fjall takes none.
+const JOURNALS: u64 = 64 << 20;
 
-/// A vault in a file.
+/// A vault in a folder.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
-    /// `None` after a failed write: redb takes no more until it is opened again.
-    database: Option<Database>,
+    /// `None` after a failure: what is in memory and what is on disk may differ, so it is opened anew.
+    open: Option<Open>,
 }
 
-impl Store {
-    /// Opens the file, or makes it, readable by its owner only.
-    ///
-    /// # Errors
-    /// Another agent has it, or the system refuses.
-    pub fn open(path: &Path) -> Result<Store, VaultError> {
-        let failed = |why: String| VaultError::Open { path: PathBuf::from(path), why };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
-        }
-        private(path).map_err(|error| failed(error.to_string()))?;
-        Ok(Store { path: path.to_owned(), database: Some(database(path)?) })
+struct Open {
+    database: Database,
+    sessions: Keyspace,
+    attributes: Keyspace,
+    about: Keyspace,
+}
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Open")
     }
 }
 
-fn database(path: &Path) -> Result<Database, VaultError> {
-    Database::create(path).map_err(|error| match error {
-        DatabaseError::DatabaseAlreadyOpen => VaultError::Held { path: PathBuf::from(path) },
-        error => VaultError::Open { path: PathBuf::from(path), why: error.to_string() },
+impl Store {
+    /// Opens the folder, or makes it, readable by its owner only.
+    ///
+    /// # Errors
+    /// Another agent has it, it is damaged, or the system refuses.
+    pub fn open(path: &Path) -> Result<Store, VaultError> {
+        let failed =
+            |error: std::io::Error| VaultError::Open { path: path.to_owned(), why: error.to_string() };
+        let parent = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(parent) = parent {
+            fs::create_dir_all(parent).map_err(failed)?;
+        }
+        if path.is_file() {
+            let why = "it is a file; a vault is a folder".to_owned();
+            return Err(VaultError::Open { path: path.to_owned(), why });
+        }
+        // Session contents are like passwords.
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
+        Ok(Store { path: path.to_owned(), open: Some(open(path)?) })
+    }
+
+    /// Opens a folder that is there.
+    ///
+    /// # Errors
+    /// As [`Store::open`], or there is no vault.
+    pub fn open_existing(path: &Path) -> Result<Store, VaultError> {
+        match path.is_dir() {
+            true => Store::open(path),
+            false => Err(VaultError::Open { path: path.to_owned(), why: "there is no vault".to_owned() }),
+        }
+    }
+
+    /// Moves a damaged vault aside, so that an empty one can take its place. Nothing is deleted. Answers where it is now.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn move_aside(path: &Path, now: i64) -> Result<PathBuf, VaultError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".damaged-{now}"));
+        let aside = PathBuf::from(name);
+        let failed =
+            |error: std::io::Error| VaultError::Open { path: path.to_owned(), why: error.to_string() };
+        fs::rename(path, &aside).map_err(failed)?;
+        Ok(aside)
+    }
+
+    fn damaged(&self, why: impl std::fmt::Display) -> VaultError {
+        VaultError::Damaged { path: self.path.clone(), why: why.to_string() }
+    }
+}
+
+/// Damaged files must not end the agent with a panic of the library that reads them.
+fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, VaultError>) -> Result<T, VaultError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(VaultError::Damaged { path: path.to_owned(), why: "its files contradict each other".to_owned() })
     })
 }
 
-/// Session contents are like passwords.
-fn private(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
+/// Opens a vault; one that only its last group keeps from that, without it.
+fn open(path: &Path) -> Result<Open, VaultError> {
+    let refusal = match open_as_it_is(path) {
+        Err(refusal @ VaultError::Damaged { .. }) => refusal,
+        result => return result,
+    };
+    let Ok(Some(journal)) = Journal::newest(path) else { return Err(refusal) };
+    if let Some(cut) = journal.last_group
+        && journal.cut(cut).is_ok()
+        && let Ok(open) = open_as_it_is(path)
+    {
+        warn!(vault = %path.display(), "the last write to the vault was torn and is left out");
+        return Ok(open);
+    }
+    let _ = journal.restore();
+    Err(refusal)
 }
 
-fn unreadable(error: impl std::fmt::Display) -> VaultError {
-    VaultError::Read { why: error.to_string() }
+fn open_as_it_is(path: &Path) -> Result<Open, VaultError> {
+    let refused = |error: fjall::Error| match error {
+        fjall::Error::Locked => VaultError::Held { path: path.to_owned() },
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error))
+            if is_of_system(&error) =>
+        {
+            VaultError::Open { path: path.to_owned(), why: error.to_string() }
+        }
+        error => VaultError::Damaged { path: path.to_owned(), why: error.to_string() },
+    };
+    let options = || KeyspaceCreateOptions::default().max_memtable_size(SORTED_AT);
+    guarded(path, || {
+        let builder = Database::builder(path).cache_size(CACHE).max_journaling_size(JOURNALS);
+        let database = builder.worker_threads(1).open().map_err(refused)?;
+        let keyspace = |name| database.keyspace(name, options).map_err(refused);
+        let (sessions, attributes, about) =
+            (keyspace("sessions")?, keyspace("attributes")?, keyspace("about")?);
+        Ok(Open { database, sessions, attributes, about })
+    })
+}
+
+/// Did the system refuse, and is it not the content of a file that is wrong?
+fn is_of_system(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+    !matches!(error.kind(), InvalidData | InvalidInput | NotFound | UnexpectedEof)
 }
 
 fn unwritten(error: impl std::fmt::Display) -> VaultError {
@@ -60,108 +153,91 @@ fn unwritten(error: impl std::fmt::Display) -> VaultError {
 
 impl Vault for Store {
     fn load(&mut self) -> Result<Loaded, VaultError> {
-        let mut loaded = Loaded::default();
-        let database = self.database.as_ref().ok_or_else(|| unreadable("it is closed"))?;
-        let transaction = database.begin_read().map_err(unreadable)?;
-        let Ok(about) = transaction.open_table(ABOUT) else { return Ok(loaded) };
-        if let Some(bytes) = about.get("about").map_err(unreadable)? {
-            loaded.about = postcard::from_bytes(bytes.value()).ok();
-        }
-        let (Ok(sessions), Ok(attributes)) =
-            (transaction.open_table(SESSIONS), transaction.open_table(ATTRIBUTES))
-        else {
-            return Ok(loaded);
-        };
-        for entry in sessions.iter().map_err(unreadable)? {
-            let (key, head) = entry.map_err(unreadable)?;
-            let read = read_key(key.value());
-            let Some((key, mut kept)) = read
-                .and_then(|key| Some((read_head(&key.id, head.value())?, key)))
-                .map(|(kept, key)| (key, kept))
-            else {
-                loaded.damaged += 1;
-                continue;
-            };
-            let prefix = key_of(&key);
-            for entry in attributes.range(prefix.as_slice()..).map_err(unreadable)? {
-                let (name, value) = entry.map_err(unreadable)?;
-                let Some(name) = name.value().strip_prefix(prefix.as_slice()) else { break };
-                kept.state.attributes.push((name.to_vec(), Value::from_bytes(value.value().to_vec())));
+        let Some(open) = &self.open else { return Err(self.damaged("it is closed")) };
+        guarded(&self.path, || {
+            let mut loaded = Loaded::default();
+            if let Some(bytes) = open.about.get("about").map_err(|error| self.damaged(error))? {
+                loaded.about = postcard::from_bytes(&bytes).ok();
             }
-            loaded.sessions.push((key, kept));
-        }
-        Ok(loaded)
+            // Both are sorted by the session, so each is read once.
+            let mut attributes = open.attributes.iter().map(fjall::Guard::into_inner).peekable();
+            for entry in open.sessions.iter() {
+                let (prefix, head) = entry.into_inner().map_err(|error| self.damaged(error))?;
+                let read = read_key(&prefix).and_then(|key| Some((read_head(&key.id, &head)?, key)));
+                let Some((mut kept, key)) = read else {
+                    loaded.damaged += 1;
+                    continue;
+                };
+                let is_not_behind = |entry: &fjall::Result<fjall::KvPair>| {
+                    entry.as_ref().map_or(true, |(name, _)| **name < *prefix || name.starts_with(&prefix))
+                };
+                while let Some(entry) = attributes.next_if(is_not_behind) {
+                    let (name, value) = entry.map_err(|error| self.damaged(error))?;
+                    if let Some(name) = name.strip_prefix(&*prefix) {
+                        kept.state.attributes.push((name.to_vec(), Value::from_bytes(value.to_vec())));
+                    }
+                }
+                kept.state.attributes.shrink_to_fit();
+                loaded.sessions.push((key, kept));
+            }
+            Ok(loaded)
+        })
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), VaultError> {
-        let open = match self.database.take() {
-            Some(open) => open,
-            None => database(&self.path)?,
-        };
-        commit(&open, batch)?;
-        self.database = Some(open);
-        Ok(())
+        if self.open.is_none() {
+            self.open = Some(open(&self.path)?);
+        }
+        let Some(open) = &self.open else { return Ok(()) };
+        let written = guarded(&self.path, || write(open, batch));
+        if written.is_err() {
+            self.open = None;
+        }
+        written
     }
 }
 
-fn commit(database: &Database, batch: &Batch) -> Result<(), VaultError> {
-    let transaction = database.begin_write().map_err(unwritten)?;
-    {
-        let mut sessions = transaction.open_table(SESSIONS).map_err(unwritten)?;
-        let mut attributes = transaction.open_table(ATTRIBUTES).map_err(unwritten)?;
-        let mut about = transaction.open_table(ABOUT).map_err(unwritten)?;
-        for (key, write) in &batch.sessions {
-            let key = key_of(key);
-            let head = match write {
-                SessionWrite::Whole { head, attributes: all } => {
-                    remove_below(&mut attributes, &key)?;
-                    for (name, value) in all {
-                        attributes
-                            .insert(below(&key, name).as_slice(), value.as_slice())
-                            .map_err(unwritten)?;
+fn write(open: &Open, batch: &Batch) -> Result<(), VaultError> {
+    let mut group = open.database.batch().durability(Some(PersistMode::SyncData));
+    for (key, write) in &batch.sessions {
+        let key = key_of(key);
+        match write {
+            SessionWrite::Whole { head, attributes } => {
+                remove_below(open, &mut group, &key)?;
+                for (name, value) in attributes {
+                    group.insert(&open.attributes, below(&key, name), value.as_slice());
+                }
+                group.insert(&open.sessions, key, head.as_slice());
+            }
+            SessionWrite::Parts { head, attributes } => {
+                for (name, value) in attributes {
+                    match value {
+                        Some(value) => group.insert(&open.attributes, below(&key, name), value.as_slice()),
+                        None => group.remove(&open.attributes, below(&key, name)),
                     }
-                    Some(head)
                 }
-                SessionWrite::Parts { head, attributes: some } => {
-                    for (name, value) in some {
-                        let name = below(&key, name);
-                        match value {
-                            Some(value) => {
-                                attributes.insert(name.as_slice(), value.as_slice()).map_err(unwritten)?
-                            }
-                            None => attributes.remove(name.as_slice()).map_err(unwritten)?,
-                        };
-                    }
-                    Some(head)
-                }
-                SessionWrite::Remove => {
-                    remove_below(&mut attributes, &key)?;
-                    None
-                }
-            };
-            match head {
-                Some(head) => sessions.insert(key.as_slice(), head.as_slice()).map_err(unwritten)?,
-                None => sessions.remove(key.as_slice()).map_err(unwritten)?,
-            };
-        }
-        if let Some(of_us) = &batch.about {
-            let bytes = postcard::to_allocvec::<About>(of_us).map_err(unwritten)?;
-            about.insert("about", bytes.as_slice()).map_err(unwritten)?;
+                group.insert(&open.sessions, key, head.as_slice());
+            }
+            SessionWrite::Remove => {
+                remove_below(open, &mut group, &key)?;
+                group.remove(&open.sessions, key);
+            }
         }
     }
-    transaction.commit().map_err(unwritten)
+    if let Some(about) = &batch.about {
+        group.insert(&open.about, "about", postcard::to_allocvec::<About>(about).map_err(unwritten)?);
+    }
+    group.commit().map_err(unwritten)
 }
 
-fn remove_below(
-    attributes: &mut redb::Table<'_, &'static [u8], &'static [u8]>,
-    key: &[u8],
-) -> Result<(), VaultError> {
-    let mut end = key.to_vec();
-    // A key ends with a zero byte, so that one is the end of everything below it.
-    if let Some(last) = end.last_mut() {
-        *last = 1;
+/// Takes all attributes of a session away, if it has been there before.
+fn remove_below(open: &Open, group: &mut OwnedWriteBatch, key: &[u8]) -> Result<(), VaultError> {
+    if open.sessions.contains_key(key).map_err(unwritten)? {
+        for entry in open.attributes.prefix(key) {
+            group.remove(&open.attributes, entry.key().map_err(unwritten)?);
+        }
     }
-    attributes.retain_in(key..end.as_slice(), |_, _| false).map_err(unwritten)
+    Ok(())
 }
 
 /// Context and id, each with its length in front, and a zero byte.
@@ -220,7 +296,7 @@ mod tests {
         message(Event::Delta, id, Some(delta.to_bytes()))
     }
 
-    fn keep(store: &mut Store, replica: &mut Replica) {
+    fn commit(store: &mut Store, replica: &mut Replica) {
         let changes = replica.take_changes();
         store.write(&Batch::of(&changes, replica)).unwrap();
     }
@@ -249,7 +325,7 @@ mod tests {
         ] {
             replica.apply(&message, 7);
         }
-        keep(&mut store, &mut replica);
+        commit(&mut store, &mut replica);
         for message in [
             set("a", "y", value("3")),
             set("a", "x", Change::Remove),
@@ -258,7 +334,7 @@ mod tests {
         ] {
             replica.apply(&message, 9);
         }
-        keep(&mut store, &mut replica);
+        commit(&mut store, &mut replica);
         let about = About { unique_id: [3; 16], last_running: 5, ..About::default() };
         store.write(&Batch { about: Some(about.clone()), ..Batch::default() }).unwrap();
         drop(store);
@@ -278,10 +354,9 @@ mod tests {
 
     #[test]
     fn a_vault_is_for_its_owner_only() {
-        use std::os::unix::fs::PermissionsExt;
         let path = folder("private").join("vault");
         let _store = Store::open(&path).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]

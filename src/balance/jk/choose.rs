@@ -155,7 +155,7 @@ impl Pick<'_> {
     fn best(&self, places: impl Iterator<Item = usize>, in_turn: bool) -> Option<usize> {
         let rank = |place: usize| {
             let slot = self.cluster.member_slot(self.cluster.ids()[place]);
-            (slot.number(JkMemberNumber::Distance), if in_turn { 0 } else { slot.lb_value() })
+            (slot.number(JkMemberNumber::Distance).cast_signed(), if in_turn { 0 } else { slot.lb_value() })
         };
         places.filter(|place| self.takes_all(*place)).min_by_key(|place| rank(*place))
     }

@@ -2,12 +2,13 @@
 //! One balancer with its members: the plan, the slots, and the values in force.
 
 use crate::balance::Bindings;
+use crate::base::clock::Moment;
 use crate::config::Plan;
 use crate::config::jk::plan::{Activation, JkBalancer, JkBalancerId, JkMethod};
 use crate::config::plan::MemberId;
 use crate::shared::{
-    JkBalancerNumber, JkBalancerSlot, JkMemberNumber, JkMemberSlot, JkMemberText, MemberSlot, Region,
-    ShortText,
+    JkBalancerNumber, JkBalancerSlot, JkMemberNumber, JkMemberSlot, JkMemberText, JkState, MemberSlot,
+    Region, ShortText,
 };
 
 /// The largest common multiple that is used as it is; above it shares are rounded, so that values never overflow.
@@ -102,6 +103,36 @@ impl<'a> JkCluster<'a> {
     /// Requests under way at all members.
     pub fn busy(&self) -> u32 {
         self.ids().iter().map(|id| self.common_slot(*id).busy()).sum()
+    }
+
+    /// Members that the agent has taken out count as failed for this request, as long as the agent is heard and somebody else
+    /// can serve. A balancer that holds sessions to their members finds out itself whether they are there.
+    /// True if there are any.
+    pub fn heed_agent(&self, states: &mut [JkState], now: Moment) -> bool {
+        let is_gone = |id: &MemberId| self.common_slot(*id).is_gone();
+        if !self.ids().iter().any(is_gone)
+            || self.number(JkBalancerNumber::StickyForce) != 0
+            || !self.region.agent().is_heard(now)
+        {
+            return false;
+        }
+        let serves = |id: &MemberId, state: &JkState| {
+            !is_gone(id) && state.is_usable() && self.activation(*id) == Activation::Active
+        };
+        if !self.ids().iter().zip(&*states).any(|(id, state)| serves(id, state)) {
+            return false;
+        }
+        for (_, state) in self.ids().iter().zip(states).filter(|(id, _)| is_gone(id)) {
+            *state = JkState::Error;
+        }
+        true
+    }
+
+    /// Nobody else could serve: what the agent says does not count any more for this request.
+    pub fn ignore_agent(&self, states: &mut [JkState]) {
+        for (id, state) in self.ids().iter().zip(states).filter(|(id, _)| self.common_slot(**id).is_gone()) {
+            *state = self.member_slot(*id).state();
+        }
     }
 
     /// Works out what a request counts at each member: the least common multiple of all factors, divided by its own. To be

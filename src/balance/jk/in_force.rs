@@ -50,7 +50,7 @@ fn attach_member(member: &Member, jk: &JkMember, slot: &JkMemberSlot, is_new: bo
     let numbers = [
         (Number::Activation, activation as u64),
         (Number::LbFactor, u64::from(jk.lbfactor.max(1))),
-        (Number::Distance, u64::from(jk.distance)),
+        (Number::Distance, i64::from(jk.distance).cast_unsigned()),
         (Number::Port, u64::from(member.port)),
         (Number::PoolTimeout, millis(jk.pool_timeout)),
         (Number::PingTimeout, millis(jk.ping_timeout)),

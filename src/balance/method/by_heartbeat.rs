@@ -42,7 +42,7 @@ pub(in crate::balance) fn choose<'p>(
 /// How many more requests a member can take by its own word.
 fn places(candidate: &Candidate, beats: &Heartbeats, tried: &Tried, now: Moment) -> u32 {
     let status = candidate.refreshed(now);
-    if tried.has(candidate.place) || !status.is_usable() || status.has(Status::DRAIN) {
+    if tried.leaves_out(candidate) || !status.is_usable() || status.has(Status::DRAIN) {
         return 0;
     }
     match beats.of(key_of_host(&candidate.member.host)) {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::definitions::{Definitions, Worker, read_file, too_long, unreadable};
+use super::definitions::{Definitions, Worker, nowhere, read_file, too_long, unreadable};
 use super::draft::{JkDraft, JkSiteDraft, RuleDraft, absolute};
 use super::member::Owner;
 use super::mount_file::{RuleLine, read_mount_file};
@@ -54,7 +54,10 @@ pub(in crate::config) fn compile(
     compiler.sites(sites, &mounts);
     let mut findings = definitions.findings.clone();
     findings.append(&mut compiler.findings);
-    if !findings.iter().any(|finding| finding.severity == Severity::Error) {
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        // A worker that cannot be made is no worker that is not in the list.
+        findings.retain(|finding| finding.id != id::UNKNOWN_WORKER);
+    } else {
         lint::check(draft, &definitions, plan, &mut findings);
     }
     findings.sort_by(|a, b| (&a.origin.file, a.origin.line).cmp(&(&b.origin.file, b.origin.line)));
@@ -74,7 +77,7 @@ impl Compiler<'_> {
         self.plan.jk.maintain = maintain(definitions);
         let nowhere = match &self.draft.workers_file {
             Some((_, origin)) => origin.clone(),
-            None => Origin::new("(no workers file)", 0),
+            None => nowhere(),
         };
         let listed = definitions.global("worker.list");
         let origin = listed.map_or(&nowhere, |list| &list.origin);
@@ -266,15 +269,18 @@ impl Compiler<'_> {
         let mut options = JkOptions::default();
         own.options.apply(&mut options);
         let log = JkLog::default();
+        let indicators = indicators(&own.indicators);
+        let extract_ssl = own.extract_ssl.unwrap_or(true);
         JkSite {
             mounts,
             mount_file,
             auto_alias: own.auto_alias.as_deref().map(|folder| absolute(folder, &self.facts.server_root)),
             strip_session: own.strip_session.clone().flatten(),
             options,
-            indicators: indicators(&own.indicators),
+            has_cgi_variables: !own.env_vars.is_empty() || extract_ssl && indicators.has_own_tls(),
+            indicators,
             env_vars: own.env_vars.clone(),
-            extract_ssl: own.extract_ssl.unwrap_or(true),
+            extract_ssl,
             log: JkLog {
                 file: own.log_file.clone(),
                 level: own.log_level.unwrap_or(log.level),

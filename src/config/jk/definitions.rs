@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::attribute::{self, ATTRIBUTES, OFTEN_MEANT, Standing};
 use super::draft::{JkDraft, absolute};
 use super::id;
-use super::properties::{Properties, Property, words};
+use super::properties::{Properties, Property, boolean, words};
 use crate::base::text::{leading_integer, nearest, quoted};
 use crate::config::compile::Facts;
 use crate::config::finding::{self, Finding};
@@ -18,6 +18,11 @@ use crate::config::url::shown;
 pub(super) const LONGEST_NAME: usize = 60;
 /// Length of a chain of references.
 const LONGEST_CHAIN: usize = 20;
+
+/// Where what no file says is said.
+pub(super) fn nowhere() -> Origin {
+    Origin::new("(no workers file)", 0)
+}
 
 /// The properties of all workers.
 #[derive(Debug)]
@@ -34,9 +39,11 @@ impl<'f> Definitions<'f> {
         for (line, origin) in &draft.properties {
             properties.line(line, origin);
         }
+        let nowhere = nowhere();
+        let origin = draft.workers_file.as_ref().map_or(&nowhere, |(_, origin)| origin);
+        properties.add_if_missing("ServerRoot", &facts.server_root, origin);
         if let Some((file, origin)) = &draft.workers_file {
             let path = absolute(file, &facts.server_root);
-            properties.add_if_missing("ServerRoot", &facts.server_root, origin);
             match read_file(facts, &path) {
                 Ok(text) => properties.read(text, &path),
                 Err(why) => findings.push(unreadable("JkWorkersFile", "workers", &path, why, origin)),
@@ -268,6 +275,11 @@ impl<'d, 'f> Worker<'d, 'f> {
         Some(number.clamp(i64::from(i32::MIN), i64::from(i32::MAX)))
     }
 
+    /// An integer of the size of mod_jk's.
+    pub fn signed(&mut self, attribute: &str) -> Option<i32> {
+        i32::try_from(self.integer(attribute)?).ok()
+    }
+
     /// An integer of at least `least`; a smaller one becomes `instead`.
     pub fn at_least(&mut self, attribute: &str, least: u32, instead: u32) -> Option<u32> {
         let number = self.integer(attribute)?;
@@ -305,23 +317,18 @@ impl<'d, 'f> Worker<'d, 'f> {
     pub fn switch(&mut self, attribute: &str) -> Option<bool> {
         let property = self.get(attribute)?;
         let value = property.value.as_str();
-        match value.bytes().next() {
-            _ if value.eq_ignore_ascii_case("off") => Some(false),
-            _ if value.eq_ignore_ascii_case("on") => Some(true),
-            Some(b'F' | b'f' | b'N' | b'n' | b'0') => Some(false),
-            Some(b'T' | b't' | b'Y' | b'y' | b'1') => Some(true),
-            _ => {
-                let text = format!(
-                    "{}={} is neither true nor false: the default is used",
-                    shown(&property.name),
-                    quoted(value)
-                );
-                self.findings.push(
-                    Finding::warning(id::ODD_VALUE, &property.origin, text).cured_by("Write true or false."),
-                );
-                None
-            }
+        let switch = boolean(value);
+        if switch.is_none() {
+            let text = format!(
+                "{}={} is neither true nor false: the default is used",
+                shown(&property.name),
+                quoted(value)
+            );
+            self.findings.push(
+                Finding::warning(id::ODD_VALUE, &property.origin, text).cured_by("Write true or false."),
+            );
         }
+        switch
     }
 
     /// One of several letters, or their numbers; `None` if it is neither.

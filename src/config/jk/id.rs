@@ -13,6 +13,7 @@ pub const NO_MEMBERS: &str = "MGY0253";
 pub const DUPLICATE_ROUTE: &str = "MGY0254";
 pub const REFERENCE: &str = "MGY0255";
 pub const NOT_A_MEMBER: &str = "MGY0256";
+pub const LOST_WORKER: &str = "MGY0257";
 
 pub const OVERWRITTEN: &str = "MGY0351";
 pub const DEPRECATED: &str = "MGY0352";

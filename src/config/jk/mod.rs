@@ -19,6 +19,7 @@ pub mod path;
 pub mod pattern;
 pub mod plan;
 mod properties;
+mod reload;
 
 pub(super) use compile::compile;
 pub(super) use directives::ENTRIES as DIRECTIVES;
@@ -26,3 +27,5 @@ pub(super) use draft::JkDraft;
 pub use extensions::{NamedWorker, read_worker};
 pub use mount_file::read_mount_file;
 pub use plan::JkPlan;
+pub use properties::boolean;
+pub use reload::lost_workers;

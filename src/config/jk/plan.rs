@@ -174,7 +174,8 @@ pub struct JkMember {
     pub prefer_ipv6: bool,
     /// `lbfactor`, at least 1.
     pub lbfactor: u32,
-    pub distance: u32,
+    /// The smaller is the nearer, below 0 too.
+    pub distance: i32,
     pub activation: Activation,
     /// Group for failover; empty for none.
     pub domain: String,
@@ -301,6 +302,8 @@ pub struct JkSite {
     pub env_vars: Vec<(String, Option<String>)>,
     /// `JkExtractSSL`
     pub extract_ssl: bool,
+    /// Do `JkEnvVar` or the names of TLS variables ask for what httpd gathers for CGI programs, like `HTTP_HOST`?
+    pub has_cgi_variables: bool,
     pub log: JkLog,
 }
 
@@ -406,6 +409,26 @@ impl Default for JkIndicators {
             key_size: "SSL_CIPHER_USEKEYSIZE".into(),
             cert_chain_prefix: "SSL_CLIENT_CERT_CHAIN_".into(),
         }
+    }
+}
+
+impl JkIndicators {
+    /// Names of the variables about TLS.
+    fn tls(&self) -> [&str; 7] {
+        [
+            &self.https,
+            &self.ssl_protocol,
+            &self.certs,
+            &self.cipher,
+            &self.session,
+            &self.key_size,
+            &self.cert_chain_prefix,
+        ]
+    }
+
+    /// Is any variable about TLS another than mod_ssl's?
+    pub fn has_own_tls(&self) -> bool {
+        self.tls() != Self::default().tls()
     }
 }
 

@@ -166,6 +166,17 @@ fn trimmed(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\r', '\n', '\x0b', '\x0c'])
 }
 
+/// `on`, `off`, a word by its first letter, or the very digit; `None`: as if nothing was said.
+pub fn boolean(text: &str) -> Option<bool> {
+    match text.as_bytes() {
+        _ if text.eq_ignore_ascii_case("off") => Some(false),
+        _ if text.eq_ignore_ascii_case("on") => Some(true),
+        [b'F' | b'f' | b'N' | b'n', ..] | b"0" => Some(false),
+        [b'T' | b't' | b'Y' | b'y', ..] | b"1" => Some(true),
+        _ => None,
+    }
+}
+
 /// The words of a list.
 pub(crate) fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split([' ', '\t', ',']).filter(|word| !word.is_empty())

@@ -38,13 +38,13 @@ pub(super) fn read(reader: &mut Reader, args: &str) -> Result<Statement, Finding
 }
 
 fn some_words(reader: &Reader, args: &str) -> Result<Vec<String>, Finding> {
-    let words: Vec<String> = Words::new(args).filter(|word| !word.is_empty()).collect();
-    if words.is_empty() {
+    let words: Vec<String> = Words::new(args).collect();
+    if words.first().is_none_or(String::is_empty) {
         let entry = reader.directive.entry();
         let text = format!("{} requires at least one argument, {}", entry.name, entry.help);
         return Err(reader.error(id::ARGUMENTS, text));
     }
-    Ok(words)
+    Ok(words.into_iter().filter(|word| !word.is_empty()).collect())
 }
 
 fn direct(reader: &mut Reader, word: &str) -> DirectDraft {

@@ -95,8 +95,8 @@ impl<'a> Reader<'a> {
             Form::Raw | Form::Flag | Form::Container => (0, usize::MAX, ""),
         };
         let words: Vec<String> = Words::new(args).collect();
-        let last_is_empty = words.last().is_some_and(String::is_empty) && entry.form == Form::One;
-        if (least..=most).contains(&words.len()) && !last_is_empty {
+        let is_missing = words.iter().take(least).any(String::is_empty);
+        if (least..=most).contains(&words.len()) && !is_missing {
             return Ok(words);
         }
         let text = format!("{} takes {count}, {}", entry.name, entry.help);

@@ -57,10 +57,8 @@ fn not_found(reader: &Reader, url: &str, bad: BadUrl) -> Finding {
 
 pub(super) fn read_container(reader: &mut Reader, args: &str) -> Result<Container, Finding> {
     let mut words = Words::new(args);
-    let Some(first) = words.next() else {
-        let text = "<Proxy > block must specify a path";
-        return Err(reader.error(id::BAD_URL, text).cured_by("Write <Proxy balancer://name>."));
-    };
+    // Without a word the section is about every URL, as with mod_proxy.
+    let first = words.next().unwrap_or_default();
     let url = match first.get(..6) {
         Some(start) if start.eq_ignore_ascii_case("proxy:") => first[6..].to_owned(),
         _ => first,

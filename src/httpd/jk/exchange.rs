@@ -79,6 +79,10 @@ impl<'r> JkRequest<'r> {
                 Some(text) => text,
                 None => digits(raw, view.remote_port),
             };
+            if here.site.has_cgi_variables {
+                // As in mod_jk: after the variables above, before those about TLS.
+                ffi::margay_jk_cgi_variables(raw);
+            }
             let says_tls = here.site.extract_ssl
                 && of(&names.https).is_some_and(|value| value.eq_ignore_ascii_case(b"on"));
             view.is_tls = says_tls;

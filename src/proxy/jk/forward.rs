@@ -16,7 +16,7 @@ use crate::proxy::attempt::Scratch;
 use crate::proxy::exchange::Level;
 use crate::proxy::forward::Outcome;
 use crate::proxy::request_body::RequestBody;
-use crate::shared::{JkBalancerNumber, JkCounter, JkMemberNumber, JkState};
+use crate::shared::{JkBalancerNumber, JkCounter, JkMemberNumber, JkState, Reason};
 use crate::wire::ajp::{BodyLength, Dialect, max_body};
 
 /// Carries a request to a worker and the answer back.
@@ -126,7 +126,8 @@ fn balanced<E: JkExchange>(
         stateless: job.variables.stateless || job.extensions.stateless,
         activation: &job.extensions.activation,
     };
-    let outcome = Rounds { world, job, cluster, wish, states: &mut states, load }.run(exchange, scratch);
+    let outcome = Rounds { world, job, cluster, wish, states: &mut states, load, heeds_agent: false }
+        .run(exchange, scratch);
     scratch.route = ids;
     scratch.states = states;
     outcome
@@ -159,6 +160,8 @@ struct Rounds<'a> {
     /// The states as this request sees them: a member that failed it is not asked again in the same round.
     states: &'a mut Vec<JkState>,
     load: &'a mut Load,
+    /// Members that the agent has taken out are not asked.
+    heeds_agent: bool,
 }
 
 impl Rounds<'_> {
@@ -182,6 +185,10 @@ impl Rounds<'_> {
                 attempt = 0;
             }
             let Some(choice) = cluster.choose(self.states, &self.wish) else {
+                if std::mem::take(&mut self.heeds_agent) {
+                    cluster.ignore_agent(self.states);
+                    continue;
+                }
                 if !std::mem::replace(&mut forced, true) && force(&cluster, self.states) > 0 {
                     continue;
                 }
@@ -207,6 +214,7 @@ impl Rounds<'_> {
         self.states.clear();
         let cluster = self.cluster;
         self.states.extend(cluster.ids().iter().map(|id| cluster.member_slot(*id).state()));
+        self.heeds_agent = cluster.heed_agent(self.states, self.world.clock.now());
     }
 
     /// Members that were busy serve again as soon as they have room.
@@ -254,6 +262,8 @@ impl Rounds<'_> {
             visit.cookie = SessionCookie::of(job, cluster.balancer(), route.as_bytes(), secure);
         }
         visit.first_packet = self.first_packet();
+        let common = cluster.common_slot(choice.member);
+        let against_agent = common.is_gone();
         let visited = match visit.lease() {
             Ok(lease) => {
                 self.count_before(&visit);
@@ -266,6 +276,9 @@ impl Rounds<'_> {
                 Visited::refused(JkResult::Busy)
             }
         };
+        if against_agent && visited.result == JkResult::Success {
+            common.put_back(world.clock.now(), Reason::Alive);
+        }
         tell_connections(world, choice.member);
         self.note(choice, &visit, visited, exchange);
         visited

@@ -68,8 +68,11 @@ pub(super) fn write<E: JkExchange>(
     let mut tls = if request.is_tls { exchange.tls() } else { Default::default() };
     tls.key_size = tls.key_size.filter(|_| job.options.forward_key_size);
     tls_attributes(&tls, &mut packet);
-    let port = if is_local { b"0" } else { exchange.remote_port() };
-    packet.request_attribute(b"AJP_REMOTE_PORT", port);
+    let port: &[u8] = if is_local { b"0" } else { exchange.remote_port() };
+    match port {
+        b"" => packet.request_attribute_null(b"AJP_REMOTE_PORT"),
+        port => packet.request_attribute(b"AJP_REMOTE_PORT", port),
+    };
     packet.request_attribute(b"AJP_LOCAL_ADDR", request.local_addr);
     packet.request_attribute(b"JK_LB_ACTIVATION", activation_text(to.activation));
     for (name, value) in exchange.attributes() {

@@ -229,8 +229,8 @@ impl<'a> Visit<'a> {
     fn begin(&self) -> (Format, Result<Command, Refusal>) {
         let format = self.query.get("mime").map_or(Some(Format::Html), Format::from_name);
         let Some(format) = format else {
-            let refusal = if self.query.is_broken() { Refusal::Broken } else { Refusal::Mime };
-            return (Format::Properties, Err(refusal));
+            // Whoever may not do it learns that first.
+            return (Format::Properties, Err(self.allowed_command().err().unwrap_or(Refusal::Mime)));
         };
         (format, self.allowed_command())
     }
@@ -279,6 +279,9 @@ impl<'a> Visit<'a> {
             _ => {}
         }
         let name = self.query.get("w").filter(|name| !name.is_empty()).ok_or(Refusal::NoWorker)?;
+        if self.query.get("sw").is_some_and(str::is_empty) {
+            return Err(Refusal::EmptyMember);
+        }
         let worker = view.find(name).ok_or(Refusal::UnknownWorker)?;
         let members = self.members(command, worker)?;
         let member = members.as_ref().and_then(|members| members.first().copied());
@@ -299,9 +302,6 @@ impl<'a> Visit<'a> {
         worker: Chosen<'v>,
     ) -> Result<Option<Vec<&'v MemberView>>, Refusal> {
         let Some(pattern) = self.query.get("sw") else { return Ok(None) };
-        if pattern.is_empty() {
-            return Err(Refusal::EmptyMember);
-        }
         let has_wildcard = pattern.contains(['*', '?']);
         if has_wildcard && command != Command::Update {
             return Err(Refusal::Wildcard);

@@ -167,7 +167,10 @@ fn put(administrator: &Administrator<'_>, slot: &JkMemberSlot, setting: Setting,
         Setting::Host => return text(JkMemberText::Host, &ajp.host),
         Setting::Activation => (Number::Activation, member.activation as u32),
         Setting::LbFactor => (Number::LbFactor, member.lbfactor),
-        Setting::Distance => (Number::Distance, member.distance),
+        Setting::Distance => {
+            let distance = i64::from(member.distance).cast_unsigned();
+            return administrator.set_jk_member_number(slot, Number::Distance, distance);
+        }
         Setting::Port => (Number::Port, u32::from(ajp.port)),
         Setting::PoolTimeout => {
             return administrator.set_jk_member_number(

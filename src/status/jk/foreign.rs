@@ -119,7 +119,7 @@ fn member(live: &Live<'_>, shown: &view::MemberView, name: String) -> MemberView
             route: shown.route.clone(),
             redirect: shown.redirect.clone(),
             domain: String::new(),
-            distance: shown.lbset,
+            distance: i32::try_from(shown.lbset).unwrap_or(i32::MAX),
         },
         state,
         lb_mult: 1,

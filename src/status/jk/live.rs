@@ -181,7 +181,7 @@ impl Live<'_> {
             route: text(cluster.route(id)),
             redirect: text(cluster.redirect(id)),
             domain: text(cluster.domain(id)),
-            distance: narrow(slot.number(JkMemberNumber::Distance)),
+            distance: i32::try_from(slot.number(JkMemberNumber::Distance).cast_signed()).unwrap_or(0),
         }
     }
 

@@ -140,7 +140,7 @@ pub struct MemberSettings {
     pub route: String,
     pub redirect: String,
     pub domain: String,
-    pub distance: u32,
+    pub distance: i32,
 }
 
 /// A rule that leads to a worker.

@@ -7,6 +7,7 @@
 use super::model::{AjpSettings, BalancerSettings, MemberSettings};
 use super::query::Query;
 use crate::base::text::leading_integer;
+use crate::config::jk::boolean;
 use crate::config::jk::plan::{Activation, JkLock, JkMethod};
 
 /// The longest text that a route, redirect, domain or host can have, in bytes.
@@ -244,8 +245,14 @@ fn put(change: &mut WorkerChange, setting: Setting, text: &str) -> bool {
             ajp.port = port;
             return true;
         }
+        S::Distance => {
+            let Some(distance) = number(setting, text).and_then(|distance| i32::try_from(distance).ok()) else {
+                return false;
+            };
+            member.distance = distance;
+            return true;
+        }
         S::LbFactor => &mut member.lbfactor,
-        S::Distance => &mut member.distance,
         S::PoolTimeout => &mut ajp.pool_timeout,
         S::PingTimeout => &mut ajp.ping_timeout,
         S::ConnectTimeout => &mut ajp.connect_timeout,
@@ -292,15 +299,10 @@ pub fn balancer_change(old: BalancerSettings, query: &Query) -> BalancerSettings
 fn checkbox(query: &Query, name: &str, old: bool) -> bool {
     const OTHERS: [&str; 7] = ["vlr", "vlri", "vlt", "vlee", "vlx", "vlm", "vll"];
     match query.get(name) {
-        Some(text) => is_true(text),
+        Some(text) => boolean(text).unwrap_or(old),
         None if OTHERS.iter().all(|other| query.get(other).is_some()) => false,
         None => old,
     }
-}
-
-fn is_true(text: &str) -> bool {
-    let first = text.chars().next().map(|c| c.to_ascii_lowercase());
-    matches!(first, Some('t' | 'y')) || text.eq_ignore_ascii_case("on") || leading_integer(text).0 == 1
 }
 
 /// First letter or number; anything else is the first.
@@ -432,10 +434,20 @@ mod tests {
             (JkMethod::Traffic, JkMethod::Next, JkMethod::Request)
         );
         assert_eq!(new("vll=P").lock, JkLock::Pessimistic);
-        for (text, on) in
-            [("on", true), ("1", true), ("T", true), ("yes", true), ("0", false), ("off", false), ("", false)]
-        {
+        for (text, on) in [
+            ("on", true),
+            ("1", true),
+            ("T", true),
+            ("yes", true),
+            ("0", false),
+            ("off", false),
+            ("No", false),
+        ] {
             assert_eq!(new(&format!("vls={text}")).sticky, on, "{text}");
+        }
+        for odd in ["", "10", "00", "2", "s", "offx"] {
+            assert!(new(&format!("vls={odd}")).sticky, "{odd}: nothing changes");
+            assert!(!new(&format!("vlf={odd}")).sticky_force, "{odd}: nothing changes");
         }
     }
 

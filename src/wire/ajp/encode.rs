@@ -9,6 +9,9 @@ use crate::wire::token;
 /// The longest string that can be expressed: one more is the mark of the null string.
 const LONGEST_STRING: usize = 65534;
 
+/// The mark of the null string.
+const NULL: [u8; 2] = [0xFF, 0xFF];
+
 /// The fixed fields of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLine<'a> {
@@ -130,10 +133,14 @@ impl<'a> ForwardRequest<'a> {
         self.put(&[0, 0, code::message::FORWARD_REQUEST, method], "method");
         self.put_string(line.protocol, "protocol");
         self.put_string(line.uri, "path");
-        self.put_string(line.remote_addr, "client address");
+        match line.remote_addr {
+            // A variable that took the address away: mod_jk sends none.
+            b"" if self.dialect == Dialect::ModJk => self.put(&NULL, "client address"),
+            address => self.put_string(address, "client address"),
+        }
         match line.remote_host {
             Some(host) => self.put_string(host, "client name"),
-            None => self.put(&[0xFF, 0xFF], "client name"),
+            None => self.put(&NULL, "client name"),
         }
         self.put_string(line.server_name, "server name");
         self.put(&line.server_port.to_be_bytes(), "server port");
@@ -249,6 +256,16 @@ impl<'a> ForwardRequest<'a> {
             self.put(&[attribute::REQUEST_ATTRIBUTE], "request attribute");
             self.put_string(name, "request attribute");
             self.put_string(value, "request attribute");
+        }
+        self
+    }
+
+    /// An attribute by name, whose value is null.
+    pub fn request_attribute_null(&mut self, name: &[u8]) -> &mut Self {
+        if self.enter(Stage::RequestAttributes, "request attribute") {
+            self.put(&[attribute::REQUEST_ATTRIBUTE], "request attribute");
+            self.put_string(name, "request attribute");
+            self.put(&NULL, "request attribute");
         }
         self
     }

@@ -53,6 +53,16 @@ impl Body {
         }
     }
 
+    /// How much of the body is still to come behind `buf`, as far as that can be said. With chunks it is a guess that
+    /// costs nothing; [`Body::next`] decides.
+    pub fn missing(&self, buf: &[u8]) -> Option<u64> {
+        match self {
+            Self::Length(left) => Some(left.saturating_sub(buf.len() as u64)),
+            Self::Chunked(_) => buf.ends_with(b"0\r\n\r\n").then_some(0),
+            Self::UntilClose => None,
+        }
+    }
+
     /// Does the end of the connection complete the body?
     pub fn ends_with_connection(&self) -> bool {
         matches!(self, Self::UntilClose)
@@ -69,6 +79,15 @@ mod tests {
         assert_eq!(body.next(b"hel"), Ok(Step { data: b"hel", used: 3, end: false, trailers: &[] }));
         assert_eq!(body.next(b"lo!"), Ok(Step { data: b"lo", used: 2, end: true, trailers: &[] }));
         assert_eq!(Body::Length(0).next(b"x"), Ok(Step { data: b"", used: 0, end: true, trailers: &[] }));
+    }
+
+    #[test]
+    fn what_is_missing_is_known_without_reading() {
+        assert_eq!([1, 2, 3].map(|length| Body::Length(length).missing(b"ab")), [Some(0), Some(0), Some(1)]);
+        let chunks = Body::of(Framing::Chunked);
+        assert_eq!(chunks.missing(b"1\r\na\r\n0\r\n\r\n"), Some(0));
+        assert_eq!(chunks.missing(b"1\r\na\r\n"), None);
+        assert_eq!(Body::UntilClose.missing(b"all"), None);
     }
 
     #[test]

@@ -84,6 +84,20 @@ impl Value {
         Value::of(writer.finish().split_off(code::HEADER.len()))
     }
 
+    /// The name of its class.
+    ///
+    /// # Errors
+    /// The bytes are no value.
+    pub fn class(&self, verdicts: &Verdicts) -> Result<String, StreamError> {
+        let stream = Stream::of_value(self, verdicts)?;
+        let object = stream.only_object()?;
+        if object.is_null() {
+            return Ok("null".to_owned());
+        }
+        let name = if object.as_string().is_some() { None } else { object.class_name() };
+        Ok(name.map_or_else(|| "java.lang.String".to_owned(), decode_utf8))
+    }
+
     /// The value in words: text and numbers as they are, of others the class.
     ///
     /// # Errors

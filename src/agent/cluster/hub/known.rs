@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::{Hub, new_id};
 use crate::agent::settings::StaticClass;
 use crate::wire::cluster::frame::STATIC_START;
-use crate::wire::cluster::{Member, MemberVersion, Options, StaticMessage, StaticWord};
+use crate::wire::cluster::{Member, Options, StaticMessage, StaticWord};
 
 impl Hub {
     /// Members that are known beforehand are greeted until they answer.
@@ -47,8 +47,7 @@ impl Hub {
         let Ok(uuid) = new_id() else { return };
         let membership_id =
             format!("{}-StaticMembership", self.settings.membership.channel_name).into_bytes();
-        let message =
-            StaticMessage { word, member: self.own(), membership_id, version: MemberVersion::default() };
+        let message = StaticMessage { word, member: self.own(), membership_id, version: self.version };
         self.send_plain(to, message.to_rpc(&uuid, false), Options::ASYNCHRONOUS);
     }
 }

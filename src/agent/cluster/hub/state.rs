@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sessions as a whole: asked for from nodes, and given to those that start.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use tracing::{info, warn};
 
 use super::{AHEAD, ANSWER_WITHIN, BATCH, Hub, Waiting, shown};
-use crate::agent::cluster::pull::{Next, Pull, Purpose};
+use crate::agent::cluster::pull::{Next, Pull, Purpose, known_to_nodes};
 use crate::agent::now;
 use crate::agent::replica::Answer;
 use crate::wire::cluster::{Event, Member, Options, SessionMessage};
@@ -45,8 +45,7 @@ impl Hub {
             let pull = self.pulls.remove(at);
             self.pulled(pull);
         }
-        let needs_messages = |pull: &Pull| matches!(pull.purpose, Purpose::Returned | Purpose::Missed);
-        if self.health.is_ready && !self.pulls.iter().any(needs_messages) {
+        if self.health.is_ready && !self.pulls.iter().any(|pull| pull.purpose == Purpose::Returned) {
             self.replica.end_asking();
         }
     }
@@ -85,18 +84,11 @@ impl Hub {
         if std::mem::take(&mut self.is_unanswered) {
             return;
         }
-        let contexts: BTreeSet<&[u8]> = answered
-            .iter()
-            .filter(|pull| pull.purpose == Purpose::Knows)
-            .flat_map(|pull| pull.contexts().map(|(context, _)| context))
-            .collect();
         let since = answered.iter().map(|pull| pull.since).min().unwrap_or(0);
-        for context in contexts {
-            let of_context = || answered.iter().filter_map(|pull| pull.known.get(context));
-            let ended =
-                self.replica.keep_only(context, &|id| of_context().any(|known| known.contains(id)), since);
+        for (context, known) in known_to_nodes(&answered) {
+            let ended = self.replica.keep_only(&context, &|id| known.contains(id), since);
             if ended > 0 {
-                info!(context = %shown(Some(context)), sessions = ended, "sessions ended while the agent did not run");
+                info!(context = %shown(Some(&context)), sessions = ended, "sessions ended while the agent did not run");
             }
         }
     }

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is handed to the vault, and what becomes of it.
+
+use tracing::{debug, error, info};
+
+use super::Hub;
+use crate::agent::now;
+use crate::agent::vault;
+
+impl Hub {
+    pub(super) fn has_to_write(&self) -> bool {
+        self.writing.is_none()
+            && (self.about_changed || self.replica.has_changes())
+            && (self.retry_vault_at == 0 || now() >= self.retry_vault_at)
+    }
+
+    pub(super) fn commit(&mut self) {
+        let changes = self.replica.take_changes();
+        let mut batch = vault::Batch::of(&changes, &self.replica);
+        if std::mem::take(&mut self.about_changed) {
+            self.about.last_running = now();
+            batch.about = Some(self.about.clone());
+        }
+        self.health.unwritten = changes.len();
+        self.writing = Some(changes);
+        self.vault.write(batch);
+    }
+
+    pub(super) fn written(&mut self, written: vault::Written) {
+        let changes = self.writing.take();
+        match written {
+            Ok(()) => {
+                self.health.unwritten = 0;
+                self.retry_vault_at = 0;
+                if !self.replica.has_changes() {
+                    debug!("everything is in the vault");
+                }
+                if self.health.vault_trouble.take().is_some() {
+                    info!("sessions are written to the vault again");
+                }
+            }
+            Err(trouble) => {
+                let text = trouble.to_string();
+                if self.health.vault_trouble.as_ref() != Some(&text) {
+                    error!(error = %text, "sessions are kept in memory only");
+                }
+                self.health.vault_trouble = Some(text);
+                self.retry_vault_at = now() + 1_000;
+                self.about_changed = true;
+                if let Some(changes) = changes {
+                    self.replica.give_back(changes);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Does a member's connector answer? Tomcat opens its ports long before it serves, so an open port is no answer.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::shared::Protocol;
+use crate::wire::ajp::{CPING, decode_cpong};
+
+/// A connector on a local network answers in a thousandth of that.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Asks at all addresses until one answers.
+pub async fn answers(protocol: Protocol, addresses: &[IpAddr], port: u16) -> bool {
+    for address in addresses {
+        let asked = timeout(PATIENCE, ask(protocol, SocketAddr::new(*address, port))).await;
+        if matches!(asked, Ok(Ok(true))) {
+            return true;
+        }
+    }
+    false
+}
+
+async fn ask(protocol: Protocol, address: SocketAddr) -> io::Result<bool> {
+    let mut stream = TcpStream::connect(address).await?;
+    match protocol {
+        Protocol::Ajp => {
+            stream.write_all(&CPING).await?;
+            let mut answer = [0; 5];
+            stream.read_exact(&mut answer).await?;
+            Ok(matches!(decode_cpong(&answer), Ok(true)))
+        }
+        Protocol::Http => {
+            let question = format!(
+                "OPTIONS * HTTP/1.1\r\nHost: {address}\r\nUser-Agent: margay\r\nConnection: close\r\n\r\n"
+            );
+            stream.write_all(question.as_bytes()).await?;
+            let mut answer = [0; 5];
+            stream.read_exact(&mut answer).await?;
+            Ok(&answer == b"HTTP/")
+        }
+        Protocol::Tcp => Ok(true),
+        Protocol::Unknown => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, TcpListener};
+
+    const HERE: [IpAddr; 1] = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
+
+    fn asked(protocol: Protocol, port: u16) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(answers(protocol, &HERE, port))
+    }
+
+    /// Answers one connection after `n` bytes; nobody is there afterwards.
+    fn answering(n: usize, answer: &'static [u8]) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_exact(&mut vec![0; n]).unwrap();
+            stream.write_all(answer).unwrap();
+        });
+        port
+    }
+
+    #[test]
+    fn only_the_right_answer_is_one() {
+        assert!(asked(Protocol::Ajp, answering(5, b"AB\x00\x01\x09")));
+        assert!(!asked(Protocol::Ajp, answering(5, b"HTTP/")));
+        assert!(asked(Protocol::Http, answering(16, b"HTTP/1.1 200\r\n\r\n")));
+        assert!(!asked(Protocol::Http, answering(16, b"AB\x00\x01\x09")));
+    }
+
+    #[test]
+    fn an_open_port_that_says_nothing_and_a_closed_one_do_not_answer() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        assert!(!asked(Protocol::Ajp, port));
+        drop(silent);
+        assert!(!asked(Protocol::Tcp, port));
+    }
+}
