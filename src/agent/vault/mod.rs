@@ -3,6 +3,7 @@
 
 mod record;
 mod store;
+mod sync;
 mod torn;
 mod writer;
 

@@ -10,6 +10,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistM
 use tracing::warn;
 
 use super::record::{Batch, SessionWrite, read_head};
+use super::sync::Sync;
 use super::torn::Journal;
 use super::{About, Loaded, Vault, VaultError};
 use crate::agent::replica::Key;
@@ -31,6 +32,8 @@ pub struct Store {
 }
 
 struct Open {
+    /// First, because it must end before the vault is closed.
+    sync: Sync,
     database: Database,
     sessions: Keyspace,
     attributes: Keyspace,
@@ -137,7 +140,9 @@ fn open_as_it_is(path: &Path) -> Result<Open, VaultError> {
         let keyspace = |name| database.keyspace(name, options).map_err(refused);
         let (sessions, attributes, about) =
             (keyspace("sessions")?, keyspace("attributes")?, keyspace("about")?);
-        Ok(Open { database, sessions, attributes, about })
+        let sync = Sync::start(database.clone())
+            .map_err(|error| VaultError::Open { path: path.to_owned(), why: error.to_string() })?;
+        Ok(Open { sync, database, sessions, attributes, about })
     })
 }
 
@@ -198,7 +203,8 @@ impl Vault for Store {
 }
 
 fn write(open: &Open, batch: &Batch) -> Result<(), VaultError> {
-    let mut group = open.database.batch().durability(Some(PersistMode::SyncData));
+    // In the hands of the system, which is enough for a death of the agent; the disk follows beside.
+    let mut group = open.database.batch().durability(Some(PersistMode::Buffer));
     for (key, write) in &batch.sessions {
         let key = key_of(key);
         match write {
@@ -227,7 +233,8 @@ fn write(open: &Open, batch: &Batch) -> Result<(), VaultError> {
     if let Some(about) = &batch.about {
         group.insert(&open.about, "about", postcard::to_allocvec::<About>(about).map_err(unwritten)?);
     }
-    group.commit().map_err(unwritten)
+    group.commit().map_err(unwritten)?;
+    open.sync.wrote().map_err(unwritten)
 }
 
 /// Takes all attributes of a session away, if it has been there before.
