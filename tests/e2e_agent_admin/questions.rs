@@ -33,10 +33,10 @@ fn members_sessions_and_status_are_shown_without_users_data() {
     assert!(status.contains("Agent      ready") && status.contains("localhost#: 1"), "{status}");
     let list = printed(&agent.margay(&["sessions", "list"]));
     assert!(
-        list.contains(user.beginning()) && !list.contains(&id),
+        list.contains(user.beginning()) && !list.contains(id),
         "whole ids are shown only when asked for: {list}"
     );
-    assert!(printed(&agent.margay(&["sessions", "list", "--full-ids"])).contains(&id));
+    assert!(printed(&agent.margay(&["sessions", "list", "--full-ids"])).contains(id));
 
     let show = printed(&agent.margay(&["sessions", "show", user.beginning()]));
     assert!(show.contains("word") && show.contains("java.lang.String"), "{show}");
@@ -54,7 +54,7 @@ fn members_sessions_and_status_are_shown_without_users_data() {
         printed(&agent.margay(&["members"])).contains("it takes no connection")
     });
     assert_eq!(agent.count(&["nobody-else"]), 0, "values are in no log");
-    assert_eq!(agent.count(&[&id]), 0, "whole ids are in no log");
+    assert_eq!(agent.count(&[id]), 0, "whole ids are in no log");
 }
 
 #[test]

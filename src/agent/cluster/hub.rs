@@ -696,7 +696,6 @@ impl Hub {
         }
         self.report.forget(now);
         self.about.last_running = now;
-        self.about.reports_requests = self.replica.reports_requests();
         self.about_changed |= self.ticks.is_multiple_of(50);
         self.meet_static_members();
     }

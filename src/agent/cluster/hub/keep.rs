@@ -17,7 +17,10 @@ impl Hub {
     pub(super) fn commit(&mut self) {
         let changes = self.replica.take_changes();
         let mut batch = vault::Batch::of(&changes, &self.replica);
-        if std::mem::take(&mut self.about_changed) {
+        // How long sessions are kept after everybody's death hangs on it.
+        let reports = self.replica.reports_requests();
+        let is_news = std::mem::replace(&mut self.about.reports_requests, reports) != reports;
+        if std::mem::take(&mut self.about_changed) || is_news {
             self.about.last_running = now();
             batch.about = Some(self.about.clone());
         }
