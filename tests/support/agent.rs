@@ -193,11 +193,7 @@ impl Agent {
         let mut seen = String::new();
         let is_kept = || {
             seen = self.log();
-            // A change that overtook its session's beginning counts when that comes.
-            let is_change = |line: &str| {
-                line.contains("a session changes") || line.contains("a change waits for its session")
-            };
-            let of_session = |line: &&str| is_change(line) && line.contains(session);
+            let of_session = |line: &&str| line.contains("session changes") && line.contains(session);
             let lines: Vec<_> = seen.lines().collect();
             let at = lines
                 .iter()

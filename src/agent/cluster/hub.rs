@@ -592,7 +592,7 @@ impl Hub {
                 match self.replica.apply_from(Some(identity), message, now) {
                     Effect::Applied => debug!(%session, event = ?message.event, "a session changes"),
                     Effect::Parked => {
-                        debug!(%session, event = ?message.event, "a change waits for its session")
+                        debug!(%session, event = ?message.event, "a session changes that is not known yet")
                     }
                     Effect::Opaque(error) => warn!(%session, %error, "a change is kept as it came"),
                     Effect::Ignored(ignored) => {
