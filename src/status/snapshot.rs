@@ -123,6 +123,7 @@ fn write_member(out: &mut String, state: &State<'_>, id: MemberId) {
     word(out, "elected", slot.elected());
     word(out, "sent", slot.bytes_written());
     word(out, "received", slot.bytes_read());
+    word(out, "turn", slot.lbstatus());
     out.push('\n');
 }
 
@@ -268,5 +269,5 @@ fn restore_member(state: &State<'_>, balancer: BalancerId, member: MemberId, wor
     slot.add_elected(words.number("elected").unwrap_or(0));
     slot.add_bytes_written(words.number("sent").unwrap_or(0));
     slot.add_bytes_read(words.number("received").unwrap_or(0));
-    slot.set_lbstatus(0);
+    slot.set_lbstatus(words.number::<i64>("turn").unwrap_or(0));
 }
