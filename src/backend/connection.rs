@@ -60,6 +60,9 @@ enum Line {
 /// So much goes into a wrapped connection at once where nobody may wait: a socket that can be written has room for it.
 const SMALL: usize = 4096;
 
+/// A wall clock that moved by more than this against the steady one was set.
+const CLOCKS_APART: Duration = Duration::from_millis(1);
+
 /// When a request was sent, on the clock the kernel stamps arrivals with.
 #[derive(Debug, Clone, Copy)]
 pub struct SendTime {
@@ -410,19 +413,24 @@ fn arrival_of(message: &socket::RecvMsg<'_, '_, ()>) -> Option<TimeSpec> {
 impl SendTime {
     /// Now; to be taken before the request's first byte is sent.
     pub fn now() -> SendTime {
-        let wall = clock_gettime(ClockId::CLOCK_REALTIME).unwrap_or(TimeSpec::new(0, 0));
-        SendTime { wall, offset: Self::offset_of(wall) }
-    }
-
-    fn offset_of(wall: TimeSpec) -> Duration {
-        let steady = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(TimeSpec::new(0, 0));
-        Duration::from(wall).saturating_sub(Duration::from(steady))
+        let read = |clock| clock_gettime(clock).unwrap_or(TimeSpec::new(0, 0));
+        let mut before = read(ClockId::CLOCK_MONOTONIC);
+        // A thread that lost its processor between the two clocks would take that for a clock that was set.
+        for _ in 0..8 {
+            let wall = read(ClockId::CLOCK_REALTIME);
+            let after = read(ClockId::CLOCK_MONOTONIC);
+            if Duration::from(after).saturating_sub(before.into()) < CLOCKS_APART / 2 {
+                return SendTime { wall, offset: Duration::from(wall).saturating_sub(after.into()) };
+            }
+            before = after;
+        }
+        let wall = read(ClockId::CLOCK_REALTIME);
+        SendTime { wall, offset: Duration::from(wall).saturating_sub(before.into()) }
     }
 
     /// False if the wall clock was set since: then arrival times say nothing.
     fn clock_is_steady(self) -> bool {
-        let wall = clock_gettime(ClockId::CLOCK_REALTIME).unwrap_or(TimeSpec::new(0, 0));
-        Self::offset_of(wall).abs_diff(self.offset) < Duration::from_millis(1)
+        Self::now().offset.abs_diff(self.offset) < CLOCKS_APART
     }
 }
 
