@@ -57,7 +57,11 @@ fn exported(source: &Source, context: &str) -> Result<Vec<Stored>, CliError> {
         Source::Vault(path) => {
             let name = encode_utf8(context);
             let all = load(path)?;
-            Ok(all.iter().filter(|(key, _)| *key.context == *name).map(|(_, kept)| stored(kept)).collect())
+            Ok(all
+                .iter()
+                .filter(|(key, _)| *key.context == *name)
+                .map(|(key, kept)| stored(&key.id, kept))
+                .collect())
         }
     }
 }
@@ -164,16 +168,16 @@ fn import_into(vault: &Path, context: &str, states: &[SessionState]) -> Result<u
     let mut store = Store::open(vault)?;
     let mut replica = Replica::new(Limits { value: LIMIT, total: usize::MAX, ..Limits::default() });
     for (key, kept) in store.load()?.sessions {
-        replica.restore(&key, kept);
+        replica.restore(key, kept);
     }
     let (context, now) = (encode_utf8(context), now());
     let mut known = 0;
     for state in states {
-        let kept = read_stored_bytes(&write_stored(state), LIMIT, now)
+        let (id, kept) = read_stored_bytes(&write_stored(state), LIMIT, now)
             .map_err(|error| CliError::Other(error.to_string()))?;
-        known += usize::from(!replica.import(Key::new(&context, &state.id), kept, now));
+        known += usize::from(!replica.import(Key::new(&context, &id), kept, now));
     }
-    let changes = replica.take_changes();
+    let changes = replica.take_changes(usize::MAX);
     store.write(&Batch::of(&changes, &replica))?;
     Ok(known)
 }

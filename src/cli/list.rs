@@ -112,7 +112,7 @@ fn find(
         })?,
         Source::Vault(path) => {
             let now = now();
-            let all = load(path)?.into_iter().map(|(key, kept)| line(&key.context, &kept, values, now));
+            let all = load(path)?.into_iter().map(|(key, kept)| line(&key, &kept, values, now));
             found.extend(all.filter(|session| {
                 context.as_ref().is_none_or(|context| *context == session.context)
                     && id.as_ref().is_none_or(|id| session.id.starts_with(id))

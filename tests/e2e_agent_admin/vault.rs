@@ -44,7 +44,7 @@ fn write_round(store: &mut Store, replica: &mut Replica, number: i32) -> Result<
         let delta = Delta { session_id: format!("S{id}.A").into_bytes(), records_all: false, actions };
         replica.apply(&message(Event::Delta, id, Some(delta.to_bytes())), 1_800_000_000_000);
     }
-    let changes = replica.take_changes();
+    let changes = replica.take_changes(usize::MAX);
     store.write(&Batch::of(&changes, replica))
 }
 
@@ -54,10 +54,7 @@ fn number_in(vault: &Path) -> Option<i32> {
     assert_eq!(loaded.damaged, 0);
     let mut numbers = Vec::new();
     for (_, kept) in &loaded.sessions {
-        let attribute = |name: &[u8]| {
-            let found = kept.state.attributes.iter().find(|(known, _)| known == name);
-            &found.expect("both attributes").1
-        };
+        let attribute = |name: &[u8]| kept.get(name).expect("both attributes");
         let number = attribute(b"left").as_integer().expect("a number");
         let text = number.to_string().repeat(200);
         assert_eq!(attribute(b"right").as_string(), Some(text.as_bytes()), "a session of two times");
@@ -78,7 +75,7 @@ fn writes_until_it_is_killed() {
     let mut store = Store::open(Path::new(&vault)).expect("a vault");
     let mut replica = Replica::new(Limits::default());
     for (key, kept) in store.load().expect("its sessions").sessions {
-        replica.restore(&key, kept);
+        replica.restore(key, kept);
     }
     for number in 1.. {
         write_round(&mut store, &mut replica, number).expect("a disk");

@@ -5,6 +5,7 @@ mod keep;
 mod known;
 mod state;
 
+use state::Turn;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
@@ -25,7 +26,7 @@ use super::sender::{self, Sender};
 use super::stack::Stack;
 use super::table::{Departure, Heard, Seen, Table};
 use crate::agent::now;
-use crate::agent::replica::{Batch, Changes, Duplicates, Effect, Kept, Key, Limits, Replica, Take};
+use crate::agent::replica::{Batch, Changes, Duplicates, Effect, Kept, Key, Limits, Name, Replica, Take};
 use crate::agent::settings::{Settings, StaticClass};
 use crate::agent::vault::{self, About, Loaded};
 use crate::wire::cluster::frame::{STATIC_START, STATIC_STOP};
@@ -146,6 +147,8 @@ pub struct Hub {
     /// Members that closed a connection, and until when they are looked at.
     closed: HashMap<Identity, i64>,
     probes: mpsc::UnboundedSender<Probed>,
+    /// For those who carry sessions to a node.
+    turns: mpsc::UnboundedSender<Turn>,
     /// Until then others are only listened to.
     listening_until: i64,
     /// When the agent ran last before this start; `None`: never.
@@ -168,12 +171,13 @@ pub async fn run(
     ready: oneshot::Sender<()>,
 ) -> io::Result<()> {
     let (probes, probed) = mpsc::unbounded_channel();
+    let (turns, asked) = mpsc::unbounded_channel();
     let (to, incoming) = mpsc::channel(4096);
     let Start { settings, listener, group, address, stack, loaded, vault } = start;
     let receiver = &settings.receiver;
     receiver::start(listener, receiver.max_frame, receiver.max_connections, to)?;
-    let hub = Hub::new(settings, address, stack, loaded, vault, reports, probes)?;
-    hub.serve(group, incoming, probed, requests, ready).await
+    let hub = Hub::new(settings, address, stack, loaded, vault, reports, (probes, turns))?;
+    hub.serve(group, incoming, (probed, asked), requests, ready).await
 }
 
 impl Hub {
@@ -184,7 +188,7 @@ impl Hub {
         loaded: Loaded,
         vault: vault::Writer,
         reports: watch::Sender<Report>,
-        probes: mpsc::UnboundedSender<Probed>,
+        (probes, turns): (mpsc::UnboundedSender<Probed>, mpsc::UnboundedSender<Turn>),
     ) -> io::Result<Hub> {
         let limits = Limits {
             value: settings.vault.max_value,
@@ -193,7 +197,7 @@ impl Hub {
         };
         let mut replica = Replica::new(limits);
         for (key, kept) in loaded.sessions {
-            replica.restore(&key, kept);
+            replica.restore(key, kept);
         }
         if loaded.damaged > 0 {
             error!(
@@ -242,6 +246,7 @@ impl Hub {
             probing: HashSet::new(),
             closed: HashMap::new(),
             probes,
+            turns,
             listening_until: now() + i64::try_from(listening.as_millis()).unwrap_or(0),
             ran_before,
             is_mute: false,
@@ -255,7 +260,7 @@ impl Hub {
         mut self,
         group: Option<(UdpSocket, SocketAddr)>,
         mut incoming: mpsc::Receiver<Incoming>,
-        mut probed: mpsc::UnboundedReceiver<Probed>,
+        (mut probed, mut asked): (mpsc::UnboundedReceiver<Probed>, mpsc::UnboundedReceiver<Turn>),
         mut requests: mpsc::Receiver<Request>,
         ready: oneshot::Sender<()>,
     ) -> io::Result<()> {
@@ -279,6 +284,7 @@ impl Hub {
                     Err(error) => debug!(%error, "a datagram of the group is lost"),
                 },
                 Some(result) = probed.recv() => self.probed(&result),
+                Some(turn) = asked.recv() => self.turn(turn),
                 Some(written) = self.vault.done.recv() => self.written(written),
                 _ = commit.tick(), if self.has_to_write() => self.commit(),
                 _ = beacon.tick() => {
@@ -326,7 +332,7 @@ impl Hub {
     /// Nodes that run ask for nothing, so they are told.
     fn import(&mut self, sessions: Vec<(Key, Kept)>) -> usize {
         let now = now();
-        let mut new: HashMap<Box<[u8]>, HashSet<Box<[u8]>>> = HashMap::new();
+        let mut new: HashMap<Name, HashSet<Name>> = HashMap::new();
         for (key, kept) in sessions {
             if self.replica.import(key.clone(), kept, now) {
                 new.entry(key.context).or_default().insert(key.id);
@@ -334,13 +340,10 @@ impl Hub {
         }
         let nodes: Vec<_> = self.table.members().iter().map(|seen| seen.member.clone()).collect();
         for node in nodes {
-            let answers = new.iter().map(|(context, ids)| {
-                let mut answer = self.replica.answer_some(context, &|id| ids.contains(id), BATCH, 0, now);
-                answer.complete = None;
-                answer
-            });
-            let answers = answers.collect();
-            self.send_answer(&node, answers);
+            let gifts =
+                new.iter().map(|(context, ids)| self.replica.gift(context, &|id| ids.contains(id), now));
+            let gifts = gifts.collect();
+            self.send_sessions(&node, gifts);
         }
         new.values().map(HashSet::len).sum()
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::agent::replica::Name;
 use crate::wire::cluster::{Identity, Member};
 
 /// How long a node may take until it is asked again: one that waits for sessions itself drops the question.
@@ -46,8 +47,8 @@ pub struct Pull {
     asks: u32,
     last: i64,
     /// By application: the sessions that the node has.
-    pub known: HashMap<Box<[u8]>, HashSet<Box<[u8]>>>,
-    complete: HashSet<Box<[u8]>>,
+    pub known: HashMap<Name, HashSet<Name>>,
+    complete: HashSet<Name>,
 }
 
 impl Pull {
@@ -102,7 +103,7 @@ impl Pull {
     }
 
     /// Sessions came.
-    pub fn received(&mut self, context: &[u8], ids: impl IntoIterator<Item = Box<[u8]>>, now: i64) {
+    pub fn received(&mut self, context: &[u8], ids: impl IntoIterator<Item = Name>, now: i64) {
         self.last = now;
         self.known.entry(context.into()).or_default().extend(ids);
     }
@@ -115,14 +116,14 @@ impl Pull {
     }
 
     /// Applications of which everything is known.
-    pub fn contexts(&self) -> impl Iterator<Item = (&[u8], &HashSet<Box<[u8]>>)> {
+    pub fn contexts(&self) -> impl Iterator<Item = (&[u8], &HashSet<Name>)> {
         self.complete.iter().filter_map(|context| Some((&**context, self.known.get(context)?)))
     }
 }
 
 /// For applications of which a node knows everything that lived while the agent did not: the sessions that any node has. All
 /// other sessions of them have ended.
-pub fn known_to_nodes(answered: &[Pull]) -> HashMap<Box<[u8]>, HashSet<Box<[u8]>>> {
+pub fn known_to_nodes(answered: &[Pull]) -> HashMap<Name, HashSet<Name>> {
     let lived = answered.iter().filter(|pull| pull.purpose == Purpose::Knows);
     let contexts: HashSet<&[u8]> =
         lived.flat_map(|pull| pull.contexts().map(|(context, _)| context)).collect();

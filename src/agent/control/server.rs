@@ -135,12 +135,11 @@ impl Desk {
                 }
             }
             Question::Sessions { context, id, values } => {
-                let describe =
-                    move |key: &Key, kept: &Kept| Answer::Session(line(&key.context, kept, values, now()));
+                let describe = move |key: &Key, kept: &Kept| Answer::Session(line(key, kept, values, now()));
                 self.sessions(context, id, describe, &mut to).await?;
             }
             Question::Export { context } => {
-                let describe = |_: &Key, kept: &Kept| Answer::Stored(stored(kept));
+                let describe = |key: &Key, kept: &Kept| Answer::Stored(stored(&key.id, kept));
                 self.sessions(Some(context), None, describe, &mut to).await?;
             }
             Question::Import { context, sessions } => match self.import(&context, sessions, &mut from).await?
@@ -206,10 +205,10 @@ impl Desk {
         let context = context.map(|context| encode_utf8(&context));
         let id = id.map(|id| encode_utf8(&id)).unwrap_or_default();
         let find = move |replica: &Replica, _: &Health| -> Vec<Key> {
-            let all = replica.sessions().filter(|(name, kept)| {
-                context.as_ref().is_none_or(|context| context == name) && kept.state.id.starts_with(&id)
+            let all = replica.sessions().filter(|(key, _)| {
+                context.as_ref().is_none_or(|context| **context == *key.context) && key.id.starts_with(&id)
             });
-            all.map(|(name, kept)| Key::new(name, &kept.state.id)).collect()
+            all.map(|(key, _)| key).collect()
         };
         let mut keys = self.look(find).await?;
         keys.sort();
@@ -247,7 +246,7 @@ impl Desk {
                 kept.map_err(|error| error.to_string())
             });
             match kept {
-                Ok(kept) => sessions.push((Key::new(&context_name, &kept.state.id), kept)),
+                Ok((id, kept)) => sessions.push((Key::new(&context_name, &id), kept)),
                 Err(why) => return Ok(Err(format!("session {} cannot be read: {why}", sessions.len() + 1))),
             }
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What each message does. The order of messages is whatever the connections made of it.
 
-use super::entry::{Kept, Touched};
+use super::entry::{Kept, Slot, Touched};
 use super::order::Order;
 use super::{Context, DEFAULT_MAX_INACTIVE, Ignored, Key, PARKED, Parked, Replica};
 use crate::wire::cluster::{
@@ -47,7 +47,7 @@ impl Replica {
         let (Some(context), Some(id)) = (&message.context, &message.session_id) else {
             return Effect::Ignored(Ignored::Nameless);
         };
-        let key = Key::new(context, self.contexts.get(&**context).map_or(id, |context| context.current(id)));
+        let key = self.key(context, id);
         match message.event {
             Event::Created => self.created(key, message, now),
             Event::Delta => self.delta(key, sender, message, now),
@@ -59,9 +59,6 @@ impl Replica {
     }
 
     fn context(&mut self, key: &Key) -> &mut Context {
-        if !self.contexts.contains_key(&key.context) {
-            self.contexts.insert(key.context.clone(), Context::default());
-        }
         self.contexts.entry(key.context.clone()).or_default()
     }
 
@@ -72,22 +69,29 @@ impl Replica {
         }
         // A session that is known has changed since; the message comes late.
         if !context.sessions.contains_key(&key.id) {
-            context.begun.insert(key.id.clone(), now);
             let creation = message.time.unwrap_or(now);
-            let state = SessionState::new(key.id.to_vec(), creation, DEFAULT_MAX_INACTIVE);
-            self.insert(key, Kept::new(state, now), now);
+            let state = SessionState::new(Vec::new(), creation, DEFAULT_MAX_INACTIVE);
+            let mut slot = Slot { kept: Kept::new(state, now), recent: None };
+            slot.recent().begun = Some(now);
+            self.insert(key, slot, now);
         }
         Effect::Applied
     }
 
     /// Adds a session, and applies what has waited for it.
-    pub(super) fn insert(&mut self, key: Key, kept: Kept, now: i64) {
-        self.bytes += kept.size();
+    pub(super) fn insert(&mut self, key: Key, mut slot: Slot, now: i64) {
+        slot.kept.share_names(&mut self.names);
+        self.bytes += slot.kept.size();
         let context = self.context(&key);
-        let before = context.sessions.insert(key.id.clone(), kept);
+        let before = context.sessions.get_mut(&key.id).map(|before| {
+            // What is late for the one is late for the other.
+            slot.recent = slot.recent.take().or(before.recent.take());
+            before.kept.size()
+        });
+        context.sessions.insert(key.id.clone(), slot);
         let waiting = context.parked.remove(&key.id).unwrap_or_default();
         context.parked_count -= waiting.len();
-        self.bytes -= before.map_or(0, |before| before.size());
+        self.bytes -= before.unwrap_or(0);
         self.changes.whole(key);
         for parked in waiting {
             self.apply_now(parked.sender, &parked.message, now);
@@ -116,29 +120,31 @@ impl Replica {
             return self.park(&key, sender, message, now);
         }
         let mut read = Delta::read(payload, &mut self.verdicts, self.limits.value);
-        if let Ok(delta) = &mut read {
-            self.reports_requests |= is_only_a_request(delta);
-            if let (Some(sender), Some(time)) = (sender, message.time) {
-                let orders = &mut self.context(&key).orders;
-                let order = orders.entry(key.id.clone()).or_insert_with(|| Order::new(sender));
-                order.filter(sender, time, delta, now);
-            }
-        }
-        let Some(kept) = self.contexts.get_mut(&key.context).and_then(|of| of.sessions.get_mut(&key.id))
+        let Some(slot) = self.contexts.get_mut(&key.context).and_then(|of| of.sessions.get_mut(&key.id))
         else {
             return Effect::Ignored(Ignored::Nameless);
         };
+        if let Ok(delta) = &mut read {
+            self.reports_requests |= is_only_a_request(delta);
+            if let (Some(sender), Some(time)) = (sender, message.time) {
+                let order = slot.recent().order.get_or_insert_with(|| Order::new(sender));
+                order.filter(sender, time, delta);
+            }
+        }
+        let kept = &mut slot.kept;
         let before = kept.size();
         kept.touched = now;
         let (touched, effect) = match read {
-            Ok(delta) if kept.opaque.is_empty() => (kept.apply(delta), Effect::Applied),
+            Ok(delta) if kept.rest().opaque.is_empty() => {
+                (kept.apply(delta, &mut self.names), Effect::Applied)
+            }
             // What follows something unreadable must stay behind it.
             Ok(_) => {
-                kept.opaque.push(payload.clone());
+                kept.rest_mut().opaque.push(payload.clone());
                 (Touched { rest: true, ..Touched::default() }, Effect::Applied)
             }
             Err(error) => {
-                kept.opaque.push(payload.clone());
+                kept.rest_mut().opaque.push(payload.clone());
                 (Touched { rest: true, ..Touched::default() }, Effect::Opaque(error))
             }
         };
@@ -148,12 +154,12 @@ impl Replica {
     }
 
     fn accessed(&mut self, key: Key, message: &SessionMessage, now: i64) -> Effect {
-        let Some(kept) = self.contexts.get_mut(&key.context).and_then(|of| of.sessions.get_mut(&key.id))
+        let Some(slot) = self.contexts.get_mut(&key.context).and_then(|of| of.sessions.get_mut(&key.id))
         else {
             return self.park(&key, None, message, now);
         };
-        kept.touched = now;
-        kept.state.is_new = false;
+        slot.kept.touched = now;
+        slot.kept.is_new = false;
         self.changes.parts(key, Touched::default());
         Effect::Applied
     }
@@ -169,35 +175,38 @@ impl Replica {
 
     fn change_id(&mut self, key: &Key, message: &SessionMessage, now: i64) -> Effect {
         let new = match message.new_id() {
-            Ok(new) => Key::new(&key.context, &new),
+            Ok(new) => Key { context: key.context.clone(), id: new.into() },
             Err(error) => return Effect::Ignored(Ignored::Malformed(error)),
         };
         if new.id == key.id {
             // It was applied before: the old id leads here already.
             return Effect::Applied;
         }
-        let kept = self.remove(key);
+        let slot = self.remove(key);
         let context = self.context(key);
         // An id may come back: a session that moves to and fro.
         context.renamed.remove(&new.id);
         context.ended.remove(&new.id);
-        if let Some(order) = context.orders.remove(&key.id) {
-            context.orders.insert(new.id.clone(), order);
-        }
-        context.begun.remove(&key.id);
-        context.begun.insert(new.id.clone(), now);
         context.renamed.insert(key.id.clone(), (new.id.clone(), now));
         let waiting = context.parked.remove(&key.id).unwrap_or_default();
-        let already_there = context.sessions.contains_key(&new.id);
+        let mut already_there = false;
+        if let Some(there) = context.sessions.get_mut(&new.id) {
+            already_there = true;
+            there.recent().begun = Some(now);
+        }
         context.parked.entry(new.id.clone()).or_default().extend(waiting);
         if context.parked.get(&new.id).is_some_and(Vec::is_empty) {
             context.parked.remove(&new.id);
         }
-        if let Some(mut kept) = kept.filter(|_| !already_there) {
-            kept.touched = now;
-            kept.state.id = new.id.to_vec();
-            kept.opaque = kept.opaque.iter().map(|payload| with_session_id(payload, &new.id)).collect();
-            self.insert(new, kept, now);
+        if let Some(mut slot) = slot.filter(|_| !already_there) {
+            slot.recent().begun = Some(now);
+            slot.kept.touched = now;
+            if !slot.kept.rest().opaque.is_empty() {
+                for payload in &mut slot.kept.rest_mut().opaque {
+                    *payload = with_session_id(payload, &new.id);
+                }
+            }
+            self.insert(new, slot, now);
         }
         Effect::Applied
     }

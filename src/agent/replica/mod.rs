@@ -9,6 +9,7 @@ mod apply;
 mod changes;
 mod duplicates;
 mod entry;
+mod names;
 mod order;
 #[cfg(test)]
 mod tests;
@@ -18,12 +19,15 @@ use std::collections::HashMap;
 
 use crate::wire::cluster::{ClusterError, Identity, SessionMessage};
 use crate::wire::stream::Verdicts;
+use changes::Pending;
+use entry::Slot;
 
 pub use apply::Effect;
 pub use changes::{Changes, Write};
 pub use duplicates::Duplicates;
-pub use entry::Kept;
-pub use transfer::{Answer, Batch, Merged, Take, as_sent};
+pub use entry::{Kept, Rest};
+pub use names::{Name, Names};
+pub use transfer::{Batch, Merged, Outgoing, Take, as_sent};
 
 /// Idle limit of a session of which only the beginning is known: the default of a web application, 30 minutes.
 const DEFAULT_MAX_INACTIVE: i32 = 1800;
@@ -31,6 +35,8 @@ const DEFAULT_MAX_INACTIVE: i32 = 1800;
 const PARKED_FOR: i64 = 5_000;
 /// How long the end and the old ids of a session are remembered, in milliseconds.
 const REMEMBERED_FOR: i64 = 60_000;
+/// Bytes of a session's record beside its attributes, roughly.
+const HEAD: usize = 100;
 /// How many messages may wait in a context.
 const PARKED: usize = 10_000;
 
@@ -38,8 +44,8 @@ const PARKED: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     /// Name of the session manager: `localhost#/app`, or `/app` for a cluster inside of a host.
-    pub context: Box<[u8]>,
-    pub id: Box<[u8]>,
+    pub context: Name,
+    pub id: Name,
 }
 
 impl Key {
@@ -66,22 +72,18 @@ impl Default for Limits {
 }
 
 /// Ids that sessions had before, the id after, and when it changed.
-type Renamed = HashMap<Box<[u8]>, (Box<[u8]>, i64)>;
+type Renamed = HashMap<Name, (Name, i64)>;
 
 /// The sessions of one web application.
 #[derive(Debug, Default)]
 struct Context {
-    sessions: HashMap<Box<[u8]>, Kept>,
+    sessions: HashMap<Name, Slot>,
     /// What came before its session.
-    parked: HashMap<Box<[u8]>, Vec<Parked>>,
+    parked: HashMap<Name, Vec<Parked>>,
     parked_count: usize,
     /// Ended sessions, and when.
-    ended: HashMap<Box<[u8]>, i64>,
+    ended: HashMap<Name, i64>,
     renamed: Renamed,
-    /// Ids that came up lately, and when.
-    begun: HashMap<Box<[u8]>, i64>,
-    /// When what of the sessions in use changed.
-    orders: HashMap<Box<[u8]>, order::Order>,
 }
 
 #[derive(Debug)]
@@ -95,9 +97,11 @@ struct Parked {
 #[derive(Debug, Default)]
 pub struct Replica {
     limits: Limits,
-    contexts: HashMap<Box<[u8]>, Context>,
+    contexts: HashMap<Name, Context>,
+    /// Names of attributes.
+    names: Names,
     bytes: usize,
-    changes: Changes,
+    changes: Pending,
     verdicts: Verdicts,
     /// Messages since state was asked for: they may be newer than what is answered.
     since_asked: Option<transfer::Since>,
@@ -111,16 +115,27 @@ impl Replica {
     }
 
     /// Takes what the vault kept.
-    pub fn restore(&mut self, key: &Key, kept: Kept) {
+    pub fn restore(&mut self, key: Key, mut kept: Kept) {
+        kept.share_names(&mut self.names);
         self.bytes += kept.size();
-        let context = self.contexts.entry(key.context.clone()).or_default();
-        if let Some(before) = context.sessions.insert(key.id.clone(), kept) {
-            self.bytes -= before.size();
+        let context = self.contexts.entry(key.context).or_default();
+        if let Some(before) = context.sessions.insert(key.id, Slot { kept, recent: None }) {
+            self.bytes -= before.kept.size();
         }
     }
 
     pub fn get(&self, key: &Key) -> Option<&Kept> {
-        self.contexts.get(&key.context)?.sessions.get(&key.id)
+        Some(&self.contexts.get(&key.context)?.sessions.get(&key.id)?.kept)
+    }
+
+    /// The key under which a session is known now; nothing is copied where it is.
+    fn key(&self, context: &[u8], id: &[u8]) -> Key {
+        let Some((name, of_context)) = self.contexts.get_key_value(context) else {
+            return Key::new(context, id);
+        };
+        let id = of_context.current(id);
+        let known = of_context.sessions.get_key_value(id);
+        Key { context: Name::clone(name), id: known.map_or_else(|| id.into(), |(id, _)| Name::clone(id)) }
     }
 
     /// Number of sessions.
@@ -143,10 +158,12 @@ impl Replica {
     }
 
     /// All sessions, in no order.
-    pub fn sessions(&self) -> impl Iterator<Item = (&[u8], &Kept)> {
-        self.contexts
-            .iter()
-            .flat_map(|(name, context)| context.sessions.values().map(move |kept| (&**name, kept)))
+    pub fn sessions(&self) -> impl Iterator<Item = (Key, &Kept)> {
+        self.contexts.iter().flat_map(|(context, of_context)| {
+            of_context.sessions.iter().map(move |(id, slot)| {
+                (Key { context: Name::clone(context), id: Name::clone(id) }, &slot.kept)
+            })
+        })
     }
 
     /// Do the nodes tell of every request? Later Tomcats do; of earlier ones a session may be in use without a message.
@@ -172,7 +189,7 @@ impl Replica {
     pub fn import(&mut self, key: Key, kept: Kept, now: i64) -> bool {
         let is_new = self.get(&key).is_none();
         if is_new {
-            self.insert(key, kept, now);
+            self.insert(key, Slot { kept, recent: None }, now);
         }
         is_new
     }
@@ -182,14 +199,25 @@ impl Replica {
         std::mem::take(&mut self.let_go)
     }
 
-    /// What changed since the last call.
-    pub fn take_changes(&mut self) -> Changes {
-        std::mem::take(&mut self.changes)
+    /// What changed and is to be written next: what waits longest, until it is so many bytes.
+    pub fn take_changes(&mut self, bytes: usize) -> Changes {
+        let contexts = &self.contexts;
+        let size = |key: &Key, names: Option<&[Name]>| {
+            let kept = contexts.get(&key.context).and_then(|of| Some(&of.sessions.get(&key.id)?.kept));
+            let Some(kept) = kept else { return HEAD };
+            HEAD + match names {
+                None => kept.size(),
+                Some(names) => {
+                    names.iter().filter_map(|name| kept.get(name)).map(|value| value.as_bytes().len()).sum()
+                }
+            }
+        };
+        self.changes.take(bytes, size)
     }
 
     /// What could not be written is to be written again.
     pub fn give_back(&mut self, changes: Changes) {
-        self.changes.merge(changes);
+        self.changes.give_back(changes);
     }
 
     /// Is it over?
@@ -200,21 +228,17 @@ impl Replica {
 
     /// Lets go of sessions that are over, and of messages that waited in vain; call it about once a second. The contexts of
     /// such messages have sessions that are not known here: their state is to be asked for again.
-    pub fn tick(&mut self, now: i64) -> Vec<Box<[u8]>> {
-        let mut over = Vec::new();
+    pub fn tick(&mut self, now: i64) -> Vec<Name> {
         let mut unknown = Vec::new();
-        for (name, context) in &self.contexts {
-            let of_context = context.sessions.iter().filter(|(_, kept)| self.is_over(kept, now));
-            over.extend(of_context.map(|(id, _)| Key::new(name, id)));
-        }
+        let over: Vec<_> =
+            self.sessions().filter(|(_, kept)| self.is_over(kept, now)).map(|(key, _)| key).collect();
         for key in over {
             self.remove(&key);
         }
         for (name, context) in &mut self.contexts {
             context.ended.retain(|_, since| now - *since <= REMEMBERED_FOR);
             context.renamed.retain(|_, (_, since)| now - *since <= REMEMBERED_FOR);
-            context.orders.retain(|_, order| now - order.at <= REMEMBERED_FOR);
-            context.begun.retain(|_, since| now - *since <= REMEMBERED_FOR);
+            context.sessions.values_mut().for_each(|slot| slot.forget(now - REMEMBERED_FOR));
             let before = context.parked_count;
             let mut left = 0;
             context.parked.retain(|_, waiting| {
@@ -224,9 +248,10 @@ impl Replica {
             });
             context.parked_count = left;
             if left < before {
-                unknown.push(name.clone());
+                unknown.push(Name::clone(name));
             }
         }
+        self.names.forget_unused();
         self.shrink();
         unknown
     }
@@ -236,13 +261,7 @@ impl Replica {
         if self.bytes <= self.limits.total {
             return;
         }
-        let mut by_age: Vec<_> = self
-            .contexts
-            .iter()
-            .flat_map(|(name, context)| {
-                context.sessions.iter().map(move |(id, kept)| (kept.touched, Key::new(name, id)))
-            })
-            .collect();
+        let mut by_age: Vec<_> = self.sessions().map(|(key, kept)| (kept.touched, key)).collect();
         by_age.sort();
         for (_, key) in by_age {
             if self.bytes <= self.limits.total {
@@ -253,11 +272,11 @@ impl Replica {
         }
     }
 
-    fn remove(&mut self, key: &Key) -> Option<Kept> {
-        let kept = self.contexts.get_mut(&key.context)?.sessions.remove(&key.id)?;
-        self.bytes -= kept.size();
+    fn remove(&mut self, key: &Key) -> Option<Slot> {
+        let slot = self.contexts.get_mut(&key.context)?.sessions.remove(&key.id)?;
+        self.bytes -= slot.kept.size();
         self.changes.whole(key.clone());
-        Some(kept)
+        Some(slot)
     }
 
     /// Takes a session away on the administrator's word.

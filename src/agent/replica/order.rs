@@ -14,26 +14,24 @@ const MANY: usize = 64;
 /// When a node changed what, by its own clock: those of two nodes say nothing about each other.
 #[derive(Debug)]
 pub(super) struct Order {
-    sender: Identity,
-    /// By the hash of the name.
+    /// The hash of its identity.
+    sender: u64,
+    /// By the hash of the name. Most requests change one attribute.
     times: Vec<(u64, i64)>,
-    /// When the last change came, by our clock.
-    pub(super) at: i64,
 }
 
 impl Order {
     pub(super) fn new(sender: Identity) -> Order {
-        Order { sender, times: Vec::new(), at: 0 }
+        Order { sender: hash(&sender), times: Vec::new() }
     }
 
     /// Takes out of a change what a later one did already.
-    pub(super) fn filter(&mut self, sender: Identity, time: i64, delta: &mut Delta, now: i64) {
-        if self.sender != sender {
+    pub(super) fn filter(&mut self, sender: Identity, time: i64, delta: &mut Delta) {
+        if self.sender != hash(&sender) {
             *self = Order::new(sender);
         }
-        self.at = now;
         delta.actions.retain(|action| {
-            let name = hash(&action.name);
+            let name = hash(&action.name.as_slice());
             match self.times.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, last)) if *last > time => false,
                 Some((_, last)) => {
@@ -41,6 +39,7 @@ impl Order {
                     true
                 }
                 None => {
+                    self.times.reserve_exact(1);
                     self.times.push((name, time));
                     true
                 }
@@ -52,8 +51,8 @@ impl Order {
     }
 }
 
-fn hash(name: &[u8]) -> u64 {
+fn hash(what: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
+    what.hash(&mut hasher);
     hasher.finish()
 }

@@ -58,14 +58,36 @@ fn replica(messages: &[SessionMessage]) -> Replica {
 fn attributes(replica: &Replica, id: &str) -> Option<Vec<(String, String)>> {
     let kept = replica.get(&Key::new(APP, id.as_bytes()))?;
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let mut all: Vec<_> = kept
-        .state
-        .attributes
-        .iter()
-        .map(|(name, value)| (text(name), text(value.as_string().unwrap())))
-        .collect();
+    let mut all: Vec<_> =
+        kept.attributes.iter().map(|(name, value)| (text(name), text(value.as_string().unwrap()))).collect();
     all.sort();
     Some(all)
+}
+
+/// Everything that a node is sent which asks.
+struct Answer {
+    data: Vec<SessionMessage>,
+    complete: SessionMessage,
+    after: Vec<SessionMessage>,
+    sessions: usize,
+}
+
+fn answer_for(replica: &Replica, context: &[u8], batch: Batch, time: i64) -> Answer {
+    let mut outgoing = replica.answer(context, time, NOW);
+    let sessions = outgoing.len();
+    let mut all = Vec::new();
+    while let Some(part) = replica.next_part(&mut outgoing, batch, NOW) {
+        all.extend(part);
+    }
+    let end = all.iter().position(|message| message.event == Event::TransferComplete).expect("an end");
+    let after = all.split_off(end + 1);
+    let complete = all.pop().expect("the end");
+    assert!(all.iter().all(|message| message.event == Event::AllSessionData));
+    Answer { data: all, complete, after, sessions }
+}
+
+fn answer(replica: &Replica, batch: Batch, time: i64) -> Answer {
+    answer_for(replica, APP, batch, time)
 }
 
 fn one(name: &str, value: &str) -> Option<Vec<(String, String)>> {
@@ -130,7 +152,7 @@ fn a_session_may_move_to_and_fro() {
 fn a_change_whose_session_never_comes_asks_for_the_state_of_its_context() {
     let mut replica = replica(&[set("a", "x", "1")]);
     assert!(replica.tick(NOW + PARKED_FOR).is_empty());
-    assert_eq!(replica.tick(NOW + PARKED_FOR + 1), [APP.into()]);
+    assert_eq!(replica.tick(NOW + PARKED_FOR + 1), [Name::from(APP)]);
     assert!(replica.tick(NOW + PARKED_FOR + 2).is_empty());
 }
 
@@ -145,7 +167,7 @@ fn sessions_end_after_their_idle_time_or_twice_that() {
     let request = vec![action(Subject::IsNew, "n", Change::Set(Value::boolean(false)))];
     let mut telling = replica(&[created("a"), delta("a", limit), delta("a", request)]);
     assert!(telling.reports_requests());
-    assert!(!telling.get(&Key::new(APP, b"a")).unwrap().state.is_new);
+    assert!(!telling.get(&Key::new(APP, b"a")).unwrap().is_new);
     telling.tick(NOW + 5_000);
     assert_eq!(telling.len(), 0);
 }
@@ -158,7 +180,7 @@ fn what_nobody_can_read_is_given_back_as_it_came_and_under_the_right_id() {
     assert!(matches!(effect, Effect::Opaque(_)), "{effect:?}");
     replica.apply(&set("a.n1", "y", "2"), NOW);
     replica.apply(&renamed("a.n1", "a.node2"), NOW);
-    let answer = replica.answer(APP, Batch { sessions: 100, bytes: 1 << 20 }, 0, NOW);
+    let answer = answer(&replica, Batch { sessions: 100, bytes: 1 << 20 }, 0);
     assert_eq!(answer.after.len(), 2);
     let last =
         Delta::read(answer.after[1].payload.as_ref().unwrap(), &mut Verdicts::default(), 1 << 20).unwrap();
@@ -174,7 +196,7 @@ fn a_node_that_asks_gets_all_sessions_in_batches_and_the_end() {
         replica.apply(&created(&format!("s{number}")), NOW);
         replica.apply(&set(&format!("s{number}"), "x", "1"), NOW);
     }
-    let answer = replica.answer(APP, Batch { sessions: 10, bytes: 1 << 20 }, 7, NOW);
+    let answer = answer(&replica, Batch { sessions: 10, bytes: 1 << 20 }, 7);
     let sizes: Vec<_> = answer
         .data
         .iter()
@@ -183,8 +205,8 @@ fn a_node_that_asks_gets_all_sessions_in_batches_and_the_end() {
         })
         .collect();
     assert_eq!((sizes, answer.sessions), (vec![10, 10, 5], 25));
-    assert_eq!(answer.complete.unwrap().time, Some(7));
-    let nobody = replica.answer(b"localhost#/other", Batch { sessions: 10, bytes: 1 << 20 }, 7, NOW);
+    assert_eq!(answer.complete.time, Some(7));
+    let nobody = answer_for(&replica, b"localhost#/other", Batch { sessions: 10, bytes: 1 << 20 }, 7);
     assert_eq!((nobody.data.len(), nobody.sessions), (1, 0));
 }
 
@@ -195,15 +217,15 @@ fn batches_are_bounded_in_bytes() {
         replica.apply(&created(&format!("s{number}")), NOW);
         replica.apply(&set(&format!("s{number}"), "x", &"v".repeat(1000)), NOW);
     }
-    assert_eq!(replica.answer(APP, Batch { sessions: 100, bytes: 2500 }, 7, NOW).data.len(), 5);
-    assert_eq!(replica.answer(APP, Batch { sessions: 100, bytes: 1 }, 7, NOW).data.len(), 10);
+    assert_eq!(answer(&replica, Batch { sessions: 100, bytes: 2500 }, 7).data.len(), 5);
+    assert_eq!(answer(&replica, Batch { sessions: 100, bytes: 1 }, 7).data.len(), 10);
 }
 
 #[test]
 fn the_kind_of_login_is_restored_behind_the_state() {
     let login = vec![action(Subject::AuthType, "__SET__AUTHTYPE__", Change::Set(Value::string(b"FORM")))];
     let replica = replica(&[created("a"), delta("a", login)]);
-    let answer = replica.answer(APP, Batch { sessions: 10, bytes: 1 << 20 }, 7, NOW);
+    let answer = answer(&replica, Batch { sessions: 10, bytes: 1 << 20 }, 7);
     let after =
         Delta::read(answer.after[0].payload.as_ref().unwrap(), &mut Verdicts::default(), 1000).unwrap();
     assert_eq!(after.actions[0].change, Change::Set(Value::string(b"FORM")));
@@ -212,7 +234,7 @@ fn the_kind_of_login_is_restored_behind_the_state() {
 #[test]
 fn what_came_while_state_was_asked_for_stays_newer() {
     let before = replica(&[created("a"), set("a", "x", "old"), created("b")]);
-    let snapshot = before.answer(APP, Batch { sessions: 10, bytes: 1 << 20 }, NOW, NOW).data.remove(0);
+    let snapshot = answer(&before, Batch { sessions: 10, bytes: 1 << 20 }, NOW).data.remove(0);
     let mut replica = Replica::new(Limits::default());
     replica.begin_asking();
     replica.apply(&set("a", "x", "new"), NOW);
@@ -226,7 +248,7 @@ fn what_came_while_state_was_asked_for_stays_newer() {
 
 /// What a node sends that has these sessions.
 fn snapshot(messages: &[SessionMessage]) -> SessionMessage {
-    replica(messages).answer(APP, Batch { sessions: 10, bytes: 1 << 20 }, NOW, NOW).data.remove(0)
+    answer(&replica(messages), Batch { sessions: 10, bytes: 1 << 20 }, NOW).data.remove(0)
 }
 
 fn at(time: i64, message: SessionMessage) -> SessionMessage {
@@ -343,18 +365,20 @@ fn over_the_limit_the_longest_idle_go_first() {
 fn the_vault_writes_a_session_once_however_often_it_changed() {
     let mut replica = replica(&[created("a"), set("a", "x", "1")]);
     let mut written = Vec::new();
-    replica.take_changes().for_each(&replica, |key, write| {
+    replica.take_changes(usize::MAX).for_each(&replica, |key, write| {
         written.push((key.clone(), matches!(write, Write::Whole(_))));
     });
     assert_eq!(written, [(Key::new(APP, b"a"), true)]);
     replica.apply(&set("a", "y", "2"), NOW);
     replica.apply(&set("a", "y", "3"), NOW);
-    let changes = replica.take_changes();
+    let changes = replica.take_changes(usize::MAX);
     changes.for_each(&replica, |_, write| {
-        assert!(matches!(write, Write::Parts { attributes, .. } if attributes == [b"y".to_vec()]));
+        assert!(
+            matches!(write, Write::Parts { attributes, .. } if attributes == [Name::from(b"y".as_slice())])
+        );
     });
     replica.apply(&expired("a"), NOW);
-    replica.take_changes().for_each(&replica, |_, write| assert_eq!(write, Write::Remove));
+    replica.take_changes(usize::MAX).for_each(&replica, |_, write| assert_eq!(write, Write::Remove));
 }
 
 proptest! {
@@ -373,8 +397,8 @@ proptest! {
             };
             replica.apply(&message, NOW);
             prop_assert_eq!(replica.bytes(), replica.sessions().map(|(_, kept)| kept.size()).sum::<usize>());
-            for (_, kept) in replica.sessions() {
-                prop_assert!(replica.get(&Key::new(APP, &kept.state.id)).is_some());
+            for (key, _) in replica.sessions() {
+                prop_assert!(replica.get(&key).is_some());
             }
         }
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! State as a whole: taking over what nodes know, and giving it to a node that starts.
 
-use super::entry::Kept;
-use super::{Ignored, Key, Replica};
+use super::entry::{Kept, Slot};
+use super::{Ignored, Key, Name, Replica};
 use crate::wire::cluster::{
     Action, Change, Delta, Event, Identity, SessionMessage, SessionState, Subject, read_sessions,
     write_sessions,
@@ -18,7 +18,7 @@ pub struct Merged {
     /// Of these, how many were not known before.
     pub new: usize,
     /// The ids of all.
-    pub ids: Vec<Box<[u8]>>,
+    pub ids: Vec<Name>,
 }
 
 /// Which of the sessions of a node are taken over. What came here as messages may be newer than its answer, and older.
@@ -64,17 +64,41 @@ pub struct Batch {
     pub bytes: usize,
 }
 
-/// What a node that asks is sent, in this order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
-    /// To be acknowledged one by one.
-    pub data: Vec<SessionMessage>,
-    /// Ends the transfer.
-    pub complete: Option<SessionMessage>,
-    /// What state transfers leave out, and what nobody can read: as changes, behind the end.
-    pub after: Vec<SessionMessage>,
-    /// How many sessions that are.
-    pub sessions: usize,
+/// Sessions that are on their way to a node. Only their ids are held: what is sent is how they are when their turn comes, for
+/// what changes before that is told to the node as well, and applied behind it.
+#[derive(Debug)]
+pub struct Outgoing {
+    context: Name,
+    ids: Vec<Name>,
+    /// Goes into each message. It must not lie behind that of the question, by the clock of the node.
+    time: i64,
+    /// The node waits for the end.
+    completes: bool,
+    next: Next,
+}
+
+#[derive(Debug)]
+enum Next {
+    /// State, from this id on.
+    State(usize),
+    Complete,
+    /// What states leave out, from this id on.
+    LeftOut(usize),
+}
+
+impl Outgoing {
+    pub fn context(&self) -> &[u8] {
+        &self.context
+    }
+
+    /// How many sessions.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
 }
 
 impl Replica {
@@ -107,25 +131,30 @@ impl Replica {
         let sessions: Vec<_> = sessions
             .into_iter()
             .filter(|state| !of_context.ended.contains_key(state.id.as_slice()))
-            .map(|state| (Key::new(context, of_context.current(&state.id)), state))
             .collect();
-        for (key, state) in sessions {
+        for state in sessions {
+            let key = self.key(context, &state.id);
             merged.received += 1;
             merged.ids.push(key.id.clone());
             let known = self.get(&key);
             // Under its old id it is older than what is known here.
-            let is_behind = *key.id != *state.id && known.is_some();
+            let has_new_id = *key.id != *state.id;
+            let is_behind = has_new_id && known.is_some();
             if is_behind || !self.is_to_be_taken(&key, &state, take) {
                 continue;
             }
             merged.new += usize::from(known.is_none());
             // The kind of login is no part of what nodes send.
-            let auth_type = known.and_then(|kept| kept.state.auth_type.clone());
+            let auth_type = known.and_then(|kept| kept.rest().auth_type.clone());
             let touched = known
                 .map_or(state.this_accessed.min(now), |kept| kept.touched.max(state.this_accessed.min(now)));
-            let state = SessionState { id: key.id.to_vec(), auth_type, is_valid: true, ..state };
+            let state = SessionState { auth_type, ..state };
             taken.insert(key.clone());
-            self.insert(key, Kept::new(state, touched), now);
+            let mut slot = Slot { kept: Kept::new(state, touched), recent: None };
+            if has_new_id {
+                slot.recent().begun = Some(now);
+            }
+            self.insert(key, slot, now);
         }
         self.apply_again(&taken);
         Ok(merged)
@@ -137,7 +166,7 @@ impl Replica {
         match take {
             Take::Unknown => false,
             // Another node gave it already: both times are of nodes.
-            _ if since.taken.contains(key) => state.this_accessed > kept.state.this_accessed,
+            _ if since.taken.contains(key) => state.this_accessed > kept.this_accessed,
             Take::All => true,
             Take::Newer => state.this_accessed > kept.touched,
         }
@@ -148,8 +177,7 @@ impl Replica {
         let Some(mut since) = self.since_asked.take() else { return };
         for (sender, message, at) in &since.messages {
             let (Some(context), Some(id)) = (&message.context, &message.session_id) else { continue };
-            let key =
-                Key::new(context, self.contexts.get(&**context).map_or(id, |context| context.current(id)));
+            let key = self.key(context, id);
             if taken.contains(&key) {
                 self.apply_now(*sender, message, *at);
             }
@@ -165,8 +193,8 @@ impl Replica {
         let gone: Vec<_> = of_context
             .sessions
             .iter()
-            .filter(|(id, kept)| !known(id) && kept.touched < since)
-            .map(|(id, _)| Key::new(context, id))
+            .filter(|(id, slot)| !known(id) && slot.kept.touched < since)
+            .map(|(id, _)| Key { context: context.into(), id: Name::clone(id) })
             .collect();
         for key in &gone {
             self.remove(key);
@@ -177,99 +205,134 @@ impl Replica {
     /// Did a session get its id, by its creation or a change, at `time` or later? Then a node may have it though its answer, made
     /// before, has not.
     pub fn is_begun_since(&self, context: &[u8], id: &[u8], time: i64) -> bool {
-        let begun = self.contexts.get(context).and_then(|context| context.begun.get(id));
-        begun.is_some_and(|begun| *begun >= time)
+        let slot = self.contexts.get(context).and_then(|context| context.sessions.get(id));
+        slot.and_then(|slot| slot.recent.as_ref()?.begun).is_some_and(|begun| begun >= time)
     }
 
-    /// The answer to a node that asks for its sessions. `time` must not lie behind that of the
-    /// question, by the clock of the node.
-    pub fn answer(&self, context: &[u8], size: Batch, time: i64, now: i64) -> Answer {
-        self.answer_some(context, &|_| true, size, time, now)
+    /// The answer to a node that asks for its sessions.
+    pub fn answer(&self, context: &[u8], time: i64, now: i64) -> Outgoing {
+        self.select(context, &|_| true, time, now)
     }
 
-    /// As [`Replica::answer`], with those of the sessions that `wanted` names.
-    pub fn answer_some(
-        &self,
-        context: &[u8],
-        wanted: &dyn Fn(&[u8]) -> bool,
-        size: Batch,
-        time: i64,
-        now: i64,
-    ) -> Answer {
-        let all = self.contexts.get(context).into_iter().flat_map(|context| context.sessions.values());
-        let alive: Vec<_> = all.filter(|kept| !self.is_over(kept, now) && wanted(&kept.state.id)).collect();
-        answer_with(context, &alive, size, time)
+    /// Those of the sessions that `wanted` names, to a node that has not asked: no end follows.
+    pub fn gift(&self, context: &[u8], wanted: &dyn Fn(&[u8]) -> bool, now: i64) -> Outgoing {
+        Outgoing { completes: false, ..self.select(context, wanted, 0, now) }
+    }
+
+    fn select(&self, context: &[u8], wanted: &dyn Fn(&[u8]) -> bool, time: i64, now: i64) -> Outgoing {
+        let known = self.contexts.get_key_value(context);
+        let name = known.map_or_else(|| context.into(), |(name, _)| Name::clone(name));
+        let sessions = known.into_iter().flat_map(|(_, of_context)| &of_context.sessions);
+        let alive = sessions.filter(|(id, slot)| !self.is_over(&slot.kept, now) && wanted(id));
+        let ids = alive.map(|(id, _)| Name::clone(id)).collect();
+        Outgoing { context: name, ids, time, completes: true, next: Next::State(0) }
+    }
+
+    /// The messages that come next, each to be acknowledged; `None` at the end.
+    pub fn next_part(&self, outgoing: &mut Outgoing, batch: Batch, now: i64) -> Option<Vec<SessionMessage>> {
+        loop {
+            match outgoing.next {
+                Next::State(from) => {
+                    let (states, to) = self.states(outgoing, from, batch, now);
+                    outgoing.next = if to < outgoing.ids.len() { Next::State(to) } else { Next::Complete };
+                    // An application without sessions says so; that those which are left have ended meanwhile needs no word.
+                    if !states.is_empty() || from == 0 {
+                        return Some(vec![outgoing.state(&states)]);
+                    }
+                }
+                Next::Complete => {
+                    outgoing.next = Next::LeftOut(0);
+                    if outgoing.completes {
+                        return Some(vec![outgoing.complete()]);
+                    }
+                }
+                Next::LeftOut(from) => {
+                    let ids = outgoing.ids.get(from..).filter(|ids| !ids.is_empty())?;
+                    let ids = &ids[..ids.len().min(batch.sessions.max(1))];
+                    let messages: Vec<_> = ids
+                        .iter()
+                        .map(|id| self.key(&outgoing.context, id))
+                        .filter_map(|key| Some((self.get(&key)?, key)))
+                        .flat_map(|(kept, key)| what_state_leaves_out(&key, kept, outgoing.time))
+                        .collect();
+                    outgoing.next = Next::LeftOut(from + ids.len());
+                    if !messages.is_empty() {
+                        return Some(messages);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sessions for one message, and where the next begins.
+    fn states(&self, outgoing: &Outgoing, from: usize, batch: Batch, now: i64) -> (Vec<SessionState>, usize) {
+        let (mut states, mut bytes, mut at) = (Vec::new(), 0, from);
+        while let Some(id) = outgoing.ids.get(at) {
+            let key = self.key(&outgoing.context, id);
+            if let Some(kept) = self.get(&key).filter(|kept| !self.is_over(kept, now)) {
+                bytes += kept.size();
+                if !states.is_empty() && (bytes > batch.bytes || states.len() >= batch.sessions) {
+                    break;
+                }
+                states.push(as_sent(&key.id, kept));
+            }
+            at += 1;
+        }
+        (states, at)
     }
 }
 
-fn answer_with(context: &[u8], alive: &[&Kept], batch: Batch, time: i64) -> Answer {
-    let mut answer = Answer { sessions: alive.len(), ..Answer::default() };
-    let mut rest = alive;
-    loop {
-        let mut size = 0;
-        let fits = |kept: &&&Kept| {
-            size += kept.size();
-            size <= batch.bytes
-        };
-        let count = rest.iter().take(batch.sessions.max(1)).take_while(fits).count().max(1).min(rest.len());
-        let (part, others) = rest.split_at(count);
-        let states: Vec<_> = part.iter().map(|kept| as_sent(kept)).collect();
-        answer.data.push(SessionMessage {
-            event: Event::AllSessionData,
-            context: Some(context.to_vec()),
-            session_id: Some(b"SESSION-STATE".to_vec()),
-            unique_id: Some([b"SESSION-STATE-", context].concat()),
-            time: Some(time),
-            payload: Some(write_sessions(states.iter())),
-        });
-        rest = others;
-        if rest.is_empty() {
-            break;
+impl Outgoing {
+    fn message(&self, event: Event, name: &[u8], payload: Option<Vec<u8>>) -> SessionMessage {
+        SessionMessage {
+            event,
+            context: Some(self.context.to_vec()),
+            session_id: Some(name.to_vec()),
+            unique_id: None,
+            time: Some(self.time),
+            payload,
         }
     }
-    answer.complete = Some(SessionMessage {
-        event: Event::TransferComplete,
-        context: Some(context.to_vec()),
-        session_id: Some(b"SESSION-STATE-TRANSFERRED".to_vec()),
-        unique_id: Some([b"SESSION-STATE-TRANSFERRED", context].concat()),
-        time: Some(time),
-        payload: None,
-    });
-    answer.after = alive.iter().flat_map(|kept| what_state_leaves_out(context, kept, time)).collect();
-    answer
+
+    fn state(&self, states: &[SessionState]) -> SessionMessage {
+        let payload = Some(write_sessions(states.iter()));
+        let unique_id = Some([b"SESSION-STATE-".as_slice(), &self.context].concat());
+        SessionMessage { unique_id, ..self.message(Event::AllSessionData, b"SESSION-STATE", payload) }
+    }
+
+    fn complete(&self) -> SessionMessage {
+        let name = b"SESSION-STATE-TRANSFERRED".as_slice();
+        let unique_id = Some([name, &self.context].concat());
+        SessionMessage { unique_id, ..self.message(Event::TransferComplete, name, None) }
+    }
 }
 
 /// The state of a session for a node: its times are those of the last message.
-pub fn as_sent(kept: &Kept) -> SessionState {
-    let mut state = kept.state.clone();
+pub fn as_sent(id: &[u8], kept: &Kept) -> SessionState {
+    let mut state = kept.state(id);
     state.last_accessed = state.last_accessed.max(kept.touched);
     state.this_accessed = state.this_accessed.max(kept.touched);
-    state.is_valid = true;
     state
 }
 
 /// The kind of login, and changes that are kept as they came.
-fn what_state_leaves_out<'a>(
-    context: &'a [u8],
-    kept: &'a Kept,
-    time: i64,
-) -> impl Iterator<Item = SessionMessage> + 'a {
-    let message = move |payload: Vec<u8>| SessionMessage {
+fn what_state_leaves_out(key: &Key, kept: &Kept, time: i64) -> Vec<SessionMessage> {
+    let message = |payload: Vec<u8>| SessionMessage {
         event: Event::Delta,
-        context: Some(context.to_vec()),
-        session_id: Some(kept.state.id.clone()),
-        unique_id: Some([&kept.state.id, b"-".as_slice(), time.to_string().as_bytes()].concat()),
+        context: Some(key.context.to_vec()),
+        session_id: Some(key.id.to_vec()),
+        unique_id: Some([&*key.id, b"-".as_slice(), time.to_string().as_bytes()].concat()),
         time: Some(time),
         payload: Some(payload),
     };
-    let login = kept.state.auth_type.iter().map(|auth_type| {
+    let login = kept.rest().auth_type.iter().map(|auth_type| {
         let action = Action {
             subject: Some(Subject::AuthType),
             name: Subject::AuthType.fixed_name().to_vec(),
             change: Change::Set(Value::string(auth_type)),
         };
-        let delta = Delta { session_id: kept.state.id.clone(), records_all: false, actions: vec![action] };
+        let delta = Delta { session_id: key.id.to_vec(), records_all: false, actions: vec![action] };
         delta.to_bytes()
     });
-    login.chain(kept.opaque.iter().cloned()).map(message)
+    login.chain(kept.rest().opaque.iter().cloned()).map(message).collect()
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::About;
-use crate::agent::replica::{Changes, Kept, Key, Replica, Write};
+use crate::agent::replica::{Changes, Kept, Key, Name, Replica, Rest, Write};
 use crate::wire::cluster::SessionState;
 use crate::wire::stream::Value;
 
@@ -21,12 +21,12 @@ pub enum SessionWrite {
     /// In place of everything that was there.
     Whole {
         head: Vec<u8>,
-        attributes: Vec<(Vec<u8>, Vec<u8>)>,
+        attributes: Vec<(Name, Vec<u8>)>,
     },
     /// Attributes with a value are set, those without one removed.
     Parts {
         head: Vec<u8>,
-        attributes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+        attributes: Vec<(Name, Option<Vec<u8>>)>,
     },
     Remove,
 }
@@ -51,17 +51,14 @@ impl SessionWrite {
             Write::Whole(kept) => Self::Whole {
                 head: write_head(kept),
                 attributes: kept
-                    .state
                     .attributes
                     .iter()
-                    .map(|(name, value)| (name.clone(), value.as_bytes().to_vec()))
+                    .map(|(name, value)| (Name::clone(name), value.as_bytes().to_vec()))
                     .collect(),
             },
             Write::Parts { kept, attributes } => {
-                let value = |name: &Vec<u8>| {
-                    let found = kept.state.attributes.iter().find(|(known, _)| known == name);
-                    (name.clone(), found.map(|(_, value)| value.as_bytes().to_vec()))
-                };
+                let value =
+                    |name: &Name| (Name::clone(name), kept.get(name).map(|value| value.as_bytes().to_vec()));
                 Self::Parts { head: write_head(kept), attributes: attributes.iter().map(value).collect() }
             }
         }
@@ -88,38 +85,41 @@ struct Head {
 const VERSION: u8 = 1;
 
 fn write_head(kept: &Kept) -> Vec<u8> {
-    let state = &kept.state;
+    let rest = kept.rest();
     let bytes = |value: &Value| value.as_bytes().to_vec();
     let head = Head {
         version: VERSION,
-        creation: state.creation,
-        last_accessed: state.last_accessed,
-        this_accessed: state.this_accessed,
-        max_inactive: state.max_inactive,
-        is_new: state.is_new,
+        creation: kept.creation,
+        last_accessed: kept.last_accessed,
+        this_accessed: kept.this_accessed,
+        max_inactive: kept.max_inactive,
+        is_new: kept.is_new,
         touched: kept.touched,
-        principal: state.principal.as_ref().map(bytes),
-        auth_type: state.auth_type.clone(),
-        notes: state.notes.as_ref().map(|(id, request)| (bytes(id), bytes(request))),
-        listeners: state.listeners.iter().map(bytes).collect(),
-        opaque: kept.opaque.clone(),
+        principal: rest.principal.as_ref().map(bytes),
+        auth_type: rest.auth_type.clone(),
+        notes: rest.notes.as_ref().map(|(id, request)| (bytes(id), bytes(request))),
+        listeners: rest.listeners.iter().map(bytes).collect(),
+        opaque: rest.opaque.clone(),
     };
     // Writing to memory cannot fail.
     postcard::to_allocvec(&head).unwrap_or_default()
 }
 
 /// A session from its head, without attributes; `None` if the bytes are none.
-pub(super) fn read_head(id: &[u8], bytes: &[u8]) -> Option<Kept> {
+pub(super) fn read_head(bytes: &[u8]) -> Option<Kept> {
     let head: Head = postcard::from_bytes(bytes).ok().filter(|head: &Head| head.version == VERSION)?;
     let state = SessionState {
         last_accessed: head.last_accessed,
         this_accessed: head.this_accessed,
         is_new: head.is_new,
+        ..SessionState::new(Vec::new(), head.creation, head.max_inactive)
+    };
+    let rest = Rest {
         principal: head.principal.map(Value::from_bytes),
         auth_type: head.auth_type,
         notes: head.notes.map(|(id, request)| (Value::from_bytes(id), Value::from_bytes(request))),
         listeners: head.listeners.into_iter().map(Value::from_bytes).collect(),
-        ..SessionState::new(id.to_vec(), head.creation, head.max_inactive)
+        opaque: head.opaque,
     };
-    Some(Kept { state, opaque: head.opaque, touched: head.touched })
+    Some(Kept::new(state, head.touched).with_rest(rest))
 }

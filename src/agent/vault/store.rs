@@ -13,7 +13,7 @@ use super::record::{Batch, SessionWrite, read_head};
 use super::sync::Sync;
 use super::torn::Journal;
 use super::{About, Loaded, Vault, VaultError};
-use crate::agent::replica::Key;
+use crate::agent::replica::{Key, Names};
 use crate::wire::stream::Value;
 
 /// Bytes of blocks that are kept in memory: everything is in the replica, so next to nothing is read.
@@ -160,7 +160,7 @@ impl Vault for Store {
     fn load(&mut self) -> Result<Loaded, VaultError> {
         let Some(open) = &self.open else { return Err(self.damaged("it is closed")) };
         guarded(&self.path, || {
-            let mut loaded = Loaded::default();
+            let (mut loaded, mut names) = (Loaded::default(), Names::default());
             if let Some(bytes) = open.about.get("about").map_err(|error| self.damaged(error))? {
                 loaded.about = postcard::from_bytes(&bytes).ok();
             }
@@ -168,7 +168,7 @@ impl Vault for Store {
             let mut attributes = open.attributes.iter().map(fjall::Guard::into_inner).peekable();
             for entry in open.sessions.iter() {
                 let (prefix, head) = entry.into_inner().map_err(|error| self.damaged(error))?;
-                let read = read_key(&prefix).and_then(|key| Some((read_head(&key.id, &head)?, key)));
+                let read = read_key(&prefix).and_then(|key| Some((read_head(&head)?, key)));
                 let Some((mut kept, key)) = read else {
                     loaded.damaged += 1;
                     continue;
@@ -179,10 +179,9 @@ impl Vault for Store {
                 while let Some(entry) = attributes.next_if(is_not_behind) {
                     let (name, value) = entry.map_err(|error| self.damaged(error))?;
                     if let Some(name) = name.strip_prefix(&*prefix) {
-                        kept.state.attributes.push((name.to_vec(), Value::from_bytes(value.to_vec())));
+                        kept.set(names.of(name), Value::from_bytes(value.to_vec()));
                     }
                 }
-                kept.state.attributes.shrink_to_fit();
                 loaded.sessions.push((key, kept));
             }
             Ok(loaded)
@@ -304,13 +303,13 @@ mod tests {
     }
 
     fn commit(store: &mut Store, replica: &mut Replica) {
-        let changes = replica.take_changes();
+        let changes = replica.take_changes(usize::MAX);
         store.write(&Batch::of(&changes, replica)).unwrap();
     }
 
     fn sorted(mut sessions: Vec<(Key, Kept)>) -> Vec<(Key, Kept)> {
         for (_, kept) in &mut sessions {
-            kept.state.attributes.sort_by(|one, other| one.0.cmp(&other.0));
+            kept.attributes.sort_by(|one, other| one.0.cmp(&other.0));
         }
         sessions.sort_by(|one, other| one.0.cmp(&other.0));
         sessions
@@ -347,8 +346,7 @@ mod tests {
         drop(store);
         let loaded = Store::open(&path).unwrap().load().unwrap();
         assert_eq!((loaded.about, loaded.damaged), (Some(about), 0));
-        let kept =
-            replica.sessions().map(|(context, kept)| (Key::new(context, &kept.state.id), kept.clone()));
+        let kept = replica.sessions().map(|(key, kept)| (key, kept.clone()));
         assert_eq!(sorted(loaded.sessions), sorted(kept.collect()));
     }
 

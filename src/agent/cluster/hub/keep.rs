@@ -7,6 +7,9 @@ use super::Hub;
 use crate::agent::now;
 use crate::agent::vault;
 
+/// Bytes that are written at once, roughly: more would only be held twice while the disk is slow.
+const GROUP: usize = 4 << 20;
+
 impl Hub {
     pub(super) fn has_to_write(&self) -> bool {
         self.writing.is_none()
@@ -15,7 +18,7 @@ impl Hub {
     }
 
     pub(super) fn commit(&mut self) {
-        let changes = self.replica.take_changes();
+        let changes = self.replica.take_changes(GROUP);
         let mut batch = vault::Batch::of(&changes, &self.replica);
         // How long sessions are kept after everybody's death hangs on it.
         let reports = self.replica.reports_requests();
@@ -24,7 +27,6 @@ impl Hub {
             self.about.last_running = now();
             batch.about = Some(self.about.clone());
         }
-        self.health.unwritten = changes.len();
         self.writing = Some(changes);
         self.vault.write(batch);
     }
@@ -33,7 +35,6 @@ impl Hub {
         let changes = self.writing.take();
         match written {
             Ok(()) => {
-                self.health.unwritten = 0;
                 self.retry_vault_at = 0;
                 if !self.replica.has_changes() {
                     debug!("everything is in the vault");

@@ -3,12 +3,14 @@
 
 use std::collections::HashSet;
 
+use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use super::{AHEAD, ANSWER_WITHIN, BATCH, Hub, Waiting, shown};
 use crate::agent::cluster::pull::{Next, Pull, Purpose, known_to_nodes};
+use crate::agent::cluster::sender::SendError;
 use crate::agent::now;
-use crate::agent::replica::Answer;
+use crate::agent::replica::Outgoing;
 use crate::wire::cluster::{Event, Member, Options, SessionMessage};
 
 impl Hub {
@@ -68,11 +70,10 @@ impl Hub {
             let before = pull.since - AHEAD;
             let replica = &self.replica;
             let missing = |id: &[u8]| !known.contains(id) && !replica.is_begun_since(context, id, before);
-            let mut answer = replica.answer_some(context, &missing, BATCH, 0, now);
-            answer.complete = None;
-            if answer.sessions > 0 {
-                info!(member = %pull.identity(), context = %shown(Some(context)), sessions = answer.sessions, "a node is given sessions it does not have");
-                self.send_answer(&pull.from, vec![answer]);
+            let gift = replica.gift(context, &missing, now);
+            if !gift.is_empty() {
+                info!(member = %pull.identity(), context = %shown(Some(context)), sessions = gift.len(), "a node is given sessions it does not have");
+                self.send_sessions(&pull.from, vec![gift]);
             }
         }
     }
@@ -125,28 +126,57 @@ impl Hub {
             };
             // A time in the past: messages that the node keeps back meanwhile are then all applied.
             let answers: Vec<_> =
-                contexts.iter().map(|context| self.replica.answer(context, BATCH, 0, now)).collect();
-            for (context, answer) in contexts.iter().zip(&answers) {
-                info!(member = %node.identity(), context = %shown(Some(context)), sessions = answer.sessions, "a node is given its sessions");
+                contexts.iter().map(|context| self.replica.answer(context, 0, now)).collect();
+            for answer in &answers {
+                info!(member = %node.identity(), context = %shown(Some(answer.context())), sessions = answer.len(), "a node is given its sessions");
             }
-            self.send_answer(&node, answers);
+            self.send_sessions(&node, answers);
         }
     }
 
-    pub(super) fn send_answer(&mut self, to: &Member, answers: Vec<Answer>) {
-        let (sender, own, to) = (self.sender.clone(), self.own(), to.clone());
+    /// Message by message, each when the one before is acknowledged: however many sessions there are, two messages are in memory.
+    pub(super) fn send_sessions(&mut self, to: &Member, all: Vec<Outgoing>) {
+        let (sender, own, to, turns) = (self.sender.clone(), self.own(), to.clone(), self.turns.clone());
         tokio::spawn(async move {
-            for answer in answers {
-                let parts = answer.data.iter().chain(&answer.complete).chain(&answer.after);
-                for message in parts {
-                    if let Err(error) =
-                        sender.send(&own, &to, Options::SYNCHRONOUS_ACK, message.to_bytes()).await
-                    {
+            for outgoing in all {
+                let mut next = take_turn(&turns, outgoing).await;
+                while let Some((outgoing, messages)) = next {
+                    let send = async {
+                        for message in messages {
+                            sender.send(&own, &to, Options::SYNCHRONOUS_ACK, message.to_bytes()).await?;
+                        }
+                        Ok::<_, SendError>(())
+                    };
+                    let (sent, after) = tokio::join!(send, take_turn(&turns, outgoing));
+                    if let Err(error) = sent {
                         warn!(member = %to.identity(), %error, "sessions did not arrive");
                         return;
                     }
+                    next = after;
                 }
             }
         });
     }
+
+    pub(super) fn turn(&mut self, turn: Turn) {
+        let Turn { mut outgoing, done } = turn;
+        let part = self.replica.next_part(&mut outgoing, BATCH, now());
+        let _ = done.send(part.map(|messages| (outgoing, messages)));
+    }
+}
+
+/// What comes next of sessions on their way; `None` at their end.
+type Part = Option<(Outgoing, Vec<SessionMessage>)>;
+
+/// The question for it.
+#[derive(Debug)]
+pub(super) struct Turn {
+    outgoing: Outgoing,
+    done: oneshot::Sender<Part>,
+}
+
+async fn take_turn(turns: &mpsc::UnboundedSender<Turn>, outgoing: Outgoing) -> Part {
+    let (done, part) = oneshot::channel();
+    turns.send(Turn { outgoing, done }).ok()?;
+    part.await.ok()?
 }
