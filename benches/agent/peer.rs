@@ -14,6 +14,57 @@ use margay::wire::stream::Value;
 /// Of the id in a frame: begin mark, length, options, time, and the length of the id.
 const ID_AT: usize = 7 + 4 + 4 + 8 + 4;
 
+/// What applications store.
+#[derive(Clone, Copy, Debug)]
+pub enum Content {
+    /// So many bytes of words and numbers, as in a cart.
+    Cart(usize),
+    /// So many bytes in which nothing repeats itself, as in a key.
+    Noise(usize),
+}
+
+const WORDS: [&str; 24] = [
+    "item", "price", "quantity", "name", "colour", "size", "delivery", "address", "street", "city", "blue",
+    "green", "shirt", "shoes", "book", "large", "small", "customer", "order", "total", "discount",
+    "currency", "EUR", "date",
+];
+
+impl Content {
+    fn text(self, seed: usize) -> Vec<u8> {
+        let mut state = (seed as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as usize
+        };
+        let mut text = Vec::new();
+        let size = match self {
+            Content::Cart(size) => {
+                while text.len() < size {
+                    let random = next();
+                    text.extend_from_slice(
+                        format!(
+                            "{}={}{};",
+                            WORDS[random % 24],
+                            WORDS[random / 24 % 24],
+                            random / 600 % 10_000
+                        )
+                        .as_bytes(),
+                    );
+                }
+                size
+            }
+            Content::Noise(size) => {
+                text.extend((0..size).map(|_| b'0' + (next() >> 20) as u8 % 64));
+                size
+            }
+        };
+        text.truncate(size);
+        text
+    }
+}
+
 pub struct Peer {
     own: Member,
     to: TcpStream,
@@ -80,10 +131,16 @@ impl Peer {
     }
 
     /// So many changes of one attribute, one session after the other.
-    pub fn change(&mut self, context: &str, sessions: usize, changes: usize, size: usize) -> io::Result<()> {
+    pub fn change(
+        &mut self,
+        context: &str,
+        sessions: usize,
+        changes: usize,
+        content: Content,
+    ) -> io::Result<()> {
         let frames: Vec<_> = (0..sessions)
             .map(|number| {
-                let text: Vec<u8> = (0..size).map(|at| b'a' + ((at * 7 + number) % 26) as u8).collect();
+                let text = content.text(number);
                 let set = Change::Set(Value::string(&text));
                 let actions =
                     vec![Action { subject: Some(Subject::Attribute), name: b"cart".to_vec(), change: set }];

@@ -10,6 +10,7 @@ mod checks;
 mod directory;
 mod handover;
 mod health;
+pub mod heap;
 mod heartbeat;
 mod jk;
 mod lane;

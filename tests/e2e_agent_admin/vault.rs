@@ -54,7 +54,7 @@ fn number_in(vault: &Path) -> Option<i32> {
     assert_eq!(loaded.damaged, 0);
     let mut numbers = Vec::new();
     for (_, kept) in &loaded.sessions {
-        let attribute = |name: &[u8]| kept.get(name).expect("both attributes");
+        let attribute = |name: &[u8]| kept.get(name).expect("both attributes").value();
         let number = attribute(b"left").as_integer().expect("a number");
         let text = number.to_string().repeat(200);
         assert_eq!(attribute(b"right").as_string(), Some(text.as_bytes()), "a session of two times");

@@ -3,8 +3,10 @@
 
 mod keep;
 mod known;
+mod moved;
 mod state;
 
+use moved::Moved;
 use state::Turn;
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -155,6 +157,8 @@ pub struct Hub {
     ran_before: Option<i64>,
     /// The last beacon could not be sent.
     is_mute: bool,
+    /// What was moved to and fro since memory was given back.
+    moved: Moved,
     ticks: u64,
     /// When the last one was; milliseconds since 1970.
     ticked: i64,
@@ -250,6 +254,7 @@ impl Hub {
             listening_until: now() + i64::try_from(listening.as_millis()).unwrap_or(0),
             ran_before,
             is_mute: false,
+            moved: Moved::default(),
             ticks: 0,
             ticked: now(),
             settings,
@@ -488,6 +493,7 @@ impl Hub {
     // ---- Messages ----
 
     fn message(&mut self, message: ChannelData) {
+        self.moved.add(message.payload.len());
         let sender = message.sender.clone();
         let identity = sender.identity();
         if Stack::is_probe(&message.payload) {
@@ -690,6 +696,7 @@ impl Hub {
                 self.pulls.push(Pull::new(oldest.member.clone(), Purpose::Missing, now));
             }
         }
+        self.moved.make_room();
         let let_go = self.replica.take_let_go();
         if let_go > 0 {
             warn!(

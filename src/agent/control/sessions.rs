@@ -12,7 +12,7 @@ pub fn line(key: &Key, kept: &Kept, values: bool, now: i64) -> SessionLine {
     let id = decode_utf8(&key.id);
     let route = id.split_once('.').map(|(_, route)| route.to_owned());
     let mut attributes: Vec<_> =
-        kept.attributes.iter().map(|(name, value)| attribute(name, value, values)).collect();
+        kept.attributes.iter().map(|(name, held)| attribute(name, &held.value(), values)).collect();
     attributes.sort_by(|one, other| one.name.cmp(&other.name));
     SessionLine {
         context: decode_utf8(&key.context),

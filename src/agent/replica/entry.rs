@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One kept session, and what an action changes of it. There may be a million of them, so that each is as small as it can be.
 
+use super::held::Held;
 use super::names::{Name, Names};
 use super::order::Order;
 use crate::wire::cluster::{Action, Change, Delta, SessionState, Subject};
@@ -17,7 +18,7 @@ pub struct Kept {
     /// Seconds; zero and less: never expires.
     pub max_inactive: i32,
     pub is_new: bool,
-    pub attributes: Box<[(Name, Value)]>,
+    pub attributes: Box<[(Name, Held)]>,
     rest: Option<Box<Rest>>,
 }
 
@@ -50,7 +51,7 @@ impl Kept {
     pub fn new(state: SessionState, now: i64) -> Kept {
         let SessionState { principal, auth_type, notes, listeners, .. } = state;
         let rest = Rest { principal, auth_type, notes, listeners, opaque: Vec::new() };
-        let attributes = state.attributes.into_iter().map(|(name, value)| (name.into(), value));
+        let attributes = state.attributes.into_iter().map(|(name, value)| (name.into(), value.into()));
         Kept {
             creation: state.creation,
             last_accessed: state.last_accessed,
@@ -78,7 +79,11 @@ impl Kept {
             principal: rest.principal.clone(),
             auth_type: rest.auth_type.clone(),
             notes: rest.notes.clone(),
-            attributes: self.attributes.iter().map(|(name, value)| (name.to_vec(), value.clone())).collect(),
+            attributes: self
+                .attributes
+                .iter()
+                .map(|(name, held)| (name.to_vec(), held.value().into_owned()))
+                .collect(),
             listeners: rest.listeners.clone(),
         }
     }
@@ -99,7 +104,7 @@ impl Kept {
     }
 
     /// Adds or replaces an attribute.
-    pub fn set(&mut self, name: Name, value: Value) {
+    pub fn set(&mut self, name: Name, value: Held) {
         if let Some((_, known)) = self.attributes.iter_mut().find(|(known, _)| *known == name) {
             *known = value;
             return;
@@ -119,7 +124,7 @@ impl Kept {
     }
 
     /// The value of an attribute.
-    pub fn get(&self, name: &[u8]) -> Option<&Value> {
+    pub fn get(&self, name: &[u8]) -> Option<&Held> {
         self.attributes.iter().find(|(known, _)| **known == *name).map(|(_, value)| value)
     }
 
@@ -131,7 +136,7 @@ impl Kept {
 
     /// Bytes of what the application stored.
     pub fn size(&self) -> usize {
-        let attributes = self.attributes.iter().map(|(name, value)| name.len() + value.as_bytes().len());
+        let attributes = self.attributes.iter().map(|(name, value)| name.len() + value.len());
         attributes.sum::<usize>() + self.rest().opaque.iter().map(Vec::len).sum::<usize>()
     }
 
@@ -157,7 +162,7 @@ impl Kept {
         if subject == Subject::Attribute {
             let name = names.of(&name);
             match value {
-                Some(value) => self.set(Name::clone(&name), value),
+                Some(value) => self.set(Name::clone(&name), value.into()),
                 None => self.unset(&name),
             }
             if !touched.attributes.contains(&name) {

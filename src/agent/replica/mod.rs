@@ -9,6 +9,7 @@ mod apply;
 mod changes;
 mod duplicates;
 mod entry;
+mod held;
 mod names;
 mod order;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use apply::Effect;
 pub use changes::{Changes, Write};
 pub use duplicates::Duplicates;
 pub use entry::{Kept, Rest};
+pub use held::Held;
 pub use names::{Name, Names};
 pub use transfer::{Batch, Merged, Outgoing, Take, as_sent};
 
@@ -207,9 +209,7 @@ impl Replica {
             let Some(kept) = kept else { return HEAD };
             HEAD + match names {
                 None => kept.size(),
-                Some(names) => {
-                    names.iter().filter_map(|name| kept.get(name)).map(|value| value.as_bytes().len()).sum()
-                }
+                Some(names) => names.iter().filter_map(|name| kept.get(name)).map(Held::len).sum(),
             }
         };
         self.changes.take(bytes, size)

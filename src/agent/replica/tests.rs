@@ -58,8 +58,11 @@ fn replica(messages: &[SessionMessage]) -> Replica {
 fn attributes(replica: &Replica, id: &str) -> Option<Vec<(String, String)>> {
     let kept = replica.get(&Key::new(APP, id.as_bytes()))?;
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let mut all: Vec<_> =
-        kept.attributes.iter().map(|(name, value)| (text(name), text(value.as_string().unwrap()))).collect();
+    let mut all: Vec<_> = kept
+        .attributes
+        .iter()
+        .map(|(name, value)| (text(name), text(value.value().as_string().unwrap())))
+        .collect();
     all.sort();
     Some(all)
 }

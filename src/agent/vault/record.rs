@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::About;
-use crate::agent::replica::{Changes, Kept, Key, Name, Replica, Rest, Write};
+use crate::agent::replica::{Changes, Held, Kept, Key, Name, Replica, Rest, Write};
 use crate::wire::cluster::SessionState;
 use crate::wire::stream::Value;
 
@@ -53,12 +53,11 @@ impl SessionWrite {
                 attributes: kept
                     .attributes
                     .iter()
-                    .map(|(name, value)| (Name::clone(name), value.as_bytes().to_vec()))
+                    .map(|(name, value)| (Name::clone(name), value.to_stored()))
                     .collect(),
             },
             Write::Parts { kept, attributes } => {
-                let value =
-                    |name: &Name| (Name::clone(name), kept.get(name).map(|value| value.as_bytes().to_vec()));
+                let value = |name: &Name| (Name::clone(name), kept.get(name).map(Held::to_stored));
                 Self::Parts { head: write_head(kept), attributes: attributes.iter().map(value).collect() }
             }
         }
@@ -82,7 +81,7 @@ struct Head {
     opaque: Vec<Vec<u8>>,
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 fn write_head(kept: &Kept) -> Vec<u8> {
     let rest = kept.rest();

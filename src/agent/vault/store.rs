@@ -13,13 +13,12 @@ use super::record::{Batch, SessionWrite, read_head};
 use super::sync::Sync;
 use super::torn::Journal;
 use super::{About, Loaded, Vault, VaultError};
-use crate::agent::replica::{Key, Names};
-use crate::wire::stream::Value;
+use crate::agent::replica::{Held, Key, Names};
 
 /// Bytes of blocks that are kept in memory: everything is in the replica, so next to nothing is read.
 const CACHE: u64 = 2 << 20;
 /// Bytes of changes that wait in memory to be sorted into files, for each kind of record.
-const SORTED_AT: u64 = 4 << 20;
+const SORTED_AT: u64 = 2 << 20;
 /// Bytes of all journals; below this fjall takes none.
 const JOURNALS: u64 = 64 << 20;
 
@@ -176,13 +175,21 @@ impl Vault for Store {
                 let is_not_behind = |entry: &fjall::Result<fjall::KvPair>| {
                     entry.as_ref().map_or(true, |(name, _)| **name < *prefix || name.starts_with(&prefix))
                 };
+                let mut is_damaged = false;
                 while let Some(entry) = attributes.next_if(is_not_behind) {
                     let (name, value) = entry.map_err(|error| self.damaged(error))?;
                     if let Some(name) = name.strip_prefix(&*prefix) {
-                        kept.set(names.of(name), Value::from_bytes(value.to_vec()));
+                        match Held::from_stored(&value) {
+                            Some(held) => kept.set(names.of(name), held),
+                            None => is_damaged = true,
+                        }
                     }
                 }
-                loaded.sessions.push((key, kept));
+                // A part of a session is not a session.
+                match is_damaged {
+                    true => loaded.damaged += 1,
+                    false => loaded.sessions.push((key, kept)),
+                }
             }
             Ok(loaded)
         })

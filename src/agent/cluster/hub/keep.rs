@@ -8,7 +8,7 @@ use crate::agent::now;
 use crate::agent::vault;
 
 /// Bytes that are written at once, roughly: more would only be held twice while the disk is slow.
-const GROUP: usize = 4 << 20;
+const GROUP: usize = 1 << 20;
 
 impl Hub {
     pub(super) fn has_to_write(&self) -> bool {

@@ -161,6 +161,8 @@ impl Hub {
     pub(super) fn turn(&mut self, turn: Turn) {
         let Turn { mut outgoing, done } = turn;
         let part = self.replica.next_part(&mut outgoing, BATCH, now());
+        self.moved
+            .add(part.iter().flatten().filter_map(|message| message.payload.as_ref()).map(Vec::len).sum());
         let _ = done.send(part.map(|messages| (outgoing, messages)));
     }
 }
