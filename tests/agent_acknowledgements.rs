@@ -3,8 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use margay::agent::cluster::{self, Report, Request, Stack, Start};
@@ -140,7 +140,9 @@ fn acknowledgements_do_not_wait_for_the_disk_and_what_waits_for_it_does_not_grow
                 assert!(attributes.len() <= 1);
                 attributes.iter().any(|(_, value)| value.as_deref() == Some(last.as_bytes()))
             }
-            SessionWrite::Whole { attributes, .. } => attributes.iter().any(|(_, value)| value == last.as_bytes()),
+            SessionWrite::Whole { attributes, .. } => {
+                attributes.iter().any(|(_, value)| value == last.as_bytes())
+            }
             SessionWrite::Remove => false,
         });
         agent.allow.send(()).expect("the disk");

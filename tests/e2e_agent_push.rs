@@ -215,6 +215,28 @@ fn a_node_that_only_the_agent_misses_stays_in_service() {
 }
 
 #[test]
+fn a_node_that_hangs_is_out_until_it_answers() {
+    let scene = Scene::new();
+    let httpd = scene.supervised("").start();
+    let (a, _b) = scene.nodes(&httpd);
+    let before = scene.a.cpings();
+    a.fall_silent();
+    wait_until("the agent to ask the connector", PATIENCE, || scene.a.cpings() >= before + 2);
+    assert_eq!(states(&httpd), BOTH, "its connector answers");
+    scene.a.answer_cping(false);
+    wait_for_states(&httpd, WITHOUT_A);
+    assert!(
+        page(&httpd).contains("its node is silent in the cluster and does not answer"),
+        "{}",
+        page(&httpd)
+    );
+    assert_eq!(answer(&httpd, "JSESSIONID=1.A"), "200 B");
+    scene.a.answer_cping(true);
+    wait_for_states(&httpd, BOTH);
+    assert_eq!(answer(&httpd, "JSESSIONID=1.A"), "200 A");
+}
+
+#[test]
 fn requests_go_on_without_a_failure_while_a_node_dies_and_comes_back() {
     let scene = Scene::new();
     let httpd = scene.supervised("").start();

@@ -41,7 +41,8 @@ fn compare(with_agent: &Scene, with_tomcat: &Scene) {
     let rounds: Vec<_> = (0..ROUNDS).map(|_| ask(&mut users)).collect();
     let mut ratios = Vec::new();
     for times in &rounds {
-        let [with_agent, with_tomcat] = times.each_ref().map(|times| [0.5, 0.9, 0.99].map(|part| at(times, part)));
+        let [with_agent, with_tomcat] =
+            times.each_ref().map(|times| [0.5, 0.9, 0.99].map(|part| at(times, part)));
         println!("50, 90, 99 of 100 requests: with the agent {with_agent:?}, with a Tomcat {with_tomcat:?}");
         ratios.push(with_agent[0].as_secs_f64() / with_tomcat[0].as_secs_f64());
     }

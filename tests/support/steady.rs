@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Traffic that does not wait for answers before it goes on: each request has its moment, and is late from then on.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -66,11 +65,6 @@ impl Steady {
             }));
         }
         steady
-    }
-
-    /// One client without cookies.
-    pub fn witness(address: SocketAddr, target: &'static str, period: Duration) -> Steady {
-        Steady::start([Client::new(address)], target, period)
     }
 
     /// Waits until `count` more are answered.

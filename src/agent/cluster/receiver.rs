@@ -148,7 +148,9 @@ async fn serve_while_heard(mut listener: TcpListener, hub: &Arc<Hub>) -> io::Res
             () = hub.stuck.notified() => {}
         }
         drop(connections);
-        error!("the agent stands still; members are refused until it goes on, so that no request waits for it");
+        error!(
+            "the agent stands still; members are refused until it goes on, so that no request waits for it"
+        );
         let Ok(all) = hub.to.reserve_many(hub.limits.waiting).await else { return Ok(()) };
         drop(all);
         if hub.to.send(Incoming::Missed).await.is_err() {
@@ -213,11 +215,7 @@ impl From<ClusterError> for Broken {
     }
 }
 
-async fn read_frames(
-    mut stream: TcpStream,
-    hub: &Hub,
-    sender: &mut Option<Identity>,
-) -> Result<(), Broken> {
+async fn read_frames(mut stream: TcpStream, hub: &Hub, sender: &mut Option<Identity>) -> Result<(), Broken> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::with_capacity(64 << 10);
     loop {
