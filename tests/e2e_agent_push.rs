@@ -312,6 +312,25 @@ fn what_an_agent_said_lapses_while_it_hangs_and_is_forgotten_when_it_is_killed()
 }
 
 #[test]
+fn an_agent_that_hangs_for_long_is_killed_and_started_again() {
+    for mpm in [Mpm::Event, Mpm::Prefork] {
+        let scene = Scene::new();
+        let httpd = scene.supervised("").mpm(mpm).start();
+        let agent = wait_for_agent(&httpd, None);
+        wait_until("the agent to be heard", PATIENCE, || {
+            httpd.error_log().contains("the module in httpd is told who lives")
+        });
+        process::signal(agent, Signal::SIGSTOP);
+        wait_for_agent(&httpd, Some(agent));
+        let log = httpd.error_log();
+        assert!(log.contains(&format!("MGY0937: the agent (pid {agent}) has been silent")), "{mpm:?}: {log}");
+        wait_until("the next to begin", PATIENCE, || {
+            httpd.error_log().matches("the agent begins").count() == 2
+        });
+    }
+}
+
+#[test]
 fn the_agent_outlives_graceful_restarts_and_ends_with_httpd() {
     for mpm in Mpm::ALL {
         let scene = Scene::new();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use support::client::Client;
-use support::cluster::Cluster;
+use support::cluster::{Cluster, start_slowly};
 use support::httpd::{Builder, Front, Httpd};
 use support::manager::{values, xml};
 use support::steady::{Asked, Steady};
@@ -27,12 +27,12 @@ struct Scene {
 }
 
 impl Scene {
-    fn start(connector: Connector) -> Scene {
+    fn start(connector: Connector, retry: u32) -> Scene {
         let folder = scratch_dir("traffic");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).expect("our own folder");
         let cluster = Cluster::new();
         let mut nodes = ["A", "B"].map(|route| cluster.node_with(connector, route));
-        let httpd = builder(&agent_toml(&cluster, &folder), &nodes).start();
+        let httpd = builder(&agent_toml(&cluster, &folder), &nodes, retry).start();
         wait_until("the agent", PATIENCE, || httpd.error_log().contains("the agent is ready"));
         nodes.iter_mut().for_each(Tomcat::launch_again);
         nodes.iter_mut().for_each(|node| node.wait_ready(|_| {}));
@@ -101,8 +101,8 @@ fn agent_toml(cluster: &Cluster, folder: &Path) -> PathBuf {
     file
 }
 
-fn builder(agent: &Path, nodes: &[Tomcat; 2]) -> Builder {
-    let line = |node: &Tomcat| format!("BalancerMember {} route={} retry=60", node.url(), node.route());
+fn builder(agent: &Path, nodes: &[Tomcat; 2], retry: u32) -> Builder {
+    let line = |node: &Tomcat| format!("BalancerMember {} route={} retry={retry}", node.url(), node.route());
     Httpd::builder("traffic")
         .front(Front::Margay)
         .line("<Location /bm>\nSetHandler balancer-manager\n</Location>\nProxyPass /bm !")
@@ -161,7 +161,7 @@ fn dies_and_returns(connector: Connector) {
         eprintln!("skipped: {what}");
         return;
     }
-    let mut scene = Scene::start(connector);
+    let mut scene = Scene::start(connector, 60);
     for round in ["first", "second"] {
         let (traffic, witness) = (scene.traffic(), scene.witness());
         traffic.wait_for_more(300);
@@ -198,7 +198,7 @@ fn no_request_goes_to_a_tomcat_that_hangs_once_the_agent_misses_it() {
         eprintln!("skipped: {what}");
         return;
     }
-    let scene = Scene::start(Connector::Ajp);
+    let scene = Scene::start(Connector::Ajp, 60);
     let start = Instant::now();
     process::signal(scene.nodes[0].pid(), Signal::SIGSTOP);
     scene.wait_until_a_is_out();
@@ -208,4 +208,31 @@ fn no_request_goes_to_a_tomcat_that_hangs_once_the_agent_misses_it() {
     assert_smooth("beside a Tomcat that hangs", &traffic.stop(), &witness.stop());
     process::signal(scene.nodes[0].pid(), Signal::SIGCONT);
     scene.wait_until_all_serve();
+}
+
+#[test]
+fn no_request_waits_for_a_tomcat_that_takes_connections_long_before_it_serves() {
+    if let Some(what) = support::tomcat::missing() {
+        eprintln!("skipped: {what}");
+        return;
+    }
+    let starts = Duration::from_secs(4);
+    for connector in [Connector::Ajp, Connector::Http] {
+        // The module alone would try it every second.
+        let mut scene = Scene::start(connector, 1);
+        start_slowly(&scene.nodes[0], starts);
+        scene.nodes[0].kill_9();
+        scene.wait_until_a_is_out();
+        let (traffic, witness) = (scene.traffic_of("B"), scene.witness());
+        scene.nodes[0].launch_again();
+        scene.wait_until_all_serve();
+        traffic.wait_for_more(300);
+        let (asked, witnesses) = (traffic.stop(), witness.stop());
+        println!("a slow start: {}", figures(&asked, &witnesses));
+        let failed: Vec<_> = asked.iter().filter_map(|one| one.answer.as_ref().err()).collect();
+        assert!(failed.is_empty(), "{failed:?}");
+        // What it takes while it is cold is less than a part of what it takes to start.
+        let waited: Vec<_> = asked.iter().filter(|one| one.own_delay(&witnesses) > starts / 4).collect();
+        assert!(waited.is_empty(), "{waited:?}");
+    }
 }

@@ -184,6 +184,16 @@ pub const DISTRIBUTABLE: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" version="6.0" metadata-complete="true"><distributable/></web-app>
 "#;
 
+/// From its next start on, the main application needs so long until it serves.
+pub fn start_slowly(tomcat: &Tomcat, wait: Duration) {
+    let slow = format!(
+        "</servlet-class><init-param><param-name>wait</param-name><param-value>{}</param-value></init-param>\
+         <load-on-startup>1</load-on-startup>",
+        wait.as_millis()
+    );
+    tomcat.write("webapps/ROOT/WEB-INF/web.xml", &APPLICATION.replace("</servlet-class>", &slow));
+}
+
 /// Sixteen bytes that belong to a port.
 fn unique_id(port: u16) -> String {
     let [high, low] = port.to_be_bytes().map(|byte| byte as i8);
