@@ -27,12 +27,12 @@ struct Scene {
 }
 
 impl Scene {
-    fn start(connector: Connector, retry: u32) -> Scene {
+    fn start(connector: Connector, member: &str) -> Scene {
         let folder = scratch_dir("traffic");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).expect("our own folder");
         let cluster = Cluster::new();
         let mut nodes = ["A", "B"].map(|route| cluster.node_with(connector, route));
-        let httpd = builder(&agent_toml(&cluster, &folder), &nodes, retry).start();
+        let httpd = builder(&agent_toml(&cluster, &folder), &nodes, member).start();
         wait_until("the agent", PATIENCE, || httpd.error_log().contains("the agent is ready"));
         nodes.iter_mut().for_each(Tomcat::launch_again);
         nodes.iter_mut().for_each(|node| node.wait_ready(|_| {}));
@@ -101,8 +101,8 @@ fn agent_toml(cluster: &Cluster, folder: &Path) -> PathBuf {
     file
 }
 
-fn builder(agent: &Path, nodes: &[Tomcat; 2], retry: u32) -> Builder {
-    let line = |node: &Tomcat| format!("BalancerMember {} route={} retry={retry}", node.url(), node.route());
+fn builder(agent: &Path, nodes: &[Tomcat; 2], member: &str) -> Builder {
+    let line = |node: &Tomcat| format!("BalancerMember {} route={} {member}", node.url(), node.route());
     Httpd::builder("traffic")
         .front(Front::Margay)
         .line("<Location /bm>\nSetHandler balancer-manager\n</Location>\nProxyPass /bm !")
@@ -161,7 +161,7 @@ fn dies_and_returns(connector: Connector) {
         eprintln!("skipped: {what}");
         return;
     }
-    let mut scene = Scene::start(connector, 60);
+    let mut scene = Scene::start(connector, "retry=60");
     for round in ["first", "second"] {
         let (traffic, witness) = (scene.traffic(), scene.witness());
         traffic.wait_for_more(300);
@@ -198,7 +198,7 @@ fn no_request_goes_to_a_tomcat_that_hangs_once_the_agent_misses_it() {
         eprintln!("skipped: {what}");
         return;
     }
-    let scene = Scene::start(Connector::Ajp, 60);
+    let scene = Scene::start(Connector::Ajp, "retry=60");
     let start = Instant::now();
     process::signal(scene.nodes[0].pid(), Signal::SIGSTOP);
     scene.wait_until_a_is_out();
@@ -219,7 +219,7 @@ fn no_request_waits_for_a_tomcat_that_takes_connections_long_before_it_serves() 
     let starts = Duration::from_secs(4);
     for connector in [Connector::Ajp, Connector::Http] {
         // The module alone would try it every second.
-        let mut scene = Scene::start(connector, 1);
+        let mut scene = Scene::start(connector, "retry=1");
         start_slowly(&scene.nodes[0], starts);
         scene.nodes[0].kill_9();
         scene.wait_until_a_is_out();
