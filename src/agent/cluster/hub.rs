@@ -273,7 +273,7 @@ impl Hub {
                         drop(room);
                         self.message(*message);
                     }
-                    Some(Incoming::Missed) => self.ask_for_missed(now()),
+                    Some(Incoming::Missed) => self.ask_for_refused(now()),
                     Some(Incoming::Closed(identity)) => self.closed(identity),
                     None => return Ok(()),
                 },
@@ -611,6 +611,7 @@ impl Hub {
         let purpose = self.pulls.iter().find(|pull| pull.identity() == *identity).map(|pull| pull.purpose);
         match purpose {
             Some(Purpose::Returned) => Take::Newer,
+            Some(Purpose::Refused) => Take::All,
             Some(Purpose::Knows | Purpose::Started) if !self.health.is_ready => Take::All,
             _ => Take::Unknown,
         }
@@ -677,13 +678,22 @@ impl Hub {
             return;
         }
         warn!(milliseconds = paused, "the agent stood still; the nodes are asked for what it missed");
-        self.ask_for_missed(now);
+        self.ask_all(Purpose::Missed, now);
     }
 
-    fn ask_for_missed(&mut self, now: i64) {
+    /// Nothing that was sent before waits any more, so that what comes from now on is newer than what the nodes answer.
+    fn ask_for_refused(&mut self, now: i64) {
+        if !self.health.is_ready {
+            return self.ask_all(Purpose::Missed, now);
+        }
+        self.pulls.retain(|pull| pull.purpose != Purpose::Missed);
+        self.replica.begin_asking();
+        self.ask_all(Purpose::Refused, now + SETTLES);
+    }
+
+    fn ask_all(&mut self, purpose: Purpose, at: i64) {
         let nodes: Vec<_> = self.table.members().iter().map(|seen| seen.member.clone()).collect();
-        let pulls = nodes.into_iter().map(|node| Pull::new(node, Purpose::Missed, now));
-        self.pulls.extend(pulls);
+        self.pulls.extend(nodes.into_iter().map(|node| Pull::new(node, purpose, at)));
     }
 
     fn every_second(&mut self, now: i64) {

@@ -147,7 +147,7 @@ async fn serve_while_heard(mut listener: TcpListener, hub: &Arc<Hub>) -> io::Res
             () = serve(listener, hub, &mut connections) => return Ok(()),
             () = hub.stuck.notified() => {}
         }
-        drop(connections);
+        connections.shutdown().await;
         error!(
             "the agent stands still; members are refused until it goes on, so that no request waits for it"
         );
