@@ -317,9 +317,7 @@ fn an_agent_that_hangs_for_long_is_killed_and_started_again() {
         let scene = Scene::new();
         let httpd = scene.supervised("").mpm(mpm).start();
         let agent = wait_for_agent(&httpd, None);
-        wait_until("the agent to be heard", PATIENCE, || {
-            httpd.error_log().contains("the module in httpd is told who lives")
-        });
+        wait_until("the agent to be heard", PATIENCE, || httpd.error_log().contains("the agent is ready"));
         process::signal(agent, Signal::SIGSTOP);
         wait_for_agent(&httpd, Some(agent));
         let log = httpd.error_log();
