@@ -159,9 +159,14 @@ impl Cluster {
 
     /// A Tomcat of this cluster with the tests' application as its main one. Nothing is started.
     pub fn node(&self, route: &str) -> Tomcat {
+        self.node_with(Connector::Http, route)
+    }
+
+    /// As [`Cluster::node`], with another connector.
+    pub fn node_with(&self, connector: Connector, route: &str) -> Tomcat {
         let at = usize::from(route != "A");
         let receiver = self.static_ports.get(at).copied().unwrap_or_else(free_port);
-        let tomcat = Tomcat::prepare(Connector::Http, scratch_dir(route), route, free_port());
+        let tomcat = Tomcat::prepare(connector, scratch_dir(route), route, free_port());
         tomcat.set_engine(&format!("{REALM}{}", self.element(receiver)));
         tomcat.write("conf/users.xml", USERS);
         deploy(&tomcat, "webapps/ROOT");

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::News;
 use super::matching::Subject;
 use crate::agent::cluster::{Life, MemberReport};
-use crate::shared::{JkMemberText, MemberSlotId, Naming, Protocol, Region};
+use crate::shared::{JkMemberNumber, JkMemberText, MemberSlotId, Naming, Protocol, Region};
 use crate::wire::cluster::Identity;
 
 /// How long an address counts before its name is looked up again.
@@ -143,9 +143,16 @@ fn complete(region: &Region, slot: MemberSlotId, mut naming: Naming) -> Option<N
     if naming.url.is_empty() && naming.host.is_empty() {
         naming = joined(naming, &region.place(slot).url()?)?;
     }
-    let changed = region.member_changes(slot).route();
-    if let Some(route) = changed.or_else(|| region.jk_member(slot).text(JkMemberText::Route)) {
+    let jk = region.jk_member(slot);
+    if let Some(route) = region.member_changes(slot).route().or_else(|| jk.text(JkMemberText::Route)) {
         naming.route = route.as_str().to_owned();
+    }
+    if let Some(host) = jk.text(JkMemberText::Host) {
+        naming.host = host.as_str().trim_start_matches('[').trim_end_matches(']').to_owned();
+    }
+    // Members of other lines have none there.
+    if let Some(port) = u16::try_from(jk.number(JkMemberNumber::Port)).ok().filter(|port| *port > 0) {
+        naming.port = port;
     }
     Some(naming)
 }
