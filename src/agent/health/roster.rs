@@ -9,8 +9,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use super::News;
-use super::matching::Subject;
-use crate::agent::cluster::{Life, MemberReport};
+use super::connector::Answer;
+use super::matching::{Match, Subject};
+use crate::agent::cluster::{Life, MemberReport, Report};
+use crate::base::clock::Moment;
 use crate::shared::{JkMemberNumber, JkMemberText, MemberSlotId, Naming, Protocol, Region};
 use crate::wire::cluster::Identity;
 
@@ -25,17 +27,30 @@ pub(super) struct Roster {
     addresses: HashMap<String, (Vec<IpAddr>, Instant)>,
 }
 
+/// The node of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Met {
+    pub identity: Identity,
+    pub life: Life,
+    /// Since when it is so.
+    pub since: i64,
+    /// It may be another one.
+    pub is_certain: bool,
+}
+
 /// One member.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub slot: MemberSlotId,
     pub subject: Subject,
-    /// Its node, how that is, and since when.
-    pub node: Option<(Identity, Life, i64)>,
+    /// Its node, or one that it may be.
+    pub node: Option<Met>,
     /// The departure whose notice was heeded.
     pub heeded: Option<i64>,
-    /// Does the connector answer, as far as asked since the last change?
-    pub answers: Option<bool>,
+    /// What the connector does, as far as asked since the last change.
+    pub answer: Option<Answer>,
+    /// When nobody listened at its port, since it was put back last.
+    pub refused: Option<Moment>,
     pub asking: bool,
     pub ask_at: Instant,
     /// Answers to questions of an earlier turn come too late.
@@ -45,12 +60,34 @@ pub(super) struct Watched {
 impl Watched {
     fn new(slot: MemberSlotId, subject: Subject) -> Watched {
         let ask_at = Instant::now();
-        Watched { slot, subject, node: None, heeded: None, answers: None, asking: false, ask_at, turn: 0 }
+        Watched {
+            slot,
+            subject,
+            node: None,
+            heeded: None,
+            answer: None,
+            refused: None,
+            asking: false,
+            ask_at,
+            turn: 0,
+        }
     }
 
-    /// Its node is this one now, and so.
-    pub fn meet(&mut self, node: Option<&MemberReport>) {
-        let node = node.map(|node| (node.identity, node.life, node.since));
+    /// This is known of its node now.
+    pub fn meet(&mut self, found: &Match, report: &Report) {
+        let node = |identity, is_certain| {
+            let MemberReport { life, since, .. } = report.members.get(identity)?;
+            Some(Met { identity: *identity, life: *life, since: *since, is_certain })
+        };
+        let node = match found {
+            Match::Node(identity) => node(identity, true),
+            // Of those that it may be, one that is gone makes it worth asking.
+            Match::Perhaps(nodes, _) => nodes
+                .iter()
+                .filter_map(|identity| node(identity, false))
+                .max_by_key(|met| (matches!(met.life, Life::Gone(_)), met.since)),
+            Match::Nobody => None,
+        };
         if self.node != node {
             self.node = node;
             self.forget_answer();
@@ -58,11 +95,16 @@ impl Watched {
         }
     }
 
+    /// Its connector can be asked.
+    pub fn can_ask(&self) -> bool {
+        self.subject.naming.protocol != Protocol::Unknown && !self.subject.addresses.is_empty()
+    }
+
     /// What was asked before says nothing any more.
     pub fn forget_answer(&mut self) {
         self.turn += 1;
         self.asking = false;
-        self.answers = None;
+        self.answer = None;
     }
 }
 
