@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use support::agent::program;
 use support::client::Client;
 use support::cluster::Cluster;
-use support::httpd::{Front, Httpd};
+use support::httpd::{Front, Httpd, free_port};
 use support::load::{Load, expect_ok};
 use support::tomcat::{Connector, Tomcat};
 use support::{PATIENCE, process, scratch_dir, wait_until};
@@ -20,11 +20,17 @@ use support::{PATIENCE, process, scratch_dir, wait_until};
 /// Two Tomcats of a cluster, the workers of mod_jk's lines that lead to them, and the agent that httpd starts.
 struct Scene {
     httpd: Httpd,
+    cluster: Cluster,
     nodes: [Tomcat; 2],
 }
 
-/// `None` where Tomcat is not installed.
-fn scene(more: &str) -> Option<Scene> {
+/// Tomcat waits until what a request did is everywhere, so that no kill comes before that.
+const SYNCHRONOUS: u32 = 6;
+/// The tutorial's mode.
+const ASYNCHRONOUS: u32 = 8;
+
+/// With `channelSendOptions` of that mode; `None` where Tomcat is not installed.
+fn scene(mode: u32) -> Option<Scene> {
     if let Some(what) = support::tomcat::missing() {
         eprintln!("skipped: {what}");
         return None;
@@ -32,7 +38,8 @@ fn scene(more: &str) -> Option<Scene> {
     let folder = scratch_dir("agent-jk");
     // The agent runs as another user than the test.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).expect("our own folder");
-    let cluster = Cluster::new();
+    let cluster =
+        Cluster { static_ports: vec![free_port(), free_port()], send_options: mode, ..Cluster::new() };
     let nodes = ["A", "B"].map(|route| cluster.node_with(Connector::Ajp, route));
     let config = folder.join("agent.toml");
     let text = cluster.agent_toml().replace("VAULT", &folder.join("vault").display().to_string());
@@ -42,7 +49,7 @@ fn scene(more: &str) -> Option<Scene> {
     let workers = format!(
         "worker.list=lb,status\n\
          worker.A.host=127.0.0.1\nworker.A.port={a}\nworker.B.host=127.0.0.1\nworker.B.port={b}\n\
-         worker.lb.type=lb\nworker.lb.balance_workers=A,B\nworker.lb.sticky_session=true\n{more}\
+         worker.lb.type=lb\nworker.lb.balance_workers=A,B\nworker.lb.sticky_session=true\n\
          worker.status.type=status\n"
     );
     fs::write(folder.join("workers.properties"), workers).expect("a file");
@@ -59,7 +66,7 @@ fn scene(more: &str) -> Option<Scene> {
         ))
         .start();
     wait_until("the agent", PATIENCE, || httpd.error_log().contains("the agent is ready"));
-    let mut scene = Scene { httpd, nodes };
+    let mut scene = Scene { httpd, cluster, nodes };
     scene.nodes.iter_mut().for_each(Tomcat::launch_again);
     scene.nodes.iter_mut().for_each(|node| node.wait_ready(|_| {}));
     Some(scene)
@@ -139,7 +146,7 @@ const NOTICED: Duration = Duration::from_millis(1500 + 1500);
 
 #[test]
 fn a_worker_whose_tomcat_is_killed_is_out_without_a_request_and_back_with_it() {
-    let Some(mut scene) = scene("") else { return };
+    let Some(mut scene) = scene(SYNCHRONOUS) else { return };
     scene.introduce();
     let mut user = scene.session_at("A");
     let served = scene.value("worker.A.elected");
@@ -186,6 +193,11 @@ fn a_worker_whose_tomcat_is_killed_is_out_without_a_request_and_back_with_it() {
     scene.wait_for("A", "ERR");
     wait_until("the reason", PATIENCE, || scene.value("worker.A.agent").is_some());
     load.wait_for_more(200);
+    let outcome = load.stop();
+    println!("{} requests around a death, the slowest took {:?}", outcome.requests, outcome.slowest);
+    assert_eq!(outcome.failures, [] as [String; 0]);
+    let load =
+        Load::start(4, scene.httpd.address(), |client| expect_ok(client.get("/get?name=n")).map(|_| ()));
     scene.nodes[0].restart();
     wait_until("A to serve", PATIENCE, || scene.state("A") == "OK");
     load.wait_for_more(200);
@@ -196,13 +208,15 @@ fn a_worker_whose_tomcat_is_killed_is_out_without_a_request_and_back_with_it() {
 
 #[test]
 fn a_tomcat_that_stops_in_order_is_out_at_once_and_an_agent_that_hangs_or_dies_costs_no_request() {
-    let Some(mut scene) = scene("") else { return };
+    let Some(mut scene) = scene(ASYNCHRONOUS) else { return };
     scene.introduce();
     let mut user = scene.session_at("A");
+    let served = scene.value("worker.A.elected");
     scene.nodes[0].stop();
     scene.wait_for("A", "ERR");
     assert_eq!(scene.value("worker.A.agent").as_deref(), Some("its node told the cluster that it stops"),);
-    assert_eq!(count(&mut user, 2), "B");
+    assert_eq!(user.get("/get?name=n").expect("a response").status, 200);
+    assert_eq!(scene.value("worker.A.elected"), served);
     scene.nodes[0].restart();
     scene.wait_for("A", "OK");
 
@@ -225,5 +239,48 @@ fn a_tomcat_that_stops_in_order_is_out_at_once_and_an_agent_that_hangs_or_dies_c
     let outcome = load.stop();
     println!("{} requests, the slowest took {:?}", outcome.requests, outcome.slowest);
     assert_eq!(outcome.failures, [] as [String; 0]);
-    assert_eq!(count(&mut user, 3), "B");
+}
+
+#[test]
+fn nobody_is_taken_for_another_where_no_session_told_who_is_who() {
+    let Some(mut scene) = scene(SYNCHRONOUS) else { return };
+    scene.nodes[0].kill_9();
+    scene.wait_for("A", "ERR");
+    assert_eq!(scene.value("worker.A.agent").as_deref(), Some("its node takes no connection"));
+    assert_eq!(scene.state("B"), "OK");
+    scene.nodes[0].restart();
+    scene.wait_for("A", "OK");
+
+    // What is known now is wrong after a start with each other's ports.
+    scene.introduce();
+    scene.nodes.iter_mut().for_each(Tomcat::stop);
+    for route in ["A", "B"] {
+        scene.wait_for(route, "ERR");
+    }
+    let ports = scene.cluster.static_ports.clone();
+    for (node, port) in scene.nodes.iter().zip(ports.iter().rev()) {
+        node.set_engine(&scene.cluster.element(*port));
+    }
+    scene.nodes.iter_mut().for_each(Tomcat::launch_again);
+    scene.nodes.iter_mut().for_each(|node| node.wait_ready(|_| {}));
+    for route in ["A", "B"] {
+        scene.wait_for(route, "OK");
+    }
+    let taken_out = |scene: &Scene, place: usize| {
+        let line = format!("taken out member=ajp://127.0.0.1:{} ", scene.nodes[place].port());
+        scene.httpd.error_log().matches(&line).count()
+    };
+    assert!(taken_out(&scene, 0) > 0);
+    for (place, other) in [(0, 1), (1, 0)] {
+        let (name, other_name) = (["A", "B"][place], ["A", "B"][other]);
+        let before = taken_out(&scene, other);
+        scene.nodes[place].kill_9();
+        scene.wait_for(name, "ERR");
+        assert_eq!(scene.state(other_name), "OK");
+        scene.nodes[place].restart();
+        scene.wait_for(name, "OK");
+        assert_eq!((scene.state(other_name).as_str(), taken_out(&scene, other)), ("OK", before));
+    }
+    let mut user = scene.session_at("A");
+    assert_eq!(count(&mut user, 2), "A");
 }
