@@ -59,6 +59,7 @@ fn scene(mode: u32) -> Option<Scene> {
             "JkWorkersFile {0}/workers.properties\nJkLogFile {0}/jk.log\nJkShmFile {0}/jk-shm\n\
              JkMount /* lb\nJkMount /jkstatus status\n<Location /bm>\nSetHandler balancer-manager\n</Location>\n\
              JkUnMount /bm lb\n\
+             <Proxy balancer://other>\nBalancerMember ajp://127.0.0.1:{a} route=A\n</Proxy>\nProxyPass /other balancer://other\n\
              MargayAgent On\nMargayAgentConfig {1}\nMargayAgentProgram {2}",
             folder.display(),
             config.display(),
@@ -172,6 +173,9 @@ fn a_worker_whose_tomcat_is_killed_is_out_without_a_request_and_back_with_it() {
         assert!(scene.get(target).contains(why), "{target}: {}", scene.get(target));
     }
     assert_eq!(scene.state("B"), "OK");
+    // The same Tomcat in a balancer of mod_proxy's lines, which the page lists as well.
+    wait_until("the other balancer", PATIENCE, || scene.state("other_A") == "ERR");
+    assert!(scene.value("worker.other_A.agent").is_some_and(|text| text.contains(why)));
 
     // Its user goes on at the other one at once, and the dead one is not asked.
     assert_eq!(count(&mut user, 2), "B");

@@ -221,6 +221,7 @@ fn joined(place: Naming, url: &str) -> Option<Naming> {
 mod tests {
     use super::*;
     use crate::base::key::Key;
+    use crate::shared::ShortText;
 
     fn named(region: &Region, generation: u32, members: &[(&str, &str)]) -> Vec<MemberSlotId> {
         let keys: Vec<Key> = members.iter().map(|(url, _)| Key::of(&[url])).collect();
@@ -273,5 +274,24 @@ mod tests {
         assert_eq!(roster.members[0].subject.addresses, [address]);
         roster.reload(&region);
         assert_eq!(roster.members[0].subject.addresses, [address]);
+    }
+
+    #[test]
+    fn what_the_status_worker_changed_is_where_the_member_is() {
+        let region = Region::private().unwrap();
+        let slot = named(&region, 1, &[("ajp://10.0.0.1:8009", "a")])[0];
+        let (administrator, jk) =
+            (region.administer(Duration::from_secs(60)).unwrap(), region.jk_member(slot));
+        let text = |which, text: &[u8]| {
+            administrator.set_jk_member_text(jk, which, &ShortText::of(text).unwrap());
+        };
+        text(JkMemberText::Host, b"10.0.0.2");
+        text(JkMemberText::Route, b"b");
+        administrator.set_jk_member_number(jk, JkMemberNumber::Port, 8010);
+        let mut roster = Roster::default();
+        roster.reload(&region);
+        let Subject { naming, addresses } = &roster.members[0].subject;
+        assert_eq!((naming.port, naming.route.as_str()), (8010, "b"));
+        assert_eq!(addresses, &["10.0.0.2".parse::<IpAddr>().unwrap()]);
     }
 }
