@@ -255,12 +255,21 @@ fn nobody_is_taken_for_another_where_no_session_told_who_is_who() {
     scene.nodes[0].restart();
     scene.wait_for("A", "OK");
 
-    // What is known now is wrong after a start with each other's ports.
+    // Once it is known, it stays known of Tomcats that go on, also to the next agent.
     scene.introduce();
+    process::signal(scene.agent(), Signal::SIGKILL);
+    wait_until("the next agent", PATIENCE, || {
+        scene.httpd.error_log().matches("the module in httpd is told who lives").count() == 2
+            && scene.httpd.error_log().matches("a member joined").count() >= 5
+    });
     scene.nodes.iter_mut().for_each(Tomcat::stop);
     for route in ["A", "B"] {
         scene.wait_for(route, "ERR");
+        let why = scene.value(&format!("worker.{route}.agent"));
+        assert_eq!(why.as_deref(), Some("its node told the cluster that it stops"));
     }
+
+    // What was known is wrong after a start with each other's ports.
     let ports = scene.cluster.static_ports.clone();
     for (node, port) in scene.nodes.iter().zip(ports.iter().rev()) {
         node.set_engine(&scene.cluster.element(*port));
