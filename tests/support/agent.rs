@@ -243,7 +243,7 @@ impl Drop for Agent {
     }
 }
 
-/// The program beside the module.
+/// The program under test: the file `MARGAY_PROGRAM` names, or the one beside the module.
 pub fn program() -> PathBuf {
-    profile_dir().join("margay")
+    std::env::var_os("MARGAY_PROGRAM").map_or_else(|| profile_dir().join("margay"), PathBuf::from)
 }

@@ -19,7 +19,7 @@ use tracing::{debug, error, info, warn};
 use super::age;
 use super::names::Names;
 use super::pull::{Pull, Purpose};
-use super::receiver::{self, Incoming};
+use super::receiver::{self, Incoming, Limits as Taken};
 use super::report::Report;
 use super::routes;
 use super::sender::{self, Sender};
@@ -169,10 +169,8 @@ pub async fn run(
     ready: oneshot::Sender<()>,
 ) -> io::Result<()> {
     let (probes, probed) = mpsc::unbounded_channel();
-    let (to, incoming) = mpsc::channel(4096);
     let Start { settings, listener, group, address, stack, loaded, vault } = start;
-    let receiver = &settings.receiver;
-    receiver::start(listener, receiver.max_frame, receiver.max_connections, to)?;
+    let incoming = receiver::start(listener, Taken::of(&settings.receiver))?;
     let hub = Hub::new(settings, address, stack, loaded, vault, reports, probes)?;
     hub.serve(group, incoming, probed, requests, ready).await
 }
@@ -271,7 +269,12 @@ impl Hub {
         loop {
             tokio::select! {
                 message = incoming.recv() => match message {
-                    Some(Incoming::Message(message)) => self.message(*message),
+                    Some(Incoming::Message(message, room)) => {
+                        // It waits no more, however long it takes.
+                        drop(room);
+                        self.message(*message);
+                    }
+                    Some(Incoming::Missed) => self.ask_for_missed(now()),
                     Some(Incoming::Closed(identity)) => self.closed(identity),
                     None => return Ok(()),
                 },
@@ -675,6 +678,10 @@ impl Hub {
             return;
         }
         warn!(milliseconds = paused, "the agent stood still; the nodes are asked for what it missed");
+        self.ask_for_missed(now);
+    }
+
+    fn ask_for_missed(&mut self, now: i64) {
         let nodes: Vec<_> = self.table.members().iter().map(|seen| seen.member.clone()).collect();
         let pulls = nodes.into_iter().map(|node| Pull::new(node, Purpose::Missed, now));
         self.pulls.extend(pulls);

@@ -12,7 +12,7 @@ use super::News;
 use super::connector::Answer;
 use super::matching::{Match, Subject};
 use crate::agent::cluster::{Life, MemberReport, Report};
-use crate::base::clock::Moment;
+use crate::base::clock::{Clock, Moment, SystemClock};
 use crate::shared::{JkMemberNumber, JkMemberText, MemberSlotId, Naming, Protocol, Region};
 use crate::wire::cluster::Identity;
 
@@ -51,6 +51,8 @@ pub(super) struct Watched {
     pub answer: Option<Answer>,
     /// When nobody listened at its port, since it was put back last.
     pub refused: Option<Moment>,
+    /// How often in succession it was not a good one.
+    pub unanswered: u32,
     pub asking: bool,
     pub ask_at: Instant,
     /// Answers to questions of an earlier turn come too late.
@@ -67,6 +69,7 @@ impl Watched {
             heeded: None,
             answer: None,
             refused: None,
+            unanswered: 0,
             asking: false,
             ask_at,
             turn: 0,
@@ -100,11 +103,22 @@ impl Watched {
         self.subject.naming.protocol != Protocol::Unknown && !self.subject.addresses.is_empty()
     }
 
+    /// It was asked.
+    pub fn answered(&mut self, answer: Answer) {
+        self.asking = false;
+        self.answer = Some(answer);
+        self.unanswered = if answer == Answer::Good { 0 } else { self.unanswered + 1 };
+        if answer == Answer::Refused {
+            self.refused = Some(SystemClock.now());
+        }
+    }
+
     /// What was asked before says nothing any more.
     pub fn forget_answer(&mut self) {
         self.turn += 1;
         self.asking = false;
         self.answer = None;
+        self.unanswered = 0;
     }
 }
 

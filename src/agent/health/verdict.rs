@@ -4,6 +4,7 @@
 //! | node | member is in | member is out |
 //! |---|---|---|
 //! | lives | nothing; after an error before it joined: in as soon as the connector answers | in as soon as the connector answers |
+//! | silent, takes connections | out when the connector did not answer twice | in as soon as the connector answers |
 //! | said that it stops | out at once, once for each time that it says so | as below |
 //! | gone | out as soon as the connector does not answer | in if the connector answers nevertheless |
 //! | one that may be it is gone | out if nobody listens at the connector's port | as gone |
@@ -66,7 +67,12 @@ pub fn step(view: &View) -> Step {
             Some(Answer::Bad | Answer::Refused) => Step::TakeOut(reason(departure)),
             Some(Answer::Good) | None => Step::Ask,
         },
-        (Some(Life::Alive | Life::Suspect), None) if !view.failed_before || !view.is_certain => Step::Nothing,
+        (Some(Life::Alive | Life::Suspect), None) if !view.is_certain => Step::Nothing,
+        (Some(Life::Alive), None) if !view.failed_before => Step::Nothing,
+        (Some(Life::Suspect), None) if !view.failed_before => match view.answer {
+            Some(Answer::Bad | Answer::Refused) => Step::TakeOut(Reason::NodeHangs),
+            Some(Answer::Good) | None => Step::Ask,
+        },
         (Some(Life::Alive | Life::Suspect), None) => match view.answer {
             Some(Answer::Good) => Step::PutBack,
             _ => Step::Ask,
@@ -115,7 +121,6 @@ mod tests {
     #[test]
     fn who_lives_is_left_alone() {
         assert_eq!(step(&IN), Step::Nothing);
-        assert_eq!(step(&View { life: Some(Life::Suspect), ..IN }), Step::Nothing);
         assert_eq!(step(&View { life: None, ..IN }), Step::Nothing);
     }
 
@@ -137,6 +142,17 @@ mod tests {
         assert_eq!(step(&View { answer: BAD, ..dead }), Step::TakeOut(Reason::NodeDead));
         let refused = View { life: Some(Life::Gone(Departure::Refused)), answer: BAD, ..IN };
         assert_eq!(step(&refused), Step::TakeOut(Reason::NodeRefuses));
+    }
+
+    #[test]
+    fn who_is_silent_and_takes_connections_is_out_while_the_connector_is_silent_too() {
+        let suspect = View { life: Some(Life::Suspect), ..IN };
+        assert_eq!(step(&suspect), Step::Ask);
+        assert_eq!(step(&View { answer: GOOD, ..suspect }), Step::Ask);
+        assert_eq!(step(&View { answer: BAD, ..suspect }), Step::TakeOut(Reason::NodeHangs));
+        let out = View { out_for: LONG, ..suspect };
+        assert_eq!(step(&View { answer: BAD, ..out }), Step::Ask);
+        assert_eq!(step(&View { answer: GOOD, ..out }), Step::PutBack);
     }
 
     #[test]
