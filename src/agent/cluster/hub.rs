@@ -21,6 +21,7 @@ use super::names::Names;
 use super::pull::{Pull, Purpose};
 use super::receiver::{self, Incoming, Limits as Taken};
 use super::report::Report;
+use super::routes;
 use super::sender::{self, Sender};
 use super::stack::Stack;
 use super::table::{Departure, Heard, Seen, Table};
@@ -450,8 +451,8 @@ impl Hub {
         for twin in self.table.replaced_by(&identity) {
             self.gone(&twin.member.identity(), Departure::Replaced);
         }
-        let route = self.about.routes.get(&identity.address().to_string());
-        self.report.joined(seen, route.cloned().into_iter().collect(), now);
+        let remembered = routes::recall(&self.about.routes, &identity, seen.is_static);
+        self.report.joined(seen, remembered, now);
         info!(member = %identity, alive = seen.member.alive, "a member joined");
         self.publish();
         let age = seen.member.alive.max(0);
@@ -626,7 +627,7 @@ impl Hub {
         };
         if let Some((identity, route)) = learnt {
             info!(member = %identity, %route, "a node's jvmRoute is known");
-            self.about.routes.insert(identity.address().to_string(), route);
+            routes::remember(&mut self.about.routes, &identity, &route);
             self.about_changed = true;
             self.publish();
         }
