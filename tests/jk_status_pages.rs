@@ -13,8 +13,8 @@ use margay::shared::JkState;
 use margay::status::jk::answer::{State, answer};
 use margay::status::jk::figures::Stamp;
 use margay::status::jk::model::{
-    AjpSettings, AjpView, BalancerSettings, BalancerView, MapView, MemberSettings, MemberView, ServerView,
-    View,
+    AjpSettings, AjpView, BalancerSettings, BalancerView, Gone, MapView, MemberSettings, MemberView,
+    ServerView, View,
 };
 use margay::status::jk::{Action, Evidence, Page, Query, Refusal, Visit};
 
@@ -412,5 +412,44 @@ fn a_change_names_what_it_changes() {
         let mut known = Known { view: used(2, JkState::Error), actions: vec![] };
         visit(&mut known, &style("/jkmanager", &GOOD, &BAD), &format!("/jkmanager?{query}"));
         assert_eq!(known.actions.len(), actions, "{query}: {:?}", known.actions);
+    }
+}
+
+#[test]
+fn a_member_that_the_agent_took_out_is_in_stocks_error_state_with_the_reason_behind_all_that_is_stocks() {
+    let page = |gone: Option<Gone>, format: &str, command: &str| {
+        let mut view = idle();
+        let node1 = &mut view.balancers[0].members[0];
+        (node1.state, node1.gone) = (JkState::Error, gone);
+        let mut known = Known { view, actions: vec![] };
+        let target = format!("/jkmanager?{command}&mime={format}");
+        visit(&mut known, &style("/jkmanager", &GOOD, &BAD), &target).body
+    };
+    let gone = Gone { since: Stamp { unix: NOW - 3, offset: 0 }, why: "its node is \"gone\" & away" };
+    let unix = NOW - 3;
+    for (format, added) in [
+        (
+            "html",
+            "<p>Member node1 is out: its node is &quot;gone&quot; &amp; away (the agent, 2026-11-22 07:46:38 +0000).</p>\n".into(),
+        ),
+        (
+            "xml",
+            format!(
+                "        agent=\"its node is &quot;gone&quot; &amp; away\"\n        agent_since=\"{unix}\"\n"
+            ),
+        ),
+        ("txt", format!(" agent=\"its node is \"gone\" & away\" agent_since={unix}")),
+        (
+            "prop",
+            format!("worker.node1.agent=its node is \"gone\" & away\nworker.node1.agent_since={unix}\n"),
+        ),
+    ] {
+        for command in ["cmd=list", "cmd=show&w=balancer", "cmd=show&w=balancer&sw=node1"] {
+            let (with, without) = (page(Some(gone), format, command), page(None, format, command));
+            assert_eq!(with.matches(&added).count(), 1, "{format} {command}: {with}");
+            assert_same(command, &with.replace(&added, ""), &without);
+        }
+        let other = page(Some(gone), format, "cmd=show&w=balancer&sw=node2");
+        assert!(!other.contains("agent"), "{other}");
     }
 }

@@ -20,6 +20,7 @@ mod exchange;
 #[allow(dead_code)]
 mod fault;
 
+mod agent;
 mod faults;
 mod frames;
 mod promises;

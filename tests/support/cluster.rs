@@ -32,6 +32,9 @@ pub struct Cluster {
     pub drop_time: u64,
     /// Interceptors in front of TcpFailureDetector, and what agent.toml says about them.
     pub interceptors: (String, String),
+    /// More attributes of TcpFailureDetector and of the sender's Transport.
+    pub detector: &'static str,
+    pub transport: &'static str,
     /// The members' ports of static membership; the agent's is the last.
     pub static_ports: Vec<u16>,
     pub agent_port: u16,
@@ -47,6 +50,8 @@ impl Cluster {
             frequency: 200,
             drop_time: 1500,
             interceptors: Default::default(),
+            detector: "",
+            transport: "",
             static_ports: Vec::new(),
             agent_port: free_port(),
         }
@@ -97,7 +102,7 @@ impl Cluster {
                 String::new(),
             ),
         };
-        let first = &self.interceptors.0;
+        let (first, detector, transport) = (&self.interceptors.0, self.detector, self.transport);
         format!(
             r#"      <Cluster className="org.apache.catalina.ha.tcp.SimpleTcpCluster" channelSendOptions="{send_options}" channelStartOptions="{start}">
         <Manager className="org.apache.catalina.ha.session.DeltaManager" expireSessionsOnShutdown="false" notifyListenersOnReplication="true"/>
@@ -106,10 +111,10 @@ impl Cluster {
           <Receiver className="org.apache.catalina.tribes.transport.nio.NioReceiver" address="127.0.0.1" port="{receiver}" autoBind="1"
                     selectorTimeout="5000" maxThreads="6"/>
           <Sender className="org.apache.catalina.tribes.transport.ReplicationTransmitter">
-            <Transport className="org.apache.catalina.tribes.transport.nio.PooledParallelSender"/>
+            <Transport className="org.apache.catalina.tribes.transport.nio.PooledParallelSender" {transport}/>
           </Sender>
           {first}
-          <Interceptor className="org.apache.catalina.tribes.group.interceptors.TcpFailureDetector"/>
+          <Interceptor className="org.apache.catalina.tribes.group.interceptors.TcpFailureDetector" {detector}/>
           <Interceptor className="org.apache.catalina.tribes.group.interceptors.MessageDispatchInterceptor"/>
           {last}
         </Channel>
@@ -159,9 +164,14 @@ impl Cluster {
 
     /// A Tomcat of this cluster with the tests' application as its main one. Nothing is started.
     pub fn node(&self, route: &str) -> Tomcat {
+        self.node_with(Connector::Http, route)
+    }
+
+    /// As [`Cluster::node`], with another connector.
+    pub fn node_with(&self, connector: Connector, route: &str) -> Tomcat {
         let at = usize::from(route != "A");
         let receiver = self.static_ports.get(at).copied().unwrap_or_else(free_port);
-        let tomcat = Tomcat::prepare(Connector::Http, scratch_dir(route), route, free_port());
+        let tomcat = Tomcat::prepare(connector, scratch_dir(route), route, free_port());
         tomcat.set_engine(&format!("{REALM}{}", self.element(receiver)));
         tomcat.write("conf/users.xml", USERS);
         deploy(&tomcat, "webapps/ROOT");
@@ -173,6 +183,16 @@ impl Cluster {
 pub const DISTRIBUTABLE: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" version="6.0" metadata-complete="true"><distributable/></web-app>
 "#;
+
+/// From its next start on, the main application needs so long until it serves.
+pub fn start_slowly(tomcat: &Tomcat, wait: Duration) {
+    let slow = format!(
+        "</servlet-class><init-param><param-name>wait</param-name><param-value>{}</param-value></init-param>\
+         <load-on-startup>1</load-on-startup>",
+        wait.as_millis()
+    );
+    tomcat.write("webapps/ROOT/WEB-INF/web.xml", &APPLICATION.replace("</servlet-class>", &slow));
+}
 
 /// Sixteen bytes that belong to a port.
 fn unique_id(port: u16) -> String {

@@ -22,6 +22,7 @@ pub mod manager;
 pub mod node;
 pub mod pair;
 pub mod process;
+pub mod steady;
 pub mod tls;
 pub mod tomcat;
 

@@ -22,8 +22,9 @@ use tracing::{debug, error, info, warn};
 use super::age;
 use super::names::Names;
 use super::pull::{Pull, Purpose};
-use super::receiver::{self, Incoming};
+use super::receiver::{self, Incoming, Limits as Taken};
 use super::report::Report;
+use super::routes;
 use super::sender::{self, Sender};
 use super::stack::Stack;
 use super::table::{Departure, Heard, Seen, Table};
@@ -176,10 +177,8 @@ pub async fn run(
 ) -> io::Result<()> {
     let (probes, probed) = mpsc::unbounded_channel();
     let (turns, asked) = mpsc::unbounded_channel();
-    let (to, incoming) = mpsc::channel(4096);
     let Start { settings, listener, group, address, stack, loaded, vault } = start;
-    let receiver = &settings.receiver;
-    receiver::start(listener, receiver.max_frame, receiver.max_connections, to)?;
+    let incoming = receiver::start(listener, Taken::of(&settings.receiver))?;
     let hub = Hub::new(settings, address, stack, loaded, vault, reports, (probes, turns))?;
     hub.serve(group, incoming, (probed, asked), requests, ready).await
 }
@@ -280,7 +279,12 @@ impl Hub {
         loop {
             tokio::select! {
                 message = incoming.recv() => match message {
-                    Some(Incoming::Message(message)) => self.message(*message),
+                    Some(Incoming::Message(message, room)) => {
+                        // It waits no more, however long it takes.
+                        drop(room);
+                        self.message(*message);
+                    }
+                    Some(Incoming::Missed) => self.ask_for_refused(now()),
                     Some(Incoming::Closed(identity)) => self.closed(identity),
                     None => return Ok(()),
                 },
@@ -455,8 +459,8 @@ impl Hub {
         for twin in self.table.replaced_by(&identity) {
             self.gone(&twin.member.identity(), Departure::Replaced);
         }
-        let route = self.about.routes.get(&identity.address().to_string());
-        self.report.joined(seen, route.cloned().into_iter().collect(), now);
+        let remembered = routes::recall(&self.about.routes, &identity, seen.is_static);
+        self.report.joined(seen, remembered, now);
         info!(member = %identity, alive = seen.member.alive, "a member joined");
         self.publish();
         let age = seen.member.alive.max(0);
@@ -617,6 +621,7 @@ impl Hub {
         let purpose = self.pulls.iter().find(|pull| pull.identity() == *identity).map(|pull| pull.purpose);
         match purpose {
             Some(Purpose::Returned) => Take::Newer,
+            Some(Purpose::Refused) => Take::All,
             Some(Purpose::Knows | Purpose::Started) if !self.health.is_ready => Take::All,
             _ => Take::Unknown,
         }
@@ -631,7 +636,7 @@ impl Hub {
         };
         if let Some((identity, route)) = learnt {
             info!(member = %identity, %route, "a node's jvmRoute is known");
-            self.about.routes.insert(identity.address().to_string(), route);
+            routes::remember(&mut self.about.routes, &identity, &route);
             self.about_changed = true;
             self.publish();
         }
@@ -683,9 +688,22 @@ impl Hub {
             return;
         }
         warn!(milliseconds = paused, "the agent stood still; the nodes are asked for what it missed");
+        self.ask_all(Purpose::Missed, now);
+    }
+
+    /// Nothing that was sent before waits any more, so that what comes from now on is newer than what the nodes answer.
+    fn ask_for_refused(&mut self, now: i64) {
+        if !self.health.is_ready {
+            return self.ask_all(Purpose::Missed, now);
+        }
+        self.pulls.retain(|pull| pull.purpose != Purpose::Missed);
+        self.replica.begin_asking();
+        self.ask_all(Purpose::Refused, now + SETTLES);
+    }
+
+    fn ask_all(&mut self, purpose: Purpose, at: i64) {
         let nodes: Vec<_> = self.table.members().iter().map(|seen| seen.member.clone()).collect();
-        let pulls = nodes.into_iter().map(|node| Pull::new(node, Purpose::Missed, now));
-        self.pulls.extend(pulls);
+        self.pulls.extend(nodes.into_iter().map(|node| Pull::new(node, purpose, at)));
     }
 
     fn every_second(&mut self, now: i64) {

@@ -8,6 +8,7 @@ mod names;
 mod pull;
 mod receiver;
 mod report;
+mod routes;
 mod sender;
 mod stack;
 mod table;

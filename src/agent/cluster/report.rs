@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::routes::Remembered;
 use super::table::{Departure, Seen};
 use crate::wire::cluster::Identity;
 
@@ -39,6 +40,8 @@ pub struct MemberReport {
     pub since: i64,
     /// `jvmRoute`s of the sessions that it created.
     pub routes: BTreeSet<String>,
+    /// The route of whoever had its address before, as long as its own is not known. Nothing is done because of it alone.
+    pub likely_route: Option<String>,
 }
 
 /// All members that were there lately.
@@ -49,7 +52,12 @@ pub struct Report {
 
 impl Report {
     /// A member counts now.
-    pub fn joined(&mut self, seen: &Seen, routes: BTreeSet<String>, now: i64) {
+    pub fn joined(&mut self, seen: &Seen, remembered: Remembered, now: i64) {
+        let (routes, likely_route) = match remembered {
+            Remembered::Nothing => (BTreeSet::new(), None),
+            Remembered::Known(route) => (BTreeSet::from([route]), None),
+            Remembered::Likely(route) => (BTreeSet::new(), Some(route)),
+        };
         let identity = seen.member.identity();
         let report = MemberReport {
             identity,
@@ -57,6 +65,7 @@ impl Report {
             life: Life::Alive,
             since: now,
             routes,
+            likely_route,
         };
         // One process at an address: what is said of the one before would be said of this one.
         self.members.retain(|other, _| other.address() != identity.address());
@@ -89,6 +98,7 @@ impl Report {
         let route = std::str::from_utf8(&session_id[dot + 1..]).ok().filter(|route| !route.is_empty())?;
         let report = self.members.get_mut(identity).filter(|report| !report.routes.contains(route))?;
         report.routes.insert(route.to_owned());
+        report.likely_route = None;
         Some((*identity, route.to_owned()))
     }
 
@@ -97,5 +107,27 @@ impl Report {
         self.members.retain(|_, report| {
             !matches!(report.life, Life::Gone(_)) || now - report.since <= REMEMBERED_FOR
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::cluster::Member;
+
+    #[test]
+    fn a_likely_route_is_forgotten_for_the_one_that_a_session_shows() {
+        let member = Member::new("127.0.0.1:4000".parse().unwrap(), [7; 16]);
+        let identity = member.identity();
+        let seen = Seen { member, since: 1, heard: 1, suspect: None, is_confirmed: true, is_static: false };
+        let mut report = Report::default();
+        report.joined(&seen, Remembered::Likely("A".into()), 1);
+        let node = |report: &Report| {
+            let node = &report.members[&identity];
+            (node.routes.iter().cloned().collect::<Vec<_>>(), node.likely_route.clone())
+        };
+        assert_eq!(node(&report), (vec![], Some("A".into())));
+        assert!(report.learn(&identity, b"1234.B").is_some());
+        assert_eq!(node(&report), (vec!["B".into()], None));
     }
 }

@@ -15,15 +15,29 @@ use crate::wire::ajp::{CPING, decode_cpong};
 /// A connector on a local network answers in a thousandth of that.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// What a connector does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It answers as it should.
+    Good,
+    /// It is too late, or says something else: it may be busy.
+    Bad,
+    /// Nobody listens: whoever the member is, a request would fail there.
+    Refused,
+}
+
 /// Asks at all addresses until one answers.
-pub async fn answers(protocol: Protocol, addresses: &[IpAddr], port: u16) -> bool {
+pub async fn ask_all(protocol: Protocol, addresses: &[IpAddr], port: u16) -> Answer {
+    let mut refused = 0;
     for address in addresses {
         let asked = timeout(PATIENCE, ask(protocol, SocketAddr::new(*address, port))).await;
-        if matches!(asked, Ok(Ok(true))) {
-            return true;
+        match asked {
+            Ok(Ok(true)) => return Answer::Good,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => refused += 1,
+            _ => {}
         }
     }
-    false
+    if refused == addresses.len() { Answer::Refused } else { Answer::Bad }
 }
 
 async fn ask(protocol: Protocol, address: SocketAddr) -> io::Result<bool> {
@@ -57,9 +71,9 @@ mod tests {
 
     const HERE: [IpAddr; 1] = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
 
-    fn asked(protocol: Protocol, port: u16) -> bool {
+    fn asked(protocol: Protocol, port: u16) -> Answer {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(answers(protocol, &HERE, port))
+        runtime.block_on(ask_all(protocol, &HERE, port))
     }
 
     /// Answers one connection after `n` bytes; nobody is there afterwards.
@@ -76,18 +90,18 @@ mod tests {
 
     #[test]
     fn only_the_right_answer_is_one() {
-        assert!(asked(Protocol::Ajp, answering(5, b"AB\x00\x01\x09")));
-        assert!(!asked(Protocol::Ajp, answering(5, b"HTTP/")));
-        assert!(asked(Protocol::Http, answering(16, b"HTTP/1.1 200\r\n\r\n")));
-        assert!(!asked(Protocol::Http, answering(16, b"AB\x00\x01\x09")));
+        assert_eq!(asked(Protocol::Ajp, answering(5, b"AB\x00\x01\x09")), Answer::Good);
+        assert_eq!(asked(Protocol::Ajp, answering(5, b"HTTP/")), Answer::Bad);
+        assert_eq!(asked(Protocol::Http, answering(16, b"HTTP/1.1 200\r\n\r\n")), Answer::Good);
+        assert_eq!(asked(Protocol::Http, answering(16, b"AB\x00\x01\x09")), Answer::Bad);
     }
 
     #[test]
-    fn an_open_port_that_says_nothing_and_a_closed_one_do_not_answer() {
+    fn an_open_port_that_says_nothing_is_told_from_a_closed_one() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = silent.local_addr().unwrap().port();
-        assert!(!asked(Protocol::Ajp, port));
+        assert_eq!(asked(Protocol::Ajp, port), Answer::Bad);
         drop(silent);
-        assert!(!asked(Protocol::Tcp, port));
+        assert_eq!(asked(Protocol::Tcp, port), Answer::Refused);
     }
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which node of the cluster a balancer member is: by its route, or by its address where that leaves no doubt. No sockets.
+//!
+//! A route counts once a session has shown it. One that is only likely, because the process before had it, makes a node one of those
+//! that the member may be, and so does an address that others share: of such a member only its own connector is believed.
 
 use std::net::IpAddr;
 
@@ -19,63 +22,126 @@ pub struct Subject {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Match {
     Node(Identity),
+    /// One of these; why that is not known, for the log.
+    Perhaps(Vec<Identity>, Option<String>),
     /// Nobody yet.
     Nobody,
-    /// It may be more than one; why, for the log.
-    Ambiguous(String),
 }
 
 /// Finds the node of each member.
 pub fn match_all(subjects: &[Subject], report: &Report) -> Vec<Match> {
-    subjects.iter().map(|subject| find(subject, subjects, report)).collect()
+    subjects.iter().map(|subject| Search { subject, all: subjects, report }.find()).collect()
 }
 
-fn find(subject: &Subject, all: &[Subject], report: &Report) -> Match {
-    let route = &subject.naming.route;
-    let by_route = |node: &&MemberReport| !route.is_empty() && node.routes.contains(route.as_str());
-    match one_of(report.members.values().filter(by_route)) {
-        Ok(Some(node)) => return Match::Node(node.identity),
-        Ok(None) => {}
-        Err((one, other)) => {
-            return Match::Ambiguous(format!(
-                "the nodes {one} and {other} both make sessions with its route {route:?}: every Tomcat needs a jvmRoute of its own"
-            ));
+struct Search<'a> {
+    subject: &'a Subject,
+    all: &'a [Subject],
+    report: &'a Report,
+}
+
+impl<'a> Search<'a> {
+    fn nodes(&self) -> impl Iterator<Item = &'a MemberReport> {
+        self.report.members.values()
+    }
+
+    fn find(&self) -> Match {
+        let route = &self.subject.naming.route;
+        let by_route = |node: &&MemberReport| !route.is_empty() && node.routes.contains(route.as_str());
+        let named = match one_of(self.nodes().filter(by_route)) {
+            Ok(named) => named,
+            Err((one, other)) => {
+                return Match::Perhaps(
+                    vec![one, other],
+                    Some(format!(
+                        "the nodes {one} and {other} both make sessions with its route {route:?}: every Tomcat needs a jvmRoute of its own"
+                    )),
+                );
+            }
+        };
+        if let Some(node) = named.filter(|node| is_alive(node)) {
+            return Match::Node(node.identity);
+        }
+        let why = match self.by_address() {
+            // Whoever is there now need not be the one that was known.
+            Ok(Some(node)) if named.is_none() => return Match::Node(node.identity),
+            Ok(_) => None,
+            Err(why) => Some(why),
+        };
+        let mut perhaps: Vec<Identity> = self.candidates(named).map(|node| node.identity).collect();
+        match named {
+            Some(node) if perhaps.is_empty() => Match::Node(node.identity),
+            None if perhaps.is_empty() => Match::Nobody,
+            _ => {
+                perhaps.extend(named.map(|node| node.identity));
+                Match::Perhaps(perhaps, why)
+            }
         }
     }
-    by_address(subject, all, report)
+
+    /// Those whose route no session has shown yet, or none that httpd knows, and that came after `before` had gone.
+    fn candidates(&self, before: Option<&'a MemberReport>) -> impl Iterator<Item = &'a MemberReport> {
+        let route = &self.subject.naming.route;
+        let is_likely = move |node: &MemberReport| {
+            !route.is_empty() && node.routes.is_empty() && node.likely_route.as_ref() == Some(route)
+        };
+        let is_later = move |node: &MemberReport| {
+            before.is_none_or(|before| is_alive(node) && node.since >= before.since)
+        };
+        self.nodes().filter(move |node| {
+            (is_likely(node) || self.is_here(node) && self.may_be(node)) && is_later(node)
+        })
+    }
+
+    fn is_here(&self, node: &MemberReport) -> bool {
+        self.subject.addresses.contains(&node.identity.host)
+    }
+
+    /// A node whose route is known is not the member of another route.
+    fn fits(&self, node: &MemberReport) -> bool {
+        self.subject.naming.route.is_empty() || node.routes.is_empty()
+    }
+
+    /// Where sessions are not sticky, routes of members may be any names.
+    fn may_be(&self, node: &MemberReport) -> bool {
+        let has_member = |route: &String| self.all.iter().any(|subject| subject.naming.route == *route);
+        self.fits(node) || !node.routes.iter().any(has_member)
+    }
+
+    /// An error says why the address tells nothing.
+    fn by_address(&self) -> Result<Option<&'a MemberReport>, String> {
+        let subject = self.subject;
+        let here: Vec<&MemberReport> = self.nodes().filter(|node| self.is_here(node)).collect();
+        if !here.iter().any(|node| self.fits(node)) {
+            return Ok(None);
+        }
+        if let Some(other) = self.all.iter().find(|other| is_neighbour(subject, other)) {
+            return Err(format!(
+                "{} is at the same address, and it is not known which of them is which node",
+                other.naming.url
+            ));
+        }
+        match one_of(here.iter().copied()) {
+            Ok(node) => Ok(node.filter(|node| self.fits(node))),
+            Err((one, other)) => {
+                Err(format!("the nodes {one} and {other} are both at {}", subject.naming.host))
+            }
+        }
+    }
+}
+
+fn is_alive(node: &MemberReport) -> bool {
+    !matches!(node.life, Life::Gone(_))
 }
 
 /// One that lives, or if nobody does, the one that went last. An error names two that live.
 fn one_of<'r>(
     nodes: impl Iterator<Item = &'r MemberReport>,
 ) -> Result<Option<&'r MemberReport>, (Identity, Identity)> {
-    let (gone, alive): (Vec<_>, Vec<_>) = nodes.partition(|node| matches!(node.life, Life::Gone(_)));
+    let (alive, gone): (Vec<_>, Vec<_>) = nodes.partition(|node| is_alive(node));
     match alive[..] {
         [] => Ok(gone.into_iter().max_by_key(|node| node.since)),
         [only] => Ok(Some(only)),
         [one, other, ..] => Err((one.identity, other.identity)),
-    }
-}
-
-fn by_address(subject: &Subject, all: &[Subject], report: &Report) -> Match {
-    let is_here = |node: &&MemberReport| subject.addresses.contains(&node.identity.host);
-    // A node whose route is known is not the member of another route.
-    let fits = |node: &&MemberReport| subject.naming.route.is_empty() || node.routes.is_empty();
-    let here: Vec<&MemberReport> = report.members.values().filter(is_here).collect();
-    if !here.iter().any(fits) {
-        return Match::Nobody;
-    }
-    let host = &subject.naming.host;
-    if let Some(other) = all.iter().find(|other| is_neighbour(subject, other)) {
-        return Match::Ambiguous(format!(
-            "{} is at the same address, and it is not known which of them is which node",
-            other.naming.url
-        ));
-    }
-    match one_of(here.iter().copied()) {
-        Ok(Some(node)) if fits(&node) => Match::Node(node.identity),
-        Ok(_) => Match::Nobody,
-        Err((one, other)) => Match::Ambiguous(format!("the nodes {one} and {other} are both at {host}")),
     }
 }
 
@@ -108,7 +174,12 @@ mod tests {
         let address: std::net::SocketAddr = address.parse().unwrap();
         let identity = Identity { host: address.ip(), port: address.port(), unique_id: [1; 16] };
         let routes = routes.iter().map(|route| (*route).to_owned()).collect();
-        MemberReport { identity, domain: Vec::new(), life, since: i64::from(address.port()), routes }
+        let since = i64::from(address.port());
+        MemberReport { identity, domain: Vec::new(), life, since, routes, likely_route: None }
+    }
+
+    fn likely(address: &str, route: &str) -> MemberReport {
+        MemberReport { likely_route: Some(route.into()), ..node(address, Life::Alive, &[]) }
     }
 
     fn report(nodes: Vec<MemberReport>) -> Report {
@@ -118,7 +189,7 @@ mod tests {
     fn ports(subjects: &[Subject], report: &Report) -> Vec<Option<u16>> {
         let port = |found| match found {
             Match::Node(identity) => Some(identity.port),
-            Match::Nobody | Match::Ambiguous(_) => None,
+            Match::Nobody | Match::Perhaps(..) => None,
         };
         match_all(subjects, report).into_iter().map(port).collect()
     }
@@ -129,7 +200,7 @@ mod tests {
         let nodes = vec![node("127.0.0.1:4000", Life::Alive, &[]), node("127.0.0.1:4001", Life::Alive, &[])];
         let found = match_all(&members, &report(nodes));
         assert!(
-            matches!(&found[0], Match::Ambiguous(why) if why.contains("ajp://127.0.0.1:8010")),
+            matches!(&found[0], Match::Perhaps(nodes, Some(why)) if nodes.len() == 2 && why.contains("ajp://127.0.0.1:8010")),
             "{found:?}"
         );
         let nodes =
@@ -181,6 +252,61 @@ mod tests {
         let nodes =
             vec![node("10.0.0.1:4000", Life::Alive, &["a"]), node("10.0.0.2:4000", Life::Suspect, &["a"])];
         let found = match_all(&members, &report(nodes));
-        assert!(matches!(&found[0], Match::Ambiguous(why) if why.contains("jvmRoute")), "{found:?}");
+        assert!(
+            matches!(&found[0], Match::Perhaps(nodes, Some(why)) if nodes.len() == 2 && why.contains("jvmRoute")),
+            "{found:?}"
+        );
+    }
+
+    /// The ports of the nodes that the member may be.
+    fn perhaps(subject: usize, members: &[Subject], report: &Report) -> Vec<u16> {
+        match &match_all(members, report)[subject] {
+            Match::Perhaps(nodes, _) => nodes.iter().map(|node| node.port).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_likely_route_is_no_match() {
+        let members = [member("127.0.0.1", 8009, "a"), member("127.0.0.1", 8010, "b")];
+        // As after a start in another order: it may be the other way round.
+        let swapped = report(vec![likely("127.0.0.1:4000", "a"), likely("127.0.0.1:4001", "b")]);
+        assert_eq!(ports(&members, &swapped), [None, None]);
+        assert_eq!(perhaps(0, &members, &swapped), [4000, 4001]);
+        // A session of one of them tells who it is.
+        let shown = report(vec![node("127.0.0.1:4000", Life::Alive, &["b"]), likely("127.0.0.1:4001", "b")]);
+        assert_eq!(ports(&members, &shown), [None, Some(4000)]);
+        assert_eq!(perhaps(0, &members, &shown), [4001]);
+    }
+
+    #[test]
+    fn a_likely_route_does_not_count_where_the_address_tells() {
+        let members = [member("10.0.0.1", 8009, "a"), member("10.0.0.2", 8009, "b")];
+        let nodes = report(vec![likely("10.0.0.1:4000", "b"), likely("10.0.0.2:4001", "a")]);
+        assert_eq!(ports(&members, &nodes), [Some(4000), Some(4001)]);
+        // Behind another address it is the only hint.
+        let nodes = report(vec![likely("192.168.0.1:4000", "b")]);
+        assert_eq!(perhaps(1, &members, &nodes), [4000]);
+    }
+
+    #[test]
+    fn who_comes_after_the_known_node_has_gone_may_be_the_member_and_who_was_there_is_not() {
+        let members = [member("127.0.0.1", 8009, "a"), member("127.0.0.1", 8010, "b")];
+        let gone = node("127.0.0.1:4001", Life::Gone(Departure::Left), &["a"]);
+        let before = node("127.0.0.1:4000", Life::Alive, &[]);
+        let after = node("127.0.0.1:4002", Life::Alive, &[]);
+        assert_eq!(ports(&members, &report(vec![gone.clone(), before.clone()])), [Some(4001), None]);
+        assert_eq!(perhaps(0, &members, &report(vec![gone, before, after])), [4002, 4001]);
+    }
+
+    #[test]
+    fn a_node_whose_route_nobody_has_may_be_a_member_at_its_address() {
+        let members = [member("10.0.0.1", 8009, "worker1"), member("10.0.0.2", 8009, "b")];
+        let nodes = report(vec![
+            node("10.0.0.1:4000", Life::Alive, &["a"]),
+            node("10.0.0.1:4001", Life::Alive, &["b"]),
+        ]);
+        assert_eq!(perhaps(0, &members, &nodes), [4000]);
+        assert_eq!(ports(&members, &nodes), [None, Some(4001)]);
     }
 }

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 
 pub use memory::Way;
 
+use self::connector::Answer;
 use self::matching::Match;
 use self::roster::{Roster, Watched};
 use self::verdict::{Step, View};
@@ -41,6 +42,8 @@ const MISSED: Duration = Duration::from_secs(1);
 const RELOAD: Duration = Duration::from_secs(1);
 /// Nodes that are found so soon did not join: the agent did.
 const CENSUS: u64 = 5_000;
+/// A node that takes connections may be busy for a moment: so often its connector is asked.
+const ASKED_AGAIN: u32 = 2;
 /// How long an open port that nobody can ask further does not count while a node stops.
 const DOUBTED: Duration = Duration::from_secs(30);
 /// After so much time it is said which members no node was found for.
@@ -50,7 +53,7 @@ const UNKNOWN_AFTER: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 enum News {
     Memory(Region),
-    Answer { slot: MemberSlotId, turn: u64, answers: bool },
+    Answer { slot: MemberSlotId, turn: u64, answer: Answer },
     Resolved { host: String, addresses: Vec<std::net::IpAddr> },
 }
 
@@ -170,12 +173,11 @@ impl Watcher {
     fn hear(&mut self, news: News) {
         match news {
             News::Memory(region) => self.attach(region),
-            News::Answer { slot, turn, answers } => {
+            News::Answer { slot, turn, answer } => {
                 let members = self.memory.as_mut().map(|memory| &mut memory.roster);
                 let asked = members.and_then(|roster| roster.find(slot)).filter(|member| member.turn == turn);
                 if let Some(member) = asked {
-                    member.asking = false;
-                    member.answers = Some(answers);
+                    member.answered(answer);
                     self.act();
                 }
             }
@@ -234,20 +236,16 @@ impl Watcher {
         let mut matched = 0;
         for (member, found) in memory.roster.members.iter_mut().zip(found) {
             matched += u32::from(matches!(found, Match::Node(_)));
-            if let Match::Ambiguous(why) = &found
+            if let Match::Perhaps(_, Some(why)) = &found
                 && self.explained.insert(format!("{} {why}", member.subject.naming.url))
             {
                 let naming = &member.subject.naming;
                 warn!(
                     member = %naming.url, balancer = %naming.balancer, %why,
-                    "it is not clear which node of the cluster a balancer member is; until a session shows it, httpd is told nothing about it"
+                    "it is not clear which node of the cluster a balancer member is; until a session shows it, httpd is only told whether its port is closed"
                 );
             }
-            let node = match &found {
-                Match::Node(identity) => self.report.members.get(identity),
-                Match::Nobody | Match::Ambiguous(_) => None,
-            };
-            member.meet(node);
+            member.meet(&found, &self.report);
         }
         let alive = self.report.members.values().filter(|node| !matches!(node.life, Life::Gone(_))).count();
         if memory.is_ours {
@@ -276,7 +274,7 @@ impl Watcher {
             return;
         }
         memory.has_told = true;
-        for member in memory.roster.members.iter().filter(|member| member.node.is_none()) {
+        for member in memory.roster.members.iter().filter(|member| !member.is_known()) {
             let naming = &member.subject.naming;
             info!(
                 member = %naming.url, balancer = %naming.balancer, route = %naming.route,
@@ -311,37 +309,52 @@ impl Memory {
 }
 
 impl Watched {
+    /// It is certain which node it is.
+    fn is_known(&self) -> bool {
+        self.node.is_some_and(|node| node.is_certain)
+    }
+
     fn view(&self, region: &Region, joined: &HashMap<Identity, Moment>, now: Moment) -> View {
         let slot = region.member(self.slot);
         let out_for = slot.gone().map(|(since, _)| now.since(since));
-        let life = self.node.map(|(_, life, _)| life);
-        let since = self.node.and_then(|(node, ..)| joined.get(&node)).copied().unwrap_or_default();
+        let life = self.node.map(|node| node.life);
+        let joined = self.node.filter(|node| node.is_certain).and_then(|node| joined.get(&node.identity));
+        // Whoever listens after a time without anybody has nothing to do with errors of before, whatever node it is.
+        let reopened = self.refused.filter(|_| out_for.is_some());
+        let since = joined.copied().max(reopened).unwrap_or_default();
         let is_doubtful = self.subject.naming.protocol == Protocol::Tcp
             && matches!(life, Some(Life::Gone(_)) | None)
             && out_for.is_some_and(|out_for| out_for < DOUBTED);
+        let may_be_busy = life == Some(Life::Suspect) && self.unanswered < ASKED_AGAIN;
         View {
             life,
-            is_heeded: self.node.is_some_and(|(_, _, since)| self.heeded == Some(since)),
+            is_certain: self.is_known(),
+            is_heeded: self.node.is_some_and(|node| self.heeded == Some(node.since)),
             out_for,
             failed_before: since.0 > 0 && has_failed_before(region, self.slot, since, now),
-            answers: self.answers.filter(|answers| !(*answers && is_doubtful)),
+            can_ask: self.can_ask(),
+            answer: self.answer.filter(|answer| match answer {
+                Answer::Good => !is_doubtful,
+                Answer::Bad | Answer::Refused => !may_be_busy,
+            }),
         }
     }
 
     /// Asks the connector, if it is time to.
     fn ask(&mut self, news: &mpsc::UnboundedSender<News>) {
         let naming = &self.subject.naming;
-        if self.asking || Instant::now() < self.ask_at || naming.protocol == Protocol::Unknown {
+        if self.asking || Instant::now() < self.ask_at || !self.can_ask() {
             return;
         }
-        let is_awaited = self.node.is_some_and(|(_, life, _)| !matches!(life, Life::Gone(_)));
+        let is_there = self.node.is_some_and(|node| !matches!(node.life, Life::Gone(_)));
+        let is_awaited = is_there && self.answer != Some(Answer::Good);
         self.ask_at = Instant::now() + if is_awaited { AWAITED } else { MISSED };
         self.asking = true;
         let (slot, turn, news) = (self.slot, self.turn, news.clone());
         let (protocol, addresses, port) = (naming.protocol, self.subject.addresses.clone(), naming.port);
         tokio::spawn(async move {
-            let answers = connector::answers(protocol, &addresses, port).await;
-            let _ = news.send(News::Answer { slot, turn, answers });
+            let answer = connector::ask_all(protocol, &addresses, port).await;
+            let _ = news.send(News::Answer { slot, turn, answer });
         });
     }
 
@@ -349,7 +362,7 @@ impl Watched {
         let naming = &self.subject.naming;
         region.member(self.slot).take_out(now, reason);
         info!(member = %naming.url, balancer = %naming.balancer, why = reason.words(), "a balancer member is taken out");
-        self.heeded = self.node.map(|(_, _, since)| since);
+        self.heeded = self.node.map(|node| node.since);
         self.forget_answer();
     }
 
@@ -364,6 +377,7 @@ impl Watched {
             let naming = &self.subject.naming;
             info!(member = %naming.url, balancer = %naming.balancer, "a balancer member answers and is put back");
         }
+        self.refused = None;
         self.forget_answer();
     }
 }

@@ -9,9 +9,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use super::News;
-use super::matching::Subject;
-use crate::agent::cluster::{Life, MemberReport};
-use crate::shared::{JkMemberText, MemberSlotId, Naming, Protocol, Region};
+use super::connector::Answer;
+use super::matching::{Match, Subject};
+use crate::agent::cluster::{Life, MemberReport, Report};
+use crate::base::clock::{Clock, Moment, SystemClock};
+use crate::shared::{JkMemberNumber, JkMemberText, MemberSlotId, Naming, Protocol, Region};
 use crate::wire::cluster::Identity;
 
 /// How long an address counts before its name is looked up again.
@@ -25,17 +27,32 @@ pub(super) struct Roster {
     addresses: HashMap<String, (Vec<IpAddr>, Instant)>,
 }
 
+/// The node of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Met {
+    pub identity: Identity,
+    pub life: Life,
+    /// Since when it is so.
+    pub since: i64,
+    /// It may be another one.
+    pub is_certain: bool,
+}
+
 /// One member.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub slot: MemberSlotId,
     pub subject: Subject,
-    /// Its node, how that is, and since when.
-    pub node: Option<(Identity, Life, i64)>,
+    /// Its node, or one that it may be.
+    pub node: Option<Met>,
     /// The departure whose notice was heeded.
     pub heeded: Option<i64>,
-    /// Does the connector answer, as far as asked since the last change?
-    pub answers: Option<bool>,
+    /// What the connector does, as far as asked since the last change.
+    pub answer: Option<Answer>,
+    /// When nobody listened at its port, since it was put back last.
+    pub refused: Option<Moment>,
+    /// How often in succession it was not a good one.
+    pub unanswered: u32,
     pub asking: bool,
     pub ask_at: Instant,
     /// Answers to questions of an earlier turn come too late.
@@ -45,12 +62,35 @@ pub(super) struct Watched {
 impl Watched {
     fn new(slot: MemberSlotId, subject: Subject) -> Watched {
         let ask_at = Instant::now();
-        Watched { slot, subject, node: None, heeded: None, answers: None, asking: false, ask_at, turn: 0 }
+        Watched {
+            slot,
+            subject,
+            node: None,
+            heeded: None,
+            answer: None,
+            refused: None,
+            unanswered: 0,
+            asking: false,
+            ask_at,
+            turn: 0,
+        }
     }
 
-    /// Its node is this one now, and so.
-    pub fn meet(&mut self, node: Option<&MemberReport>) {
-        let node = node.map(|node| (node.identity, node.life, node.since));
+    /// This is known of its node now.
+    pub fn meet(&mut self, found: &Match, report: &Report) {
+        let node = |identity, is_certain| {
+            let MemberReport { life, since, .. } = report.members.get(identity)?;
+            Some(Met { identity: *identity, life: *life, since: *since, is_certain })
+        };
+        let node = match found {
+            Match::Node(identity) => node(identity, true),
+            // Of those that it may be, one that is gone makes it worth asking.
+            Match::Perhaps(nodes, _) => nodes
+                .iter()
+                .filter_map(|identity| node(identity, false))
+                .max_by_key(|met| (matches!(met.life, Life::Gone(_)), met.since)),
+            Match::Nobody => None,
+        };
         if self.node != node {
             self.node = node;
             self.forget_answer();
@@ -58,11 +98,27 @@ impl Watched {
         }
     }
 
+    /// Its connector can be asked.
+    pub fn can_ask(&self) -> bool {
+        self.subject.naming.protocol != Protocol::Unknown && !self.subject.addresses.is_empty()
+    }
+
+    /// It was asked.
+    pub fn answered(&mut self, answer: Answer) {
+        self.asking = false;
+        self.answer = Some(answer);
+        self.unanswered = if answer == Answer::Good { 0 } else { self.unanswered + 1 };
+        if answer == Answer::Refused {
+            self.refused = Some(SystemClock.now());
+        }
+    }
+
     /// What was asked before says nothing any more.
     pub fn forget_answer(&mut self) {
         self.turn += 1;
         self.asking = false;
-        self.answers = None;
+        self.answer = None;
+        self.unanswered = 0;
     }
 }
 
@@ -143,9 +199,16 @@ fn complete(region: &Region, slot: MemberSlotId, mut naming: Naming) -> Option<N
     if naming.url.is_empty() && naming.host.is_empty() {
         naming = joined(naming, &region.place(slot).url()?)?;
     }
-    let changed = region.member_changes(slot).route();
-    if let Some(route) = changed.or_else(|| region.jk_member(slot).text(JkMemberText::Route)) {
+    let jk = region.jk_member(slot);
+    if let Some(route) = region.member_changes(slot).route().or_else(|| jk.text(JkMemberText::Route)) {
         naming.route = route.as_str().to_owned();
+    }
+    if let Some(host) = jk.text(JkMemberText::Host) {
+        naming.host = host.as_str().trim_start_matches('[').trim_end_matches(']').to_owned();
+    }
+    // Members of other lines have none there.
+    if let Some(port) = u16::try_from(jk.number(JkMemberNumber::Port)).ok().filter(|port| *port > 0) {
+        naming.port = port;
     }
     Some(naming)
 }
@@ -172,6 +235,7 @@ fn joined(place: Naming, url: &str) -> Option<Naming> {
 mod tests {
     use super::*;
     use crate::base::key::Key;
+    use crate::shared::ShortText;
 
     fn named(region: &Region, generation: u32, members: &[(&str, &str)]) -> Vec<MemberSlotId> {
         let keys: Vec<Key> = members.iter().map(|(url, _)| Key::of(&[url])).collect();
@@ -224,5 +288,24 @@ mod tests {
         assert_eq!(roster.members[0].subject.addresses, [address]);
         roster.reload(&region);
         assert_eq!(roster.members[0].subject.addresses, [address]);
+    }
+
+    #[test]
+    fn what_the_status_worker_changed_is_where_the_member_is() {
+        let region = Region::private().unwrap();
+        let slot = named(&region, 1, &[("ajp://10.0.0.1:8009", "a")])[0];
+        let (administrator, jk) =
+            (region.administer(Duration::from_secs(60)).unwrap(), region.jk_member(slot));
+        let text = |which, text: &[u8]| {
+            administrator.set_jk_member_text(jk, which, &ShortText::of(text).unwrap());
+        };
+        text(JkMemberText::Host, b"10.0.0.2");
+        text(JkMemberText::Route, b"b");
+        administrator.set_jk_member_number(jk, JkMemberNumber::Port, 8010);
+        let mut roster = Roster::default();
+        roster.reload(&region);
+        let Subject { naming, addresses } = &roster.members[0].subject;
+        assert_eq!((naming.port, naming.route.as_str()), (8010, "b"));
+        assert_eq!(addresses, &["10.0.0.2".parse::<IpAddr>().unwrap()]);
     }
 }

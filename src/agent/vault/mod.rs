@@ -28,7 +28,7 @@ pub struct About {
     pub last_running: i64,
     /// Do the nodes tell of every request?
     pub reports_requests: bool,
-    /// The `jvmRoute` of the node at an address, as learnt from its session ids.
+    /// The `jvmRoute` of a node by its address and id, as learnt from its session ids.
     pub routes: BTreeMap<String, String>,
 }
 

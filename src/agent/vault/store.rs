@@ -284,6 +284,7 @@ mod tests {
     use super::*;
     use crate::agent::replica::{Kept, Limits, Replica};
     use crate::wire::cluster::{Action, Change, Delta, Event, SessionMessage, Subject};
+    use crate::wire::stream::Value;
 
     fn folder(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("margay-vault-{}-{name}", std::process::id()));

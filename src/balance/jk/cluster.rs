@@ -106,12 +106,12 @@ impl<'a> JkCluster<'a> {
     }
 
     /// Members that the agent has taken out count as failed for this request, as long as the agent is heard and somebody else
-    /// can serve. A balancer that holds sessions to their members finds out itself whether they are there.
+    /// can serve. A session that may not leave its member (`sticky_session_force`) finds out itself whether that is there.
     /// True if there are any.
-    pub fn heed_agent(&self, states: &mut [JkState], now: Moment) -> bool {
+    pub fn heed_agent(&self, states: &mut [JkState], has_session: bool, now: Moment) -> bool {
         let is_gone = |id: &MemberId| self.common_slot(*id).is_gone();
         if !self.ids().iter().any(is_gone)
-            || self.number(JkBalancerNumber::StickyForce) != 0
+            || has_session && self.number(JkBalancerNumber::StickyForce) != 0
             || !self.region.agent().is_heard(now)
         {
             return false;

@@ -214,7 +214,8 @@ impl Rounds<'_> {
         self.states.clear();
         let cluster = self.cluster;
         self.states.extend(cluster.ids().iter().map(|id| cluster.member_slot(*id).state()));
-        self.heeds_agent = cluster.heed_agent(self.states, self.world.clock.now());
+        let has_session = self.has_session();
+        self.heeds_agent = cluster.heed_agent(self.states, has_session, self.world.clock.now());
     }
 
     /// Members that were busy serve again as soon as they have room.

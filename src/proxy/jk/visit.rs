@@ -23,6 +23,8 @@ use crate::wire::uri;
 
 /// So long is as good as for ever, and the system still takes it.
 const NO_LIMIT: Duration = Duration::from_secs(1 << 31);
+/// How often a request that waits to try again looks whether there is sense in it.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A worker as one request meets it.
 pub(super) struct Visit<'a> {
@@ -162,11 +164,25 @@ impl<'a> Visit<'a> {
             }
             fresh = false;
             left -= 1;
-            if !judged.again || left == 0 {
+            if !judged.again || left == 0 || !self.pause() {
                 let Judgement { result, ending, again, .. } = judged;
                 return Visited { result, ending, again, bytes: 0 };
             }
-            std::thread::sleep(Duration::from_millis(self.slot.number(JkMemberNumber::RetryInterval)));
+        }
+    }
+
+    /// Waits for the next attempt. False if there is no sense in it: the agent has found out that the worker is gone.
+    fn pause(&self) -> bool {
+        let end = Instant::now() + Duration::from_millis(self.slot.number(JkMemberNumber::RetryInterval));
+        loop {
+            if self.common.is_gone() && self.world.region.agent().is_heard(self.world.clock.now()) {
+                return false;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            std::thread::sleep(left.min(LOOK));
         }
     }
 

@@ -11,7 +11,7 @@ use crate::balance::jk::{JkCluster, recover, reset_balancer};
 use crate::config::jk::plan::{JkBalancerId, JkTarget};
 use crate::config::plan::MemberId;
 use crate::shared::{
-    Administrator, JkBalancerNumber, JkCounter, JkMemberNumber, JkMemberSlot, JkMemberText, ShortText,
+    Administrator, JkBalancerNumber, JkCounter, JkMemberNumber, JkMemberSlot, JkMemberText, Reason, ShortText,
 };
 
 /// How long a change waits for one that another process is making.
@@ -240,7 +240,10 @@ impl State for Desk<'_> {
             }
             Action::Recover { balancer, member } => {
                 let (id, member_id) = self.member(balancer, member).ok_or(Refusal::RecoverFailed)?;
-                if !recover(&self.live.cluster(id), member_id) {
+                let cluster = self.live.cluster(id);
+                // The agent takes it out again if it finds it gone still.
+                let was_out = cluster.common_slot(member_id).put_back(now, Reason::Admin);
+                if !recover(&cluster, member_id) && !was_out {
                     return Err(Refusal::RecoverFailed);
                 }
                 self.notes.push(format!("member {member} of balancer {balancer} is tried again"));

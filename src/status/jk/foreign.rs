@@ -88,7 +88,8 @@ fn member(live: &Live<'_>, shown: &view::MemberView, name: String) -> MemberView
     let millis = |time: Option<std::time::Duration>| {
         time.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX))
     };
-    let state = state(shown);
+    let gone = live.gone(live.region.member(live.bindings.member(shown.id)).gone());
+    let state = if gone.is_some() { JkState::Error } else { state(shown) };
     let error_at = shown.error_time.filter(|_| is_error(shown.status)).map(|at| live.stamp(at));
     let left = error_at
         .map_or(0, |at| u64::from(rest(shown)).saturating_sub(seconds_of(live.now).saturating_sub(at.unix)));
@@ -127,6 +128,7 @@ fn member(live: &Live<'_>, shown: &view::MemberView, name: String) -> MemberView
         elected: shown.elected,
         sessions: 0,
         recover: (left, left),
+        gone,
     }
 }
 

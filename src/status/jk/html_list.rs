@@ -266,6 +266,7 @@ fn members(html: &mut Html<'_>, worker: &BalancerView, member: Option<&MemberVie
     let is_shown = member.is_some();
     shown.iter().for_each(|member| member_row(html, worker, member, is_shown));
     html.put("</table><br/>\n");
+    shown.iter().for_each(|member| taken_out(html, member));
     if !worker.is_foreign && !html.sheet.is_read_only() {
         attribute_form(html, &worker.name);
     }
@@ -327,6 +328,17 @@ fn member_row(html: &mut Html<'_>, balancer: &BalancerView, member: &MemberView,
         ],
     );
     html.put("</tr>\n");
+}
+
+/// Below the table, so that every cell of it stays stock's.
+fn taken_out(html: &mut Html<'_>, member: &MemberView) {
+    if let Some(gone) = member.gone {
+        html.fmt(format_args!(
+            "<p>Member {} is out: {}.</p>\n",
+            markup(&member.ajp.name),
+            markup(&gone.text())
+        ));
+    }
 }
 
 /// From `Err` to `MaxCon`.

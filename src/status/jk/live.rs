@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use super::figures::Stamp;
 use super::foreign;
 use super::model::{
-    AjpSettings, AjpView, BalancerSettings, BalancerView, MapView, MemberSettings, MemberView, ServerView,
-    View,
+    AjpSettings, AjpView, BalancerSettings, BalancerView, Gone, MapView, MemberSettings, MemberView,
+    ServerView, View,
 };
 use crate::balance::Bindings;
 use crate::balance::jk::{InForceText, JkCluster, method_of, millis, text_in_force};
@@ -19,7 +19,7 @@ use crate::config::jk::plan::{
     JkBalancerId, JkLock, JkMember, JkRule, JkTarget, JkWorker, JkWorkerId, RuleSource, RuleWorker,
 };
 use crate::config::plan::{Member, MemberId, SiteId};
-use crate::shared::{JkBalancerNumber, JkCounter, JkMemberNumber, JkMemberText, JkState, Region};
+use crate::shared::{JkBalancerNumber, JkCounter, JkMemberNumber, JkMemberText, JkState, Reason, Region};
 
 /// One server of httpd with the rules that it has now.
 #[derive(Debug, Clone)]
@@ -160,16 +160,24 @@ impl Live<'_> {
             }
             _ => (0, 0),
         };
+        let gone = self.gone(cluster.common_slot(id).gone());
         Some(MemberView {
             ajp: self.ajp(id)?,
             settings: self.member_settings(cluster, id),
-            state,
+            state: if gone.is_some() { JkState::Error } else { state },
             lb_mult: slot.lb_mult(),
             lb_value: slot.lb_value(),
             elected: slot.count(JkCounter::Elected),
             sessions: slot.count(JkCounter::Sessions),
             recover,
+            gone,
         })
+    }
+
+    /// What the agent said about a member, as long as it counts.
+    pub(super) fn gone(&self, said: Option<(Moment, Reason)>) -> Option<Gone> {
+        let (since, why) = said.filter(|_| self.region.agent().is_heard(self.now))?;
+        Some(Gone { since: self.stamp(since), why: why.words() })
     }
 
     pub(super) fn member_settings(&self, cluster: &JkCluster<'_>, id: MemberId) -> MemberSettings {

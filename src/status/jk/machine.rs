@@ -290,9 +290,10 @@ impl Out<'_> {
     fn member(&mut self, balancer: &BalancerView, member: &MemberView) {
         let name = &member.ajp.name;
         let (fields, last) = (self.member_fields(member), self.last_fields(&member.ajp));
+        let agent = Self::agent_fields(member);
         match self.format {
             Format::Xml => {
-                let all: Fields = named(name, fields).into_iter().chain(last).collect();
+                let all: Fields = named(name, fields).into_iter().chain(last).chain(agent).collect();
                 self.element(6, "member", &all, "/>");
             }
             Format::Properties => {
@@ -301,9 +302,10 @@ impl Out<'_> {
                 self.properties(&format!("{}.", balancer.name), &owner);
                 self.properties(&format!("{name}."), &fields);
                 self.properties(&format!("{}.", balancer.name), &last);
+                self.properties(&format!("{name}."), &agent);
             }
             _ => {
-                let all: Fields = named(name, fields).into_iter().chain(last).collect();
+                let all: Fields = named(name, fields).into_iter().chain(last).chain(agent).collect();
                 self.text_line("Member", &all);
             }
         }
@@ -327,6 +329,16 @@ impl Out<'_> {
         counters(&mut fields, &member.ajp);
         put(&mut fields, "time_to_recover_min", member.recover.0);
         put(&mut fields, "time_to_recover_max", member.recover.1);
+        fields
+    }
+
+    /// What stock cannot know stands behind everything that is stock's, and only where there is something.
+    fn agent_fields(member: &MemberView) -> Fields {
+        let mut fields = Fields::new();
+        if let Some(gone) = member.gone {
+            put_quoted(&mut fields, "agent", gone.why);
+            put(&mut fields, "agent_since", gone.since.unix);
+        }
         fields
     }
 

@@ -130,6 +130,23 @@ pub struct MemberView {
     pub sessions: u64,
     /// Seconds until it is tried again, at least and at most.
     pub recover: (u64, u64),
+    /// The agent has it out; then its state is [`JkState::Error`].
+    pub gone: Option<Gone>,
+}
+
+/// What the agent says about a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone {
+    pub since: Stamp,
+    /// In the words of a sentence.
+    pub why: &'static str,
+}
+
+impl Gone {
+    /// `its node takes no connection (the agent, 2026-11-22 07:46:41 +0000)`
+    pub fn text(self) -> String {
+        format!("{} (the agent, {})", self.why, self.since.long())
+    }
 }
 
 /// What can be changed about a member beside its AJP settings.

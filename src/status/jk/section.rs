@@ -78,6 +78,9 @@ fn write_balancer(out: &mut String, page: Option<&str>, balancer: &BalancerView)
 
 fn write_member(out: &mut String, member: &MemberView) {
     let (ajp, settings) = (&member.ajp, &member.settings);
+    let name = member.state.name();
+    let state =
+        member.gone.map_or_else(|| name.to_owned(), |gone| format!("{name}: {}", markup(&gone.text())));
     let _ = writeln!(
         out,
         "<tr><td>{}</td><td>{}:{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
@@ -86,7 +89,7 @@ fn write_member(out: &mut String, member: &MemberView) {
         markup(&ajp.settings.host),
         ajp.settings.port,
         activation_text(settings.activation),
-        member.state.name(),
+        state,
         markup(&settings.route),
         markup(&settings.redirect),
         markup(&settings.domain),
