@@ -8,5 +8,6 @@ mod absent;
 mod applications;
 mod faults;
 mod latency;
+mod nine;
 mod scene;
 mod survive;

@@ -8,6 +8,11 @@ use crate::support::cluster::{Cluster, Membership};
 fn sessions_survive_the_death_of_one_node_and_of_both_and_of_the_agent() {
     // In synchronous mode, so that the other node has what the first one answered.
     let mut scene = Scene::of_two(Cluster { send_options: 6, ..Cluster::new() });
+    one_node_and_both_and_the_agent_die(&mut scene);
+}
+
+/// The story of one session, in a cluster of two nodes.
+pub fn one_node_and_both_and_the_agent_die(scene: &mut Scene) {
     let mut user = scene.user(0);
     user.get("/fill");
     user.set("word", "kept");
@@ -29,7 +34,7 @@ fn sessions_survive_the_death_of_one_node_and_of_both_and_of_the_agent() {
 
     // Both, and the agent.
     scene.agent.wait_kept(user.beginning(), 6);
-    all_die(&mut scene);
+    all_die(scene);
     user.has_everything();
     assert_eq!(user.value("word").as_deref(), Some("again"));
 }
@@ -43,7 +48,7 @@ fn all_die(scene: &mut Scene) {
 }
 
 /// The worst case with messages that are changed on their way.
-fn survives_everybody(cluster: Cluster) {
+pub fn survives_everybody(cluster: Cluster) {
     let mut scene = Scene::of_two(cluster);
     let mut user = scene.user(0);
     user.get("/fill");

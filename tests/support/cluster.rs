@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::httpd::free_port;
-use super::tomcat::{Connector, START_LIMIT, Tomcat};
+use super::tomcat::{Connector, Line, START_LIMIT, Tomcat};
 use super::{scratch_dir, source_dir};
 
 /// How members know each other.
@@ -24,6 +24,8 @@ pub enum Membership {
 /// What all members of a cluster have in common.
 #[derive(Clone, Debug)]
 pub struct Cluster {
+    /// Which Tomcats.
+    pub line: Line,
     pub membership: Membership,
     /// Nobody else on this machine uses it.
     pub group_port: u16,
@@ -41,6 +43,7 @@ impl Cluster {
     pub fn new() -> Cluster {
         let group_port = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
         Cluster {
+            line: Line::Ten,
             membership: Membership::Multicast,
             group_port: group_port.expect("a free port").port(),
             send_options: 8,
@@ -161,7 +164,8 @@ impl Cluster {
     pub fn node(&self, route: &str) -> Tomcat {
         let at = usize::from(route != "A");
         let receiver = self.static_ports.get(at).copied().unwrap_or_else(free_port);
-        let tomcat = Tomcat::prepare(Connector::Http, scratch_dir(route), route, free_port());
+        let mut tomcat = Tomcat::prepare(Connector::Http, scratch_dir(route), route, free_port());
+        tomcat.set_line(self.line);
         tomcat.set_engine(&format!("{REALM}{}", self.element(receiver)));
         tomcat.write("conf/users.xml", USERS);
         deploy(&tomcat, "webapps/ROOT");
@@ -182,8 +186,9 @@ fn unique_id(port: u16) -> String {
 
 /// Puts the tests' application into a folder of a Tomcat.
 pub fn deploy(tomcat: &Tomcat, folder: &str) {
-    tomcat.write(&format!("{folder}/WEB-INF/web.xml"), APPLICATION);
-    for class in std::fs::read_dir(classes().join("shop")).expect("the application's classes") {
+    let line = tomcat.line();
+    tomcat.write(&format!("{folder}/WEB-INF/web.xml"), &line.in_its_words(APPLICATION));
+    for class in std::fs::read_dir(classes(line).join("shop")).expect("the application's classes") {
         let class = class.expect("a class").path();
         let name = class.file_name().expect("a name").to_string_lossy().into_owned();
         let bytes = std::fs::read(&class).expect("a class");
@@ -192,29 +197,31 @@ pub fn deploy(tomcat: &Tomcat, folder: &str) {
 }
 
 /// The application's classes, compiled once by the compiler that Tomcat has for pages.
-fn classes() -> &'static Path {
-    static CLASSES: OnceLock<PathBuf> = OnceLock::new();
-    CLASSES.get_or_init(|| {
-        let into = scratch_dir("classes");
-        let output = Command::new("java")
-            .args([
-                "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1",
-                "-cp",
-                "/usr/share/java/eclipse-jdt-core.jar",
-            ])
-            .arg("org.eclipse.jdt.internal.compiler.batch.Main")
-            .args(["-source", "17", "-target", "17", "-proc:none", "-nowarn"])
-            .args(["-cp", "/usr/share/tomcat10/lib/servlet-api.jar", "-d"])
-            .arg(&into)
-            .arg(source_dir().join("tests/e2e_agent/app"))
-            .output()
-            .expect("java (package default-jre-headless)");
-        let (out, errors) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "the application does not compile:\n{out}{errors}");
-        into
-    })
+fn classes(line: Line) -> &'static Path {
+    static CLASSES: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
+    CLASSES[usize::from(line == Line::Nine)].get_or_init(|| compile(line))
+}
+
+fn compile(line: Line) -> PathBuf {
+    let (sources, into) = (scratch_dir("sources"), scratch_dir("classes"));
+    let written = std::fs::read_dir(source_dir().join("tests/e2e_agent/app")).expect("the application");
+    for file in written.map(|file| file.expect("a source").path()) {
+        let text = std::fs::read_to_string(&file).expect("a source");
+        std::fs::write(sources.join(file.file_name().expect("a name")), line.in_its_words(&text))
+            .expect("a source");
+    }
+    let output = Command::new("java")
+        .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", "/usr/share/java/eclipse-jdt-core.jar"])
+        .arg("org.eclipse.jdt.internal.compiler.batch.Main")
+        .args(["-source", "17", "-target", "17", "-proc:none", "-nowarn"])
+        .args(["-cp", &line.servlet_api(), "-d"])
+        .arg(&into)
+        .arg(sources)
+        .output()
+        .expect("java (package default-jre-headless)");
+    let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "the application does not compile:\n{out}{errors}");
+    into
 }
 
 /// Waits until a Tomcat logs a line with that text after its last start.

@@ -245,6 +245,8 @@ pub fn as_sent(kept: &Kept) -> SessionState {
     state.last_accessed = state.last_accessed.max(kept.touched);
     state.this_accessed = state.this_accessed.max(kept.touched);
     state.is_valid = true;
+    // A request that finds it there has come with its id.
+    state.is_new = false;
     state
 }
 
