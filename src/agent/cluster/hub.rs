@@ -3,6 +3,7 @@
 
 mod keep;
 mod known;
+mod members;
 mod state;
 
 use std::collections::{HashMap, HashSet};
@@ -16,14 +17,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
-use super::age;
 use super::names::Names;
 use super::pull::{Pull, Purpose};
 use super::receiver::{self, Incoming};
 use super::report::Report;
-use super::sender::{self, Sender};
+use super::sender::Sender;
 use super::stack::Stack;
-use super::table::{Departure, Heard, Seen, Table};
+use super::table::Table;
 use crate::agent::now;
 use crate::agent::replica::{Batch, Changes, Duplicates, Effect, Kept, Key, Limits, Replica, Take};
 use crate::agent::settings::{Settings, StaticClass};
@@ -138,6 +138,12 @@ pub struct Hub {
     answered: Vec<Pull>,
     /// One of them did not answer.
     is_unanswered: bool,
+    /// Members that fell silent or vanished, and when they were taken out.
+    lost: HashMap<Identity, i64>,
+    /// What nodes answered that came back.
+    returned: Vec<Pull>,
+    /// Until then a node that came back is expected to be asked.
+    expected_until: i64,
     waiting: Vec<Waiting>,
     names: Names,
     /// The form of members in what nodes send: that of Tomcat 9.0 is another.
@@ -236,6 +242,9 @@ impl Hub {
             pulls: Vec::new(),
             answered: Vec::new(),
             is_unanswered: false,
+            lost: HashMap::new(),
+            returned: Vec::new(),
+            expected_until: 0,
             waiting: Vec::new(),
             names: Names::default(),
             version: MemberVersion::default(),
@@ -345,143 +354,6 @@ impl Hub {
         new.values().map(HashSet::len).sum()
     }
 
-    // ---- Members ----
-
-    fn uptime(&self) -> i64 {
-        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
-    }
-
-    /// Ourselves, with the age that is announced now.
-    fn own(&mut self) -> Member {
-        let nodes = self.table.members();
-        self.own.alive =
-            age::announced(self.uptime(), self.health.is_ready, nodes.iter().map(|seen| &seen.member));
-        self.own.clone()
-    }
-
-    async fn announce(&mut self, socket: &UdpSocket, group: SocketAddr) {
-        let bytes = self.own().to_bytes();
-        let sent = socket.send_to(&bytes, group).await;
-        if let Err(error) = &sent
-            && !std::mem::replace(&mut self.is_mute, true)
-        {
-            warn!(%error, %group, "no beacon can be sent to the group");
-        } else if sent.is_ok() {
-            self.is_mute = false;
-        }
-    }
-
-    fn beacon(&mut self, bytes: &[u8], peer: SocketAddr) {
-        match Member::read(bytes) {
-            Ok(member) => self.hear(&member, false),
-            Err(error) => debug!(%peer, %error, "a datagram of the group is no beacon"),
-        }
-    }
-
-    fn hear(&mut self, member: &Member, is_static: bool) {
-        let now = now();
-        let identity = member.identity();
-        match self.table.hear(member, now, is_static) {
-            Heard::New => self.probe(identity),
-            Heard::Known => {
-                if self.report.suspect(&identity, false, now) {
-                    self.publish();
-                }
-            }
-            Heard::Left => self.gone(&identity, Departure::Left),
-            Heard::NotOurs => {}
-        }
-    }
-
-    /// A member closed a connection: it may have died, and its other sockets may live for a moment longer.
-    fn closed(&mut self, identity: Identity) {
-        self.probe(identity);
-        self.closed.insert(identity, now() + LOOKED_AT);
-    }
-
-    /// Asks whether somebody is there. The answer comes by itself.
-    fn probe(&mut self, identity: Identity) {
-        if self.table.get(&identity).is_none() || !self.probing.insert(identity) {
-            return;
-        }
-        let (own, probes) = (self.own.clone(), self.probes.clone());
-        tokio::spawn(async move {
-            let result = sender::probe(&own, identity.address()).await;
-            let _ = probes.send(Probed { identity, result });
-        });
-    }
-
-    fn probed(&mut self, Probed { identity, result }: &Probed) {
-        self.probing.remove(identity);
-        let now = now();
-        match result {
-            Ok(()) => {
-                let is_new = self.table.confirm(identity, now);
-                let Some(seen) = self.table.get(identity).cloned() else { return };
-                if is_new {
-                    self.joined(&seen);
-                } else if seen.suspect.is_some() && self.report.suspect(identity, true, now) {
-                    info!(member = %identity, "a member is silent, but takes connections");
-                    self.publish();
-                }
-            }
-            Err(error) => {
-                let is_refused = error.kind() == io::ErrorKind::ConnectionRefused;
-                let Some(seen) = self.table.get(identity) else { return };
-                let is_missed =
-                    now - seen.heard > i64::try_from(self.settings.membership.drop_time).unwrap_or(0);
-                if !is_refused && !is_missed {
-                    // The network may be slow, or the node busy.
-                    return;
-                }
-                if let Some((_, departure)) = self.table.refuse(identity, now) {
-                    self.gone(identity, departure);
-                }
-            }
-        }
-    }
-
-    fn joined(&mut self, seen: &Seen) {
-        let identity = seen.member.identity();
-        let now = now();
-        for twin in self.table.replaced_by(&identity) {
-            self.gone(&twin.member.identity(), Departure::Replaced);
-        }
-        let route = self.about.routes.get(&identity.address().to_string());
-        self.report.joined(seen, route.cloned().into_iter().collect(), now);
-        info!(member = %identity, alive = seen.member.alive, "a member joined");
-        self.publish();
-        let age = seen.member.alive.max(0);
-        let was_there_before = self.ran_before.is_some_and(|ran| now - age + SETTLED < ran);
-        let (purpose, at) = match (self.health.is_ready, was_there_before) {
-            (false, true) => (Purpose::Knows, now),
-            (false, false) => (Purpose::Started, now),
-            // It and we did not hear each other for a while.
-            (true, _) if age > LIVED && !seen.is_static => (Purpose::Returned, now + SETTLES),
-            (true, _) => (Purpose::Started, now + ASK_NEW_NODE_AFTER),
-        };
-        if purpose == Purpose::Returned {
-            self.replica.begin_asking();
-        }
-        self.pulls.push(Pull::new(seen.member.clone(), purpose, at));
-        if seen.is_static && self.settings.membership.class == StaticClass::Interceptor {
-            self.send_plain(&seen.member, STATIC_START.to_vec(), Options::default());
-        }
-    }
-
-    fn gone(&mut self, identity: &Identity, departure: Departure) {
-        info!(member = %identity, why = departure.words(), "a member is gone");
-        self.report.gone(identity, departure, now());
-        self.publish();
-        self.sender.forget(identity);
-        self.pulls.retain(|pull| pull.identity() != *identity);
-        self.waiting.retain(|waiting| waiting.node.identity() != *identity);
-    }
-
-    fn publish(&self) {
-        self.reports.send_replace(self.report.clone());
-    }
-
     // ---- Messages ----
 
     fn message(&mut self, message: ChannelData) {
@@ -588,6 +460,7 @@ impl Hub {
             }
             _ => {
                 self.learn_route(&identity, message);
+                self.look_for_gap(&identity, now);
                 let session = shown_session(message.session_id.as_deref());
                 match self.replica.apply_from(Some(identity), message, now) {
                     Effect::Applied => debug!(%session, event = ?message.event, "a session changes"),
@@ -643,21 +516,7 @@ impl Hub {
         self.ticks += 1;
         let now = now();
         self.notice_pause(now);
-        for member in self.table.silent(now) {
-            // A static member is only looked at once a second.
-            let is_silent =
-                self.table.get(&member.identity()).is_some_and(|seen| !seen.is_static || !seen.is_confirmed);
-            if is_silent || self.ticks.is_multiple_of(10) {
-                self.probe(member.identity());
-            }
-        }
-        self.closed.retain(|_, until| now < *until);
-        for identity in self.closed.keys().copied().collect::<Vec<_>>() {
-            self.probe(identity);
-        }
-        for seen in self.table.give_up(now) {
-            self.gone(&seen.member.identity(), Departure::Dead);
-        }
+        self.look_after_members(now);
         self.pull(now);
         self.become_ready(now);
         self.answer_waiting();

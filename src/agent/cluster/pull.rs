@@ -40,6 +40,10 @@ pub enum Next {
 pub struct Pull {
     pub from: Member,
     pub purpose: Purpose,
+    /// It was there before, and not heard since then: what it does not know any more has ended.
+    pub lost: Option<i64>,
+    /// When it was decided to ask.
+    pub begun: i64,
     /// When it was asked first: later messages are newer than the answer.
     pub since: i64,
     asked: Option<i64>,
@@ -56,6 +60,8 @@ impl Pull {
         Pull {
             from,
             purpose,
+            lost: None,
+            begun: at,
             since: at,
             asked: None,
             asks: 0,
@@ -63,6 +69,16 @@ impl Pull {
             known: HashMap::new(),
             complete: HashSet::new(),
         }
+    }
+
+    /// A question to one that came back after it was `lost`; `None`: it was not known before.
+    pub fn returned(from: Member, lost: Option<i64>, now: i64, at: i64) -> Pull {
+        Pull { lost, begun: now, ..Pull::new(from, Purpose::Returned, at) }
+    }
+
+    /// Did the node live while we heard nothing? Then it knows what has ended.
+    fn is_witness(&self) -> bool {
+        self.purpose == Purpose::Knows || self.lost.is_some()
     }
 
     pub fn identity(&self) -> Identity {
@@ -120,16 +136,30 @@ impl Pull {
     }
 }
 
-/// For applications of which a node knows everything that lived while the agent did not: the sessions that any node has. All
+/// For applications of which a node knows everything that lived while the agent heard nothing: the sessions that any node has. All
 /// other sessions of them have ended.
 pub fn known_to_nodes(answered: &[Pull]) -> HashMap<Box<[u8]>, HashSet<Box<[u8]>>> {
-    let lived = answered.iter().filter(|pull| pull.purpose == Purpose::Knows);
+    let lived = answered.iter().filter(|pull| pull.is_witness());
     let contexts: HashSet<&[u8]> =
         lived.flat_map(|pull| pull.contexts().map(|(context, _)| context)).collect();
     let known_of = |context: &[u8]| {
         answered.iter().filter_map(|pull| pull.known.get(context)).flatten().cloned().collect()
     };
     contexts.into_iter().map(|context| (context.into(), known_of(context))).collect()
+}
+
+/// What nodes that came back together say: the sessions of [`known_to_nodes`], and up to when nobody else can have told us of others.
+/// `members`: who counts now, and since when. Nothing if one of them was here all the time: what we know it knows.
+pub fn known_to_returned(
+    answered: &[Pull],
+    mut members: impl Iterator<Item = (Identity, i64)>,
+) -> Option<(HashMap<Box<[u8]>, HashSet<Box<[u8]>>>, i64)> {
+    let begun = answered.iter().map(|pull| pull.begun).min()?;
+    let lost = answered.iter().filter_map(|pull| pull.lost).max()?;
+    let is_returned = |(member, since): (Identity, i64)| {
+        since >= begun || answered.iter().any(|pull| pull.identity() == member)
+    };
+    members.all(is_returned).then(|| (known_to_nodes(answered), lost))
 }
 
 #[cfg(test)]
@@ -191,5 +221,21 @@ mod tests {
         assert_eq!(known.len(), 1);
         let of_a = &known[b"/a".as_slice()];
         assert!(of_a.contains(b"1".as_slice()) && of_a.contains(b"2".as_slice()));
+    }
+
+    #[test]
+    fn who_comes_back_tells_what_ended_unless_somebody_was_here_all_the_time() {
+        let mut back = Pull::returned(pull(Purpose::Knows).from, Some(5_000), 8_000, 11_000);
+        back.received(b"/a", [b"1".as_slice().into()], 11_100);
+        back.completed(b"/a", 11_200);
+        let itself = back.identity();
+        let other = Identity { port: 4001, ..itself };
+        let all = [back];
+        let (known, until) = known_to_returned(&all, [(itself, 8_000)].into_iter()).unwrap();
+        assert_eq!((known[b"/a".as_slice()].len(), until), (1, 5_000));
+        assert!(known_to_returned(&all, [(itself, 8_000), (other, 9_000)].into_iter()).is_some());
+        assert!(known_to_returned(&all, [(itself, 8_000), (other, 100)].into_iter()).is_none());
+        let unknown = [Pull::returned(pull(Purpose::Knows).from, None, 8_000, 11_000)];
+        assert!(known_to_returned(&unknown, [(itself, 8_000)].into_iter()).is_none());
     }
 }

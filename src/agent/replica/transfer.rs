@@ -8,7 +8,7 @@ use crate::wire::cluster::{
     write_sessions,
 };
 use crate::wire::stream::Value;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// What taking over the sessions of a node changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(super) struct Since {
     bytes: usize,
     /// Sessions that came from nodes meanwhile.
     taken: HashSet<Key>,
+    /// When sessions were touched before the first of these messages.
+    touched: HashMap<Key, i64>,
 }
 
 /// Bytes of messages that are remembered. What is taken over afterwards is only what is not known.
@@ -49,6 +51,13 @@ impl Since {
         self.bytes += message.payload.as_ref().map_or(0, Vec::len) + 200;
         if self.is_whole() {
             self.messages.push((sender, message.clone(), now));
+        }
+    }
+
+    /// A message of a session comes that was touched then.
+    pub(super) fn remember_touched(&mut self, key: Key, touched: i64) {
+        if self.is_whole() {
+            self.touched.entry(key).or_insert(touched);
         }
     }
 
@@ -139,7 +148,8 @@ impl Replica {
             // Another node gave it already: both times are of nodes.
             _ if since.taken.contains(key) => state.this_accessed > kept.state.this_accessed,
             Take::All => true,
-            Take::Newer => state.this_accessed > kept.touched,
+            // A change that came since says nothing of those that were missed before it.
+            Take::Newer => state.this_accessed > *since.touched.get(key).unwrap_or(&kept.touched),
         }
     }
 

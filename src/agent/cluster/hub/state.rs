@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use tracing::{info, warn};
 
 use super::{AHEAD, ANSWER_WITHIN, BATCH, Hub, Waiting, shown};
-use crate::agent::cluster::pull::{Next, Pull, Purpose, known_to_nodes};
+use crate::agent::cluster::pull::{Next, Pull, Purpose, known_to_nodes, known_to_returned};
 use crate::agent::now;
 use crate::agent::replica::Answer;
 use crate::wire::cluster::{Event, Member, Options, SessionMessage};
@@ -24,7 +24,7 @@ impl Hub {
                 }
                 Next::Done => over.push(at),
                 Next::GiveUp => {
-                    self.is_unanswered |= pull.purpose == Purpose::Knows;
+                    self.is_unanswered |= matches!(pull.purpose, Purpose::Knows | Purpose::Returned);
                     warn!(member = %pull.identity(), "a node does not say which sessions it has");
                     over.push(at);
                 }
@@ -46,17 +46,41 @@ impl Hub {
             self.pulled(pull);
         }
         if self.health.is_ready && !self.pulls.iter().any(|pull| pull.purpose == Purpose::Returned) {
-            self.replica.end_asking();
+            self.settle_with_returned();
+            if now >= self.expected_until {
+                self.replica.end_asking();
+            }
+        }
+    }
+
+    /// Nodes that came back have all answered: sessions that none of them knows any more have ended meanwhile, if all that are there
+    /// came back. What one of them does not have it is given.
+    fn settle_with_returned(&mut self) {
+        let answered = std::mem::take(&mut self.returned);
+        let is_whole = !std::mem::take(&mut self.is_unanswered);
+        let members = self.table.members().into_iter().map(|seen| (seen.member.identity(), seen.since));
+        if let Some((known, until)) = known_to_returned(&answered, members).filter(|_| is_whole) {
+            for (context, known) in known {
+                let ended = self.replica.keep_only(&context, &|id| known.contains(id), until);
+                if ended > 0 {
+                    info!(context = %shown(Some(&context)), sessions = ended, "sessions ended while the agent was cut off");
+                }
+            }
+        }
+        for pull in &answered {
+            self.give_what_is_missing(pull);
         }
     }
 
     fn pulled(&mut self, pull: Pull) {
         let received: usize = pull.known.values().map(HashSet::len).sum();
         info!(member = %pull.identity(), sessions = received, "a node's sessions are known");
-        if matches!(pull.purpose, Purpose::Started | Purpose::Returned) {
+        if pull.purpose == Purpose::Started {
             self.give_what_is_missing(&pull);
         }
-        if !self.health.is_ready {
+        if pull.purpose == Purpose::Returned {
+            self.returned.push(pull);
+        } else if !self.health.is_ready {
             self.answered.push(pull);
         }
     }
