@@ -30,8 +30,9 @@ pub struct Settings {
 pub struct Membership {
     /// False: nothing is sent to or heard from a group; only static members are known.
     pub multicast: bool,
-    /// The group.
-    pub address: Ipv4Addr,
+    /// The group, IPv4 or IPv6. Java wants `%eth0` behind one of the link; here `bind` says which interface.
+    #[serde(deserialize_with = "group")]
+    pub address: IpAddr,
     pub port: u16,
     /// The address of the interface to use, or `auto`.
     pub bind: Bind,
@@ -54,6 +55,12 @@ pub struct Membership {
     pub unique_id: Option<UniqueId>,
 }
 
+fn group<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let address = text.split('%').next().unwrap_or_default();
+    address.parse().map_err(|_| serde::de::Error::custom(format!("{text:?} is no IP address of a group")))
+}
+
 /// How Tomcat knows static members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -69,7 +76,7 @@ impl Default for Membership {
     fn default() -> Self {
         Self {
             multicast: true,
-            address: Ipv4Addr::new(228, 0, 0, 4),
+            address: IpAddr::V4(Ipv4Addr::new(228, 0, 0, 4)),
             port: 45564,
             bind: Bind::Auto,
             ttl: 1,
@@ -349,12 +356,16 @@ impl Settings {
         let refuse = |section, key, why: &str| Err((section, key, why.to_owned()));
         let membership = &self.membership;
         if membership.multicast && !membership.address.is_multicast() {
-            let why = "must be a multicast address, from 224.0.0.0 to 239.255.255.255";
+            let why =
+                "must be a multicast address, from 224.0.0.0 to 239.255.255.255, or one that begins with ff";
             return refuse("membership", "address", why);
         }
         if !membership.multicast && membership.members.is_empty() {
             let why = "= false needs at least one [[membership.static]] with host and port";
             return refuse("membership", "multicast", why);
+        }
+        if membership.ttl > 255 {
+            return refuse("membership", "ttl", "must be from 0 to 255");
         }
         if membership.drop_time < membership.frequency {
             let why = "must be longer than frequency, or every member drops out between two beacons";
@@ -465,6 +476,8 @@ mod tests {
                     autoBind = 1\n[channel]\ninterceptors = [\"GzipInterceptor\", \"order\"]\n";
         let settings = Settings::read(text, "agent.toml").unwrap();
         assert_eq!(settings.membership.unique_id.unwrap().0[15], 255);
+        let of_link = Settings::read("[membership]\naddress = \"ff02::e4%eth0\"", "agent.toml").unwrap();
+        assert_eq!(of_link.membership.address.to_string(), "ff02::e4");
         assert_eq!(settings.interceptors(), [Interceptor::GzipInterceptor, Interceptor::OrderInterceptor]);
     }
 
@@ -481,6 +494,9 @@ mod tests {
     fn what_cannot_work_is_refused_with_the_cure() {
         for (text, word) in [
             ("[membership]\naddress = \"10.0.0.1\"", "multicast address"),
+            ("[membership]\naddress = \"fd00::1\"", "multicast address"),
+            ("\n[membership]\naddress = \"group\"", "agent.toml:3: \"group\" is no IP address"),
+            ("[membership]\nttl = 256", "agent.toml:2: [membership] ttl"),
             ("[membership]\nmulticast = false", "[[membership.static]]"),
             ("[membership]\nfrequency = 5000", "dropTime"),
             ("[[membership.static]]\nhost = \"a\"\nport = 4000", "uniqueId"),

@@ -7,6 +7,7 @@ mod scene;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod interfaces;
 mod partition;
 
 use std::net::IpAddr;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Networks that fall apart and come together again.
 
+use std::time::{Duration, Instant};
+
 use crate::Hosts;
 use crate::scene::Scene;
+use crate::support::cluster::Cluster;
 use crate::support::network::alone;
 use crate::support::{PATIENCE, wait_until};
 
@@ -69,5 +72,82 @@ fn an_agent_that_was_cut_off_has_what_the_nodes_have() {
         assert_eq!(changed.value("more").as_deref(), Some("new"));
         assert_eq!(changed.value("last").as_deref(), Some("after"));
         assert_eq!(ended.value("word"), None, "a session that was ended is kept");
+    });
+}
+
+#[test]
+fn nodes_that_do_not_see_each_other_lose_nothing_at_the_agent() {
+    alone("partition::nodes_that_do_not_see_each_other_lose_nothing_at_the_agent", |network| {
+        let hosts = Hosts::of(network);
+        let mut scene = hosts.scene(hosts.cluster());
+        let (mut user, mut other) = (scene.user(0), scene.user(1));
+        user.set("word", "before");
+        other.set("word", "before");
+        scene.agent.wait_kept(user.beginning(), 2);
+        scene.agent.wait_kept(other.beginning(), 2);
+        [&hosts.a, &hosts.b].map(|host| host.keep_apart(true));
+        for (node, missed) in [(0, "0, 3}:4000"), (1, "0, 2}:4000")] {
+            let log = || scene.nodes[node].log();
+            let is_lost = || {
+                log()
+                    .lines()
+                    .any(|line| line.contains("SimpleTcpCluster.memberDisappeared") && line.contains(missed))
+            };
+            wait_until(&format!("the nodes to miss each other: {}", log()), PATIENCE, is_lost);
+        }
+        user.set("word", "at-A");
+        other.set("word", "at-B");
+        let mut new = scene.user(1);
+        new.set("word", "new-at-B");
+        for (user, changes) in [(&user, 3), (&other, 3), (&new, 2)] {
+            scene.agent.wait_kept(user.beginning(), changes);
+        }
+        [&hosts.a, &hosts.b].map(|host| host.keep_apart(false));
+        for (node, found) in [(0, "0, 3}:4000"), (1, "0, 2}:4000")] {
+            let log = || scene.nodes[node].log();
+            let is_back = || {
+                log().lines().filter(|line| line.contains("member added") && line.contains(found)).count()
+                    >= 2
+            };
+            wait_until(&format!("the nodes to find each other: {}", log()), PATIENCE, is_back);
+        }
+        assert_eq!(scene.agent.count(&["a member is gone"]), 0, "{}", scene.agent.log());
+        scene.kill_all();
+        scene.start_all();
+        let words = [&mut user, &mut other, &mut new].map(|user| user.value("word"));
+        assert_eq!(words.each_ref().map(Option::as_deref), [Some("at-A"), Some("at-B"), Some("new-at-B")]);
+    });
+}
+
+#[test]
+fn a_host_that_vanishes_is_out_when_drop_time_is_over_and_comes_back_with_its_changes() {
+    let name = "a_host_that_vanishes_is_out_when_drop_time_is_over_and_comes_back_with_its_changes";
+    alone(&format!("partition::{name}"), |network| {
+        let hosts = Hosts::of(network);
+        let mut scene = hosts.scene(Cluster { drop_time: 3000, ..hosts.cluster() });
+        let (mut user, mut other) = (scene.user(0), scene.user(1));
+        user.set("word", "before");
+        other.set("word", "before");
+        scene.agent.wait_kept(other.beginning(), 2);
+        hosts.b.vanish();
+        let start = Instant::now();
+        wait_gone(&scene, 1);
+        let after = start.elapsed();
+        println!("out {after:?} after it vanished");
+        // The machine may be busy; that it is dropTime is tested without a clock.
+        assert!(after < Duration::from_secs(5), "{after:?}");
+        assert_eq!(scene.agent.count(&["a member is gone", "10.77.0.3"]), 1);
+        user.set("word", "meanwhile");
+        user.get("/remove?name=other");
+        hosts.b.come_back();
+        wait_until("the node to be asked again", PATIENCE, || {
+            let log = scene.agent.log();
+            let after = log.split("a member joined member=10.77.0.3").nth(2).unwrap_or_default();
+            after.lines().any(|line| line.contains("sessions are known") && line.contains("10.77.0.3"))
+        });
+        scene.kill_all();
+        scene.start_all();
+        assert_eq!(user.value("word").as_deref(), Some("meanwhile"), "B knew it as it was before");
+        assert_eq!(other.value("word").as_deref(), Some("before"));
     });
 }

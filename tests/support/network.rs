@@ -129,6 +129,14 @@ impl Host {
         ["ip", "netns", "exec", self.name].map(str::to_owned).to_vec()
     }
 
+    /// A second interface, eth1, with a cable that leads nowhere. `address` with the length of its network.
+    pub fn plug_elsewhere(&self, address: &str) {
+        ip(&format!("link add name far-{} type veth peer name eth1 netns {}", self.name, self.name));
+        ip(&format!("link set dev far-{} up", self.name));
+        self.run(&format!("addr add {address} dev eth1"));
+        self.run("link set dev eth1 up");
+    }
+
     /// Runs `ip` there.
     pub fn run(&self, words: &str) {
         ip(&format!("-n {} {words}", self.name));

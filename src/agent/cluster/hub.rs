@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one task that knows everything: members, sessions, and what is under way. All others only carry bytes.
 
+mod elsewhere;
 mod keep;
 mod known;
 mod members;
@@ -12,11 +13,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
+use super::interfaces::Interface;
+use super::multicast::Group;
 use super::names::Names;
 use super::pull::{Pull, Purpose};
 use super::receiver::{self, Incoming};
@@ -33,6 +36,7 @@ use crate::wire::cluster::{
     ChannelData, Event, Identity, Member, MemberVersion, Options, Rpc, SHUTDOWN, SessionMessage,
     StaticMessage, StaticWord,
 };
+use elsewhere::{Elsewhere, Sockets};
 
 /// At most so long a change stays in memory only.
 const COMMIT_AFTER: Duration = Duration::from_millis(5);
@@ -76,6 +80,8 @@ pub trait Look: Send + std::fmt::Debug {
 /// How the agent itself is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
+    /// Where members reach it.
+    pub address: String,
     /// It knows all that can be known.
     pub is_ready: bool,
     /// Why sessions are in memory only, if they are.
@@ -89,8 +95,10 @@ pub struct Health {
 pub struct Start {
     pub settings: Arc<Settings>,
     pub listener: TcpListener,
-    /// The group's socket and address; `None` without multicast.
-    pub group: Option<(UdpSocket, SocketAddr)>,
+    /// `None` without multicast.
+    pub group: Option<Group>,
+    /// Interfaces that others may be behind, if the one to use was not said by anybody.
+    pub elsewhere: Vec<Interface>,
     /// What is announced.
     pub address: SocketAddr,
     pub stack: Stack,
@@ -175,11 +183,12 @@ pub async fn run(
 ) -> io::Result<()> {
     let (probes, probed) = mpsc::unbounded_channel();
     let (to, incoming) = mpsc::channel(4096);
-    let Start { settings, listener, group, address, stack, loaded, vault } = start;
+    let Start { settings, listener, group, elsewhere, address, stack, loaded, vault } = start;
     let receiver = &settings.receiver;
     receiver::start(listener, receiver.max_frame, receiver.max_connections, to)?;
     let hub = Hub::new(settings, address, stack, loaded, vault, reports, probes)?;
-    hub.serve(group, incoming, probed, requests, ready).await
+    let elsewhere = Elsewhere::new(&hub, elsewhere);
+    hub.serve(Sockets { group, elsewhere, incoming }, probed, requests, ready).await
 }
 
 impl Hub {
@@ -237,7 +246,7 @@ impl Hub {
             writing: None,
             about,
             about_changed: true,
-            health: Health::default(),
+            health: Health { address: address.to_string(), ..Health::default() },
             retry_vault_at: 0,
             pulls: Vec::new(),
             answered: Vec::new(),
@@ -262,8 +271,7 @@ impl Hub {
 
     async fn serve(
         mut self,
-        group: Option<(UdpSocket, SocketAddr)>,
-        mut incoming: mpsc::Receiver<Incoming>,
+        mut sockets: Sockets,
         mut probed: mpsc::UnboundedReceiver<Probed>,
         mut requests: mpsc::Receiver<Request>,
         ready: oneshot::Sender<()>,
@@ -278,21 +286,22 @@ impl Hub {
         let mut datagram = vec![0; 65_536];
         loop {
             tokio::select! {
-                message = incoming.recv() => match message {
+                message = sockets.incoming.recv() => match message {
                     Some(Incoming::Message(message)) => self.message(*message),
                     Some(Incoming::Closed(identity)) => self.closed(identity),
                     None => return Ok(()),
                 },
-                received = receive(group.as_ref(), &mut datagram) => match received {
+                received = receive(sockets.group.as_ref(), &mut datagram) => match received {
                     Ok((length, peer)) => self.beacon(&datagram[..length], peer),
                     Err(error) => debug!(%error, "a datagram of the group is lost"),
                 },
+                interface = sockets.elsewhere.heard() => self.heard_elsewhere(&mut sockets, &interface).await,
                 Some(result) = probed.recv() => self.probed(&result),
                 Some(written) = self.vault.done.recv() => self.written(written),
                 _ = commit.tick(), if self.has_to_write() => self.commit(),
                 _ = beacon.tick() => {
-                    if let Some((socket, group)) = &group && now() >= self.listening_until {
-                        self.announce(socket, *group).await;
+                    if let Some(group) = &sockets.group && now() >= self.listening_until {
+                        self.announce(group).await;
                     }
                 }
                 _ = tick.tick() => {
@@ -303,7 +312,7 @@ impl Hub {
                 }
                 request = requests.recv() => match request {
                     Some(Request::Stop(done)) => {
-                        self.stop(group.as_ref()).await;
+                        self.stop(sockets.group.as_ref()).await;
                         let _ = done.send(());
                         return Ok(());
                     }
@@ -559,10 +568,10 @@ impl Hub {
         self.meet_static_members();
     }
 
-    async fn stop(&mut self, group: Option<&(UdpSocket, SocketAddr)>) {
+    async fn stop(&mut self, group: Option<&Group>) {
         let leaving = Member { command: SHUTDOWN.to_vec(), ..self.own() };
-        if let Some((socket, group)) = group {
-            let _ = socket.send_to(&leaving.to_bytes(), *group).await;
+        if let Some(group) = group {
+            let _ = group.socket.send_to(&leaving.to_bytes(), group.address).await;
         }
         let members: Vec<_> = self.table.members().into_iter().cloned().collect();
         for seen in members.iter().filter(|seen| seen.is_static) {
@@ -590,12 +599,9 @@ impl Hub {
     }
 }
 
-async fn receive(
-    group: Option<&(UdpSocket, SocketAddr)>,
-    into: &mut [u8],
-) -> io::Result<(usize, SocketAddr)> {
+async fn receive(group: Option<&Group>, into: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
     match group {
-        Some((socket, _)) => socket.recv_from(into).await,
+        Some(group) => group.socket.recv_from(into).await,
         None => std::future::pending().await,
     }
 }

@@ -78,6 +78,16 @@ impl Table {
         Table { own, domain, drop_time, members: HashMap::new() }
     }
 
+    /// We are reached at another address now.
+    pub fn rename(&mut self, own: Identity) {
+        self.own = own;
+    }
+
+    /// Was nobody heard, or not since long?
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     /// Takes a beacon, or the sender of a message.
     pub fn hear(&mut self, member: &Member, now: i64, is_static: bool) -> Heard {
         let identity = member.identity();

@@ -5,11 +5,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::UdpSocket;
 use tracing::{debug, info, warn};
 
 use super::{ASK_NEW_NODE_AFTER, Hub, LIVED, LOOKED_AT, Probed, SETTLED, SETTLES, TICK};
 use crate::agent::cluster::age;
+use crate::agent::cluster::multicast::Group;
 use crate::agent::cluster::pull::{Pull, Purpose};
 use crate::agent::cluster::sender;
 use crate::agent::cluster::table::{Departure, Heard, Seen};
@@ -38,9 +38,10 @@ impl Hub {
         self.own.clone()
     }
 
-    pub(super) async fn announce(&mut self, socket: &UdpSocket, group: SocketAddr) {
+    pub(super) async fn announce(&mut self, group: &Group) {
         let bytes = self.own().to_bytes();
-        let sent = socket.send_to(&bytes, group).await;
+        let sent = group.socket.send_to(&bytes, group.address).await;
+        let group = group.address;
         if let Err(error) = &sent
             && !std::mem::replace(&mut self.is_mute, true)
         {
