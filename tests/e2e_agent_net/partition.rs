@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::Hosts;
 use crate::scene::Scene;
-use crate::support::cluster::Cluster;
-use crate::support::network::alone;
+use crate::support::cluster::{Cluster, Membership};
+use crate::support::network::{Host, alone};
 use crate::support::{PATIENCE, wait_until};
 
 /// Waits until the agent has taken out so many members since its start, for that reason.
@@ -76,6 +76,79 @@ fn an_agent_that_was_cut_off_has_what_the_nodes_have() {
 }
 
 #[test]
+fn an_agent_that_misses_nobody_learns_what_nodes_did_not_tell_it_while_they_missed_it() {
+    let name = "an_agent_that_misses_nobody_learns_what_nodes_did_not_tell_it_while_they_missed_it";
+    alone(&format!("partition::{name}"), |network| {
+        let hosts = Hosts::of(network);
+        let cluster = hosts.cluster();
+        // The nodes are less patient than the agent.
+        let patient = Cluster { drop_time: 9_000, ..cluster.clone() };
+        let nodes = hosts.nodes(&cluster, Host::v4);
+        let mut scene = Scene::with_agent(cluster, hosts.agent(&patient), nodes);
+        let mut user = scene.user(0);
+        user.set("word", "before");
+        scene.agent.wait_kept(user.beginning(), 2);
+        let start = Instant::now();
+        hosts.agent.vanish();
+        wait_lost(&scene, 0, 1);
+        wait_lost(&scene, 1, 1);
+        user.set("word", "meanwhile");
+        wait_until("most of the agent's patience", PATIENCE, || {
+            start.elapsed() > Duration::from_millis(6_500)
+        });
+        hosts.agent.come_back();
+        wait_known_again(&scene, 0, 2);
+        user.set("last", "after");
+        scene.agent.wait_for(&["a member that was silent is heard again", "10.77.0.2"]);
+        wait_until("the nodes to be asked", PATIENCE, || {
+            let log = scene.agent.log();
+            let after = log.split_once("a member that was silent is heard again").unwrap_or_default().1;
+            after.matches("sessions are known").count() >= 2
+        });
+        scene.kill_all();
+        scene.start_all();
+        assert_eq!(user.value("word").as_deref(), Some("meanwhile"));
+        assert_eq!(user.value("last").as_deref(), Some("after"));
+    });
+}
+
+#[test]
+fn an_agent_that_was_cut_off_from_static_members_has_what_they_have() {
+    alone("partition::an_agent_that_was_cut_off_from_static_members_has_what_they_have", |network| {
+        let hosts = Hosts::of(network);
+        let ports = [(&hosts.a, 4000), (&hosts.b, 4000), (&hosts.agent, 4999)];
+        let cluster = Cluster {
+            membership: Membership::Service,
+            static_members: ports.map(|(host, port)| (host.v4(), port).into()).to_vec(),
+            ..hosts.cluster()
+        };
+        let mut scene = hosts.scene(cluster);
+        let mut user = scene.user(0);
+        user.set("word", "before");
+        scene.agent.wait_kept(user.beginning(), 2);
+        hosts.agent.vanish();
+        wait_lost(&scene, 0, 1);
+        wait_lost(&scene, 1, 1);
+        wait_until("the agent to miss the nodes", PATIENCE, || scene.agent.count(&["a member is gone"]) >= 2);
+        user.set("word", "meanwhile");
+        let mut new = scene.user(1);
+        new.set("word", "new");
+        hosts.agent.come_back();
+        wait_known_again(&scene, 0, 2);
+        wait_known_again(&scene, 1, 2);
+        wait_until("the nodes to be asked", PATIENCE, || {
+            let log = scene.agent.log();
+            let after = log.split("a member joined").nth(4).unwrap_or_default();
+            after.matches("sessions are known").count() >= 2
+        });
+        scene.kill_all();
+        scene.start_all();
+        assert_eq!(user.value("word").as_deref(), Some("meanwhile"));
+        assert_eq!(new.value("word").as_deref(), Some("new"));
+    });
+}
+
+#[test]
 fn nodes_that_do_not_see_each_other_lose_nothing_at_the_agent() {
     alone("partition::nodes_that_do_not_see_each_other_lose_nothing_at_the_agent", |network| {
         let hosts = Hosts::of(network);
@@ -85,7 +158,9 @@ fn nodes_that_do_not_see_each_other_lose_nothing_at_the_agent() {
         other.set("word", "before");
         scene.agent.wait_kept(user.beginning(), 2);
         scene.agent.wait_kept(other.beginning(), 2);
-        [&hosts.a, &hosts.b].map(|host| host.keep_apart(true));
+        for host in [&hosts.a, &hosts.b] {
+            host.keep_apart(true);
+        }
         for (node, missed) in [(0, "0, 3}:4000"), (1, "0, 2}:4000")] {
             let log = || scene.nodes[node].log();
             let is_lost = || {
@@ -102,7 +177,9 @@ fn nodes_that_do_not_see_each_other_lose_nothing_at_the_agent() {
         for (user, changes) in [(&user, 3), (&other, 3), (&new, 2)] {
             scene.agent.wait_kept(user.beginning(), changes);
         }
-        [&hosts.a, &hosts.b].map(|host| host.keep_apart(false));
+        for host in [&hosts.a, &hosts.b] {
+            host.keep_apart(false);
+        }
         for (node, found) in [(0, "0, 3}:4000"), (1, "0, 2}:4000")] {
             let log = || scene.nodes[node].log();
             let is_back = || {

@@ -85,9 +85,9 @@ impl Pull {
         self.from.identity()
     }
 
-    /// How often a node is asked: one that starts may wait for sessions itself for a minute.
+    /// How often a node is asked: one that starts, or did not long ago, may wait for sessions itself for a minute.
     fn asks_at_most(&self) -> u32 {
-        if self.purpose == Purpose::Started { 40 } else { 3 }
+        if matches!(self.purpose, Purpose::Started | Purpose::Returned) { 40 } else { 3 }
     }
 
     pub fn next(&self, now: i64) -> Next {

@@ -69,7 +69,7 @@ impl Hub {
                     self.publish();
                 }
                 // Who was silent for so long may have taken us for dead, and told us nothing.
-                if let Some(heard) = heard.filter(|heard| !is_static && now - heard > self.drop_time() / 2) {
+                if let Some(heard) = heard.filter(|heard| !is_static && now - heard > self.long_silence()) {
                     info!(member = %identity, milliseconds = now - heard, "a member that was silent is heard again");
                     self.came_back(member, heard, now);
                 }
@@ -83,12 +83,18 @@ impl Hub {
         i64::try_from(self.settings.membership.drop_time).unwrap_or(i64::MAX)
     }
 
+    /// After so long a member may be out of patience with us: beacons get lost in both directions, and its clock runs from another one.
+    fn long_silence(&self) -> i64 {
+        self.drop_time() / 3 * 2
+    }
+
     /// It is asked for what we missed.
     fn came_back(&mut self, member: &Member, lost: i64, now: i64) {
         let is_asked =
             |pull: &Pull| pull.purpose == Purpose::Returned && pull.identity() == member.identity();
         if self.health.is_ready && !self.pulls.iter().any(is_asked) {
             self.replica.begin_asking();
+            self.pulls.retain(|pull| pull.identity() != member.identity());
             self.pulls.push(Pull::returned(member.clone(), Some(lost), now, now + SETTLES));
         }
     }
@@ -96,7 +102,7 @@ impl Hub {
     /// A message of a member that was not heard of late was sent long ago: others behind it may be lost. The session is as old as
     /// before when the node is asked.
     pub(super) fn look_for_gap(&mut self, identity: &Identity, now: i64) {
-        let is_silent = |seen: &Seen| !seen.is_static && now - seen.heard > self.drop_time() / 2;
+        let is_silent = |seen: &Seen| !seen.is_static && now - seen.heard > self.long_silence();
         if self.health.is_ready
             && (self.lost.contains_key(identity) || self.table.get(identity).is_some_and(is_silent))
         {
