@@ -43,7 +43,7 @@ pub struct Membership {
     /// Milliseconds of silence until a member is taken for dead.
     pub drop_time: u64,
     /// Only members of the same domain count, if it is not empty.
-    pub domain: String,
+    pub domain: DomainName,
     /// How static members are known to each other.
     #[serde(rename = "class")]
     pub class: StaticClass,
@@ -82,7 +82,7 @@ impl Default for Membership {
             ttl: 1,
             frequency: 500,
             drop_time: 3000,
-            domain: String::new(),
+            domain: DomainName::default(),
             class: StaticClass::Interceptor,
             channel_name: "Catalina-Channel".to_owned(),
             members: Vec::new(),
@@ -109,7 +109,41 @@ pub struct StaticMember {
     pub port: u16,
     pub unique_id: Option<UniqueId>,
     #[serde(default)]
-    pub domain: String,
+    pub domain: DomainName,
+}
+
+/// A domain, in Tomcat's notation: text of ISO-8859-1, or bytes like `{1,2,-3}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct DomainName {
+    /// As it stands in the file.
+    pub text: String,
+    /// As members say it.
+    pub bytes: Vec<u8>,
+}
+
+impl TryFrom<String> for DomainName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let bytes = match text.starts_with('{') {
+            true => bytes_of(&text),
+            false => text.chars().map(|char| u8::try_from(u32::from(char)).ok()).collect(),
+        };
+        let bytes = bytes.ok_or_else(|| {
+            format!("{text:?} is no domain: write it as in server.xml, as text of ISO-8859-1 or as bytes like {{1,2,-3}}")
+        })?;
+        Ok(Self { text, bytes })
+    }
+}
+
+/// Numbers in braces, as Tomcat writes bytes: `{0,1,-2}`.
+fn bytes_of(text: &str) -> Option<Vec<u8>> {
+    let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+    let numbers = inner.split(',').map(|number| number.trim().parse::<i16>().ok());
+    numbers
+        .map(|number| number.filter(|number| (-128..256).contains(number)).map(|number| number as u8))
+        .collect()
 }
 
 /// Sixteen bytes, written as Tomcat does: `{0,1,2,…,15}`, signed.
@@ -121,14 +155,7 @@ impl TryFrom<String> for UniqueId {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let inner = text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
-        let bytes: Option<Vec<u8>> = inner.and_then(|inner| {
-            let numbers = inner.split(',').map(|number| number.trim().parse::<i16>().ok());
-            numbers
-                .map(|number| number.filter(|number| (-128..256).contains(number)).map(|number| number as u8))
-                .collect()
-        });
-        let id = bytes.and_then(|bytes| bytes.try_into().ok());
+        let id = bytes_of(&text).and_then(|bytes| bytes.try_into().ok());
         id.map(UniqueId).ok_or_else(|| {
             format!("{text:?} is no unique id: write sixteen numbers from -128 to 127 as in server.xml, like {{0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15}}")
         })
@@ -508,6 +535,18 @@ mod tests {
         ] {
             let error = Settings::read(text, "agent.toml").unwrap_err();
             assert!(error.0.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_domain_is_text_or_bytes_as_in_tomcat() {
+        for (text, bytes) in
+            [("shop", b"shop".as_slice()), ("caf\u{e9}", b"caf\xe9"), ("{1,2,-3}", &[1, 2, 253]), ("", b"")]
+        {
+            assert_eq!(DomainName::try_from(text.to_owned()).unwrap().bytes, bytes, "{text}");
+        }
+        for text in ["\u{20ac}", "{1,300}", "{a"] {
+            assert!(DomainName::try_from(text.to_owned()).is_err(), "{text}");
         }
     }
 

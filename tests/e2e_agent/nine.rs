@@ -132,3 +132,13 @@ fn members_of_tomcat_9_may_be_known_to_its_membership_service() {
     let cluster = Cluster::with_static_members(Membership::Service);
     crate::survive::survives_everybody(Cluster { line: Line::Nine, ..cluster });
 }
+
+#[test]
+fn sessions_survive_everybody_in_a_cluster_encrypted_in_the_old_form() {
+    if Line::Nine.is_no_more() {
+        return;
+    }
+    for algorithm in ["AES/CBC/PKCS5Padding", "AES/GCM/NoPadding"] {
+        crate::survive::survives_everybody(crate::survive::encrypted(Line::Nine, algorithm));
+    }
+}

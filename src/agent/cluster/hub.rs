@@ -226,7 +226,7 @@ impl Hub {
         replica.set_reports_requests(about.reports_requests);
         replica.begin_asking();
         let membership = &settings.membership;
-        let domain = membership.domain.clone().into_bytes();
+        let domain = membership.domain.bytes.clone();
         let own = Member { domain: domain.clone(), ..Member::new(address, about.unique_id) };
         let drop_time = i64::try_from(membership.drop_time).unwrap_or(i64::MAX);
         let stack = Arc::new(Mutex::new(stack));
@@ -371,8 +371,8 @@ impl Hub {
         if Stack::is_probe(&message.payload) {
             return;
         }
-        let is_ours = self.settings.membership.domain.is_empty()
-            || self.settings.membership.domain.as_bytes() == sender.domain;
+        let domain = &self.settings.membership.domain.bytes;
+        let is_ours = domain.is_empty() || *domain == sender.domain;
         if !is_ours || identity == self.own.identity() {
             return;
         }

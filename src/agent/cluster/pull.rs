@@ -35,6 +35,9 @@ pub enum Next {
     GiveUp,
 }
 
+/// By application: the ids of sessions.
+type Known = HashMap<Box<[u8]>, HashSet<Box<[u8]>>>;
+
 /// One question under way.
 #[derive(Debug)]
 pub struct Pull {
@@ -49,8 +52,8 @@ pub struct Pull {
     asked: Option<i64>,
     asks: u32,
     last: i64,
-    /// By application: the sessions that the node has.
-    pub known: HashMap<Box<[u8]>, HashSet<Box<[u8]>>>,
+    /// The sessions that the node has.
+    pub known: Known,
     complete: HashSet<Box<[u8]>>,
 }
 
@@ -138,7 +141,7 @@ impl Pull {
 
 /// For applications of which a node knows everything that lived while the agent heard nothing: the sessions that any node has. All
 /// other sessions of them have ended.
-pub fn known_to_nodes(answered: &[Pull]) -> HashMap<Box<[u8]>, HashSet<Box<[u8]>>> {
+pub fn known_to_nodes(answered: &[Pull]) -> Known {
     let lived = answered.iter().filter(|pull| pull.is_witness());
     let contexts: HashSet<&[u8]> =
         lived.flat_map(|pull| pull.contexts().map(|(context, _)| context)).collect();
@@ -153,7 +156,7 @@ pub fn known_to_nodes(answered: &[Pull]) -> HashMap<Box<[u8]>, HashSet<Box<[u8]>
 pub fn known_to_returned(
     answered: &[Pull],
     mut members: impl Iterator<Item = (Identity, i64)>,
-) -> Option<(HashMap<Box<[u8]>, HashSet<Box<[u8]>>>, i64)> {
+) -> Option<(Known, i64)> {
     let begun = answered.iter().map(|pull| pull.begun).min()?;
     let lost = answered.iter().filter_map(|pull| pull.lost).max()?;
     let is_returned = |(member, since): (Identity, i64)| {
