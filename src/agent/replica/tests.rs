@@ -308,6 +308,37 @@ fn a_node_that_was_cut_off_does_not_bring_back_what_is_old() {
     assert_eq!(attributes(&replica, "a"), one("x", "new"));
 }
 
+/// What a node says that used the session at `time`.
+fn used_at(messages: &[SessionMessage], time: i64) -> SessionMessage {
+    let mut state = snapshot(messages);
+    let payload = state.payload.as_deref().unwrap();
+    let mut sessions = read_sessions(payload, &mut Default::default(), 1 << 20).unwrap();
+    sessions.iter_mut().for_each(|session| session.this_accessed = time);
+    state.payload = Some(crate::wire::cluster::write_sessions(sessions.iter()));
+    state
+}
+
+#[test]
+fn a_change_that_is_heard_again_does_not_hide_those_that_were_missed_before_it() {
+    let missed = [created("a"), set("a", "x", "missed")];
+    for new_id in [false, true] {
+        let mut replica = replica(&[created("a"), set("a", "x", "old")]);
+        replica.begin_asking();
+        if new_id {
+            replica.apply(&renamed("a", "b"), NOW + 4_000);
+        }
+        let id = if new_id { "b" } else { "a" };
+        replica.apply(&set(id, "y", "heard"), NOW + 5_000);
+        let mut node = missed.to_vec();
+        node.extend(new_id.then(|| renamed("a", "b")));
+        node.push(set(id, "y", "heard"));
+        replica.merge(&used_at(&node, NOW + 2_000), Take::Newer, NOW + 6_000).unwrap();
+        let wanted =
+            [("x", "missed"), ("y", "heard")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(attributes(&replica, id), Some(wanted.to_vec()), "new id: {new_id}");
+    }
+}
+
 #[test]
 fn ids_that_came_up_lately_are_told_from_others() {
     let mut replica = replica(&[created("a")]);
