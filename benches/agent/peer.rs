@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A member of the cluster as its messages show it: it tells of sessions, and asks for all of them as a node that starts does.
+//! A member of the cluster as its messages show it: it tells of sessions.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use margay::wire::cluster::frame::{self, ACK, Body};
+use margay::wire::cluster::frame::ACK;
 use margay::wire::cluster::{
     Action, Change, ChannelData, Delta, Event, Member, Options, SessionMessage, Subject,
 };
 use margay::wire::stream::Value;
 
-const LIMIT: usize = 256 << 20;
 /// Of the id in a frame: begin mark, length, options, time, and the length of the id.
 const ID_AT: usize = 7 + 4 + 4 + 8 + 4;
 
 pub struct Peer {
-    listener: TcpListener,
     own: Member,
     to: TcpStream,
     sent: u128,
@@ -42,12 +40,11 @@ fn message(event: Event, context: &str, id: &[u8], payload: Option<Vec<u8>>) -> 
 impl Peer {
     /// A member that has a connection to the member at that port of this machine.
     pub fn new(port: u16) -> io::Result<Peer> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let own = Member { alive: 1000, ..Member::new(listener.local_addr()?, [7; 16]) };
         let to = TcpStream::connect(("127.0.0.1", port))?;
+        let own = Member { alive: 1000, ..Member::new(to.local_addr()?, [7; 16]) };
         to.set_nodelay(true)?;
         to.set_read_timeout(Some(Duration::from_secs(300)))?;
-        Ok(Peer { listener, own, to, sent: 1 << 64 })
+        Ok(Peer { own, to, sent: 1 << 64 })
     }
 
     fn frame(&self, message: &SessionMessage, options: Options) -> Vec<u8> {
@@ -96,51 +93,5 @@ impl Peer {
             })
             .collect();
         self.send_all(&frames, changes)
-    }
-
-    /// Asks for all sessions; answers how many bytes came until the transfer was complete.
-    pub fn asks_for_all(&mut self, context: &str) -> io::Result<usize> {
-        let question = message(Event::GetAllSessions, context, b"GET-ALL", None);
-        let mut frame = self.frame(&question, Options::ASYNCHRONOUS);
-        self.sent += 1;
-        frame[ID_AT..ID_AT + 16].copy_from_slice(&self.sent.to_be_bytes());
-        self.to.write_all(&frame)?;
-        loop {
-            let (stream, _) = self.listener.accept()?;
-            stream.set_read_timeout(Some(Duration::from_secs(300)))?;
-            if let Some(bytes) = receive(stream)? {
-                return Ok(bytes);
-            }
-        }
-    }
-}
-
-/// `None`: the connection was closed before the transfer was complete, as by a member that only looks who is there.
-fn receive(mut stream: TcpStream) -> io::Result<Option<usize>> {
-    let (mut buffer, mut chunk, mut total) = (Vec::new(), vec![0; 1 << 18], 0);
-    loop {
-        let length = stream.read(&mut chunk)?;
-        if length == 0 {
-            return Ok(None);
-        }
-        buffer.extend_from_slice(&chunk[..length]);
-        let mut used = 0;
-        while let Some((body, length)) = frame::next(&buffer[used..], LIMIT).map_err(io::Error::other)? {
-            used += length;
-            let Body::Message(body) = body else { continue };
-            let data = ChannelData::read(body).map_err(io::Error::other)?;
-            if data.options.has(Options::USE_ACK) {
-                stream.write_all(&ACK)?;
-            }
-            total += data.payload.len();
-            // A few bytes stand for the whole: what is measured is the sender.
-            if data.payload.len() < 4096
-                && let Ok(Some(message)) = SessionMessage::read(&data.payload)
-                && message.event == Event::TransferComplete
-            {
-                return Ok(Some(total));
-            }
-        }
-        buffer.drain(..used);
     }
 }
