@@ -164,6 +164,8 @@ pub struct Hub {
     listening_until: i64,
     /// When the agent ran last before this start; `None`: never.
     ran_before: Option<i64>,
+    /// A member joined since the start.
+    has_met: bool,
     /// The last beacon could not be sent.
     is_mute: bool,
     ticks: u64,
@@ -262,6 +264,7 @@ impl Hub {
             probes,
             listening_until: now() + i64::try_from(listening.as_millis()).unwrap_or(0),
             ran_before,
+            has_met: false,
             is_mute: false,
             ticks: 0,
             ticked: now(),
@@ -295,7 +298,9 @@ impl Hub {
                     Ok((length, peer)) => self.beacon(&datagram[..length], peer),
                     Err(error) => debug!(%error, "a datagram of the group is lost"),
                 },
-                interface = sockets.elsewhere.heard() => self.heard_elsewhere(&mut sockets, &interface).await,
+                (interface, member) = sockets.elsewhere.heard() => {
+                    self.heard_elsewhere(&mut sockets, &interface, &member).await;
+                }
                 Some(result) = probed.recv() => self.probed(&result),
                 Some(written) = self.vault.done.recv() => self.written(written),
                 _ = commit.tick(), if self.has_to_write() => self.commit(),

@@ -11,7 +11,10 @@ use tracing::debug;
 
 use super::interfaces::{self, Interface};
 use crate::agent::settings::Membership;
-use crate::wire::cluster::Member;
+use crate::wire::cluster::{Identity, Member};
+
+/// Bytes: a member block with a domain and a payload.
+const LONGEST_BEACON: usize = 4096;
 
 /// The group, as it is seen from one interface.
 #[derive(Debug)]
@@ -88,13 +91,13 @@ fn of_v4(address: IpAddr) -> io::Result<Ipv4Addr> {
     })
 }
 
-/// Listens to the group on interfaces that are not used, and names those by which members are heard: each after its second beacon.
-/// Members of other domains do not count, nor do we ourselves.
+/// Listens to the group on interfaces that are not used, and names those by which members are heard, with the member: from the second
+/// beacon on. Members of other domains do not count, nor do we ourselves.
 pub fn listen_elsewhere(
     settings: &Membership,
     own: &Member,
     interfaces: Vec<Interface>,
-) -> mpsc::Receiver<Interface> {
+) -> mpsc::Receiver<(Interface, Identity)> {
     let (to, heard) = mpsc::channel(8);
     for interface in interfaces {
         match open(settings, interface.address) {
@@ -107,8 +110,13 @@ pub fn listen_elsewhere(
     heard
 }
 
-async fn listen(socket: UdpSocket, own: Member, interface: Interface, to: mpsc::Sender<Interface>) {
-    let mut datagram = vec![0; 65_536];
+async fn listen(
+    socket: UdpSocket,
+    own: Member,
+    interface: Interface,
+    to: mpsc::Sender<(Interface, Identity)>,
+) {
+    let mut datagram = vec![0; LONGEST_BEACON];
     let mut heard = 0;
     loop {
         let received = tokio::select! {
@@ -118,9 +126,10 @@ async fn listen(socket: UdpSocket, own: Member, interface: Interface, to: mpsc::
         let Ok((length, _)) = received else { continue };
         let is_ours = |member: &Member| own.domain.is_empty() || own.domain == member.domain;
         let is_other = |member: &Member| member.unique_id != own.unique_id && !member.is_leaving();
-        if Member::read(&datagram[..length]).is_ok_and(|member| is_ours(&member) && is_other(&member)) {
+        let Ok(member) = Member::read(&datagram[..length]) else { continue };
+        if is_ours(&member) && is_other(&member) {
             heard += 1;
-            if heard > 1 && to.send(interface.clone()).await.is_err() {
+            if heard > 1 && to.send((interface.clone(), member.identity())).await.is_err() {
                 return;
             }
         }

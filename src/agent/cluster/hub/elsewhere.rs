@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Members that are heard on an interface nobody chose: with `auto` the agent moves there while it knows nobody where it is.
+//! Members that are heard on an interface nobody chose: with `auto` the agent moves there as long as it has met nobody.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -12,7 +13,7 @@ use crate::agent::cluster::interfaces::Interface;
 use crate::agent::cluster::multicast::{self, Group};
 use crate::agent::cluster::receiver::{self, Incoming};
 use crate::agent::settings::Settings;
-use crate::wire::cluster::Member;
+use crate::wire::cluster::{Identity, Member};
 
 /// What is read from.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ pub(super) struct Sockets {
 #[derive(Debug)]
 pub(super) struct Elsewhere {
     interfaces: Vec<Interface>,
-    heard: Option<mpsc::Receiver<Interface>>,
-    is_told: bool,
+    /// `None`: nobody listens there.
+    heard: Option<mpsc::Receiver<(Interface, Identity)>>,
 }
 
 impl Elsewhere {
@@ -41,15 +42,15 @@ impl Elsewhere {
             true => None,
             false => Some(multicast::listen_elsewhere(&settings.membership, own, interfaces.clone())),
         };
-        Elsewhere { interfaces, heard, is_told: false }
+        Elsewhere { interfaces, heard }
     }
 
-    /// The next interface by which a member is heard.
-    pub(super) async fn heard(&mut self) -> Interface {
+    /// The next member that is heard, and where.
+    pub(super) async fn heard(&mut self) -> (Interface, Identity) {
         if let Some(heard) = &mut self.heard
-            && let Some(interface) = heard.recv().await
+            && let Some(found) = heard.recv().await
         {
-            return interface;
+            return found;
         }
         std::future::pending().await
     }
@@ -57,22 +58,33 @@ impl Elsewhere {
 
 impl Hub {
     /// A member is heard on an interface that is not used.
-    pub(super) async fn heard_elsewhere(&mut self, sockets: &mut Sockets, interface: &Interface) {
-        if sockets.elsewhere.is_told {
-            return;
-        }
-        if !self.table.is_empty() {
-            sockets.elsewhere.is_told = true;
+    pub(super) async fn heard_elsewhere(
+        &mut self,
+        sockets: &mut Sockets,
+        interface: &Interface,
+        member: &Identity,
+    ) {
+        let result = match self.may_follow(member) {
+            true => self.move_to(sockets, interface).await,
+            false => {
+                Err(io::Error::other("it may be of another cluster: the agent has known members elsewhere"))
+            }
+        };
+        if let Err(why) = result {
+            sockets.elsewhere.heard = None;
             warn!(
-                %interface, announced = %self.own.address(),
-                "members are heard on an interface that is not used; [membership] bind says which to use"
+                %interface, %member, announced = %self.own.address(), %why,
+                "a member is heard on an interface that is not used; [membership] bind says which to use"
             );
-            return;
         }
-        if let Err(error) = self.move_to(sockets, interface).await {
-            sockets.elsewhere.is_told = true;
-            warn!(%interface, %error, "members are heard on an interface that cannot be used");
-        }
+    }
+
+    /// Nobody is followed into another network once the cluster is known: when all its nodes have died, that is where they start again.
+    fn may_follow(&self, member: &Identity) -> bool {
+        let mut known =
+            self.about.routes.keys().filter_map(|address| address.parse::<SocketAddr>().ok()).peekable();
+        let is_expected = known.peek().is_none() || known.any(|address| address.ip() == member.host);
+        !self.has_met && self.table.is_empty() && is_expected
     }
 
     async fn move_to(&mut self, sockets: &mut Sockets, interface: &Interface) -> io::Result<()> {

@@ -174,6 +174,7 @@ impl Hub {
         let route = self.about.routes.get(&identity.address().to_string());
         self.report.joined(seen, route.cloned().into_iter().collect(), now);
         info!(member = %identity, alive = seen.member.alive, "a member joined");
+        self.has_met = true;
         self.publish();
         let age = seen.member.alive.max(0);
         let was_there_before = self.ran_before.filter(|ran| now - age + SETTLED < *ran);
