@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::Hosts;
 use crate::scene::Scene;
-use crate::support::cluster::{Cluster, Membership};
+use crate::support::cluster::{Cluster, Membership, deploy, wait_for_log};
 use crate::support::network::{Host, alone};
 use crate::support::{PATIENCE, wait_until};
 
@@ -72,6 +72,37 @@ fn an_agent_that_was_cut_off_has_what_the_nodes_have() {
         assert_eq!(changed.value("more").as_deref(), Some("new"));
         assert_eq!(changed.value("last").as_deref(), Some("after"));
         assert_eq!(ended.value("word"), None, "a session that was ended is kept");
+    });
+}
+
+#[test]
+fn an_application_that_was_started_again_while_the_agent_was_cut_off_gets_its_sessions_back() {
+    let name = "an_application_that_was_started_again_while_the_agent_was_cut_off_gets_its_sessions_back";
+    alone(&format!("partition::{name}"), |network| {
+        let hosts = Hosts::of(network);
+        let cluster = hosts.cluster();
+        let mut nodes = hosts.nodes(&cluster, Host::v4);
+        nodes.truncate(1);
+        nodes[0].write("conf/context.xml", "<Context reloadable=\"true\" backgroundProcessorDelay=\"1\"/>");
+        let agent = hosts.agent(&cluster);
+        let scene = Scene::with_agent(cluster, agent, nodes);
+        let mut users = [scene.user(0), scene.user(0), scene.user(0)];
+        for user in &mut users {
+            user.set("word", "kept");
+            scene.agent.wait_kept(user.beginning(), 2);
+        }
+        hosts.agent.vanish();
+        wait_lost(&scene, 0, 1);
+        wait_gone(&scene, 1);
+        deploy(&scene.nodes[0], "webapps/ROOT");
+        wait_for_log(&scene.nodes[0], "Reloading Context with name [] is completed");
+        assert_eq!(users[0].clone().value("word"), None, "Tomcat has lost it");
+        hosts.agent.come_back();
+        scene.agent.wait_for(&["WARN", "nodes that came back have none of the sessions"]);
+        for user in &mut users {
+            let has_session = || user.clone().value("word").as_deref() == Some("kept");
+            wait_until("the session", PATIENCE, has_session);
+        }
     });
 }
 
@@ -152,7 +183,8 @@ fn an_agent_that_was_cut_off_from_static_members_has_what_they_have() {
 fn nodes_that_do_not_see_each_other_lose_nothing_at_the_agent() {
     alone("partition::nodes_that_do_not_see_each_other_lose_nothing_at_the_agent", |network| {
         let hosts = Hosts::of(network);
-        let mut scene = hosts.scene(hosts.cluster());
+        // In synchronous mode, so that each has what the other one answered.
+        let mut scene = hosts.scene(Cluster { send_options: 6, ..hosts.cluster() });
         let (mut user, mut other) = (scene.user(0), scene.user(1));
         user.set("word", "before");
         other.set("word", "before");

@@ -113,6 +113,9 @@ struct Probed {
     result: io::Result<()>,
 }
 
+/// Sessions of an application that a node has acknowledged.
+type Given = (Identity, Box<[u8]>);
+
 /// A node that waits for its sessions.
 #[derive(Debug)]
 struct Waiting {
@@ -148,6 +151,9 @@ pub struct Hub {
     is_unanswered: bool,
     /// Members that fell silent or vanished, and when they were taken out.
     lost: HashMap<Identity, i64>,
+    /// Applications of which nodes have all that we have.
+    agreed: HashMap<Identity, HashSet<Box<[u8]>>>,
+    given: mpsc::UnboundedSender<Given>,
     /// What nodes answered that came back.
     returned: Vec<Pull>,
     /// Until then a node that came back is expected to be asked.
@@ -188,9 +194,10 @@ pub async fn run(
     let Start { settings, listener, group, elsewhere, address, stack, loaded, vault } = start;
     let receiver = &settings.receiver;
     receiver::start(listener, receiver.max_frame, receiver.max_connections, to)?;
-    let hub = Hub::new(settings, address, stack, loaded, vault, reports, probes)?;
+    let (given, arrived) = mpsc::unbounded_channel();
+    let hub = Hub::new(settings, address, stack, loaded, vault, reports, (probes, given))?;
     let elsewhere = Elsewhere::new(&hub, elsewhere);
-    hub.serve(Sockets { group, elsewhere, incoming }, probed, requests, ready).await
+    hub.serve(Sockets { group, elsewhere, incoming }, probed, arrived, requests, ready).await
 }
 
 impl Hub {
@@ -201,7 +208,7 @@ impl Hub {
         loaded: Loaded,
         vault: vault::Writer,
         reports: watch::Sender<Report>,
-        probes: mpsc::UnboundedSender<Probed>,
+        (probes, given): (mpsc::UnboundedSender<Probed>, mpsc::UnboundedSender<Given>),
     ) -> io::Result<Hub> {
         let limits = Limits {
             value: settings.vault.max_value,
@@ -254,6 +261,8 @@ impl Hub {
             answered: Vec::new(),
             is_unanswered: false,
             lost: HashMap::new(),
+            agreed: HashMap::new(),
+            given,
             returned: Vec::new(),
             expected_until: 0,
             waiting: Vec::new(),
@@ -276,6 +285,7 @@ impl Hub {
         mut self,
         mut sockets: Sockets,
         mut probed: mpsc::UnboundedReceiver<Probed>,
+        mut arrived: mpsc::UnboundedReceiver<Given>,
         mut requests: mpsc::Receiver<Request>,
         ready: oneshot::Sender<()>,
     ) -> io::Result<()> {
@@ -302,6 +312,7 @@ impl Hub {
                     self.heard_elsewhere(&mut sockets, &interface, &member).await;
                 }
                 Some(result) = probed.recv() => self.probed(&result),
+                Some((node, context)) = arrived.recv() => self.agree(node, context),
                 Some(written) = self.vault.done.recv() => self.written(written),
                 _ = commit.tick(), if self.has_to_write() => self.commit(),
                 _ = beacon.tick() => {
@@ -360,10 +371,10 @@ impl Hub {
             let answers = new.iter().map(|(context, ids)| {
                 let mut answer = self.replica.answer_some(context, &|id| ids.contains(id), BATCH, 0, now);
                 answer.complete = None;
-                answer
+                (context.clone(), answer)
             });
             let answers = answers.collect();
-            self.send_answer(&node, answers);
+            self.send_answer(&node, answers, false);
         }
         new.values().map(HashSet::len).sum()
     }

@@ -64,7 +64,7 @@ pub fn all() -> io::Result<Vec<Interface>> {
 /// Those that members may be behind, of the family of `target`.
 ///
 /// # Errors
-/// As [`all`].
+/// The system does not tell.
 pub fn for_others(target: IpAddr) -> io::Result<Vec<Interface>> {
     let is_one = |interface: &Interface| {
         interface.is_for_others() && interface.is_fit && interface.address.is_ipv4() == target.is_ipv4()
@@ -76,7 +76,7 @@ pub fn for_others(target: IpAddr) -> io::Result<Vec<Interface>> {
 /// another member. Without a route there, that of the first interface which is not for this machine alone.
 ///
 /// # Errors
-/// There is no interface.
+/// There is no interface, or the system does not tell.
 pub fn own_address(target: SocketAddr) -> io::Result<(IpAddr, String)> {
     choose(&all()?, of_route(target).ok(), target.ip())
 }

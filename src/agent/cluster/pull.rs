@@ -38,13 +38,36 @@ pub enum Next {
 /// By application: the ids of sessions.
 type Known = HashMap<Box<[u8]>, HashSet<Box<[u8]>>>;
 
+/// Of which applications a node knew all sessions before we did not hear it. One that has just started may know none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Witness {
+    #[default]
+    OfNone,
+    /// We gave it what it did not have.
+    Of(HashSet<Box<[u8]>>),
+    /// It has lived for long.
+    OfAll,
+}
+
+impl Witness {
+    fn is_of(&self, context: &[u8]) -> bool {
+        match self {
+            Self::OfNone => false,
+            Self::Of(contexts) => contexts.contains(context),
+            Self::OfAll => true,
+        }
+    }
+}
+
 /// One question under way.
 #[derive(Debug)]
 pub struct Pull {
     pub from: Member,
     pub purpose: Purpose,
-    /// It was there before, and not heard since then: what it does not know any more has ended.
+    /// When it was lost, if it came back.
     pub lost: Option<i64>,
+    /// The applications of which it knew everything at that time: what it does not know any more has ended.
+    pub witness: Witness,
     /// When it was decided to ask.
     pub begun: i64,
     /// When it was asked first: later messages are newer than the answer.
@@ -64,6 +87,7 @@ impl Pull {
             from,
             purpose,
             lost: None,
+            witness: if purpose == Purpose::Knows { Witness::OfAll } else { Witness::OfNone },
             begun: at,
             since: at,
             asked: None,
@@ -75,13 +99,8 @@ impl Pull {
     }
 
     /// A question to one that came back after it was `lost`; `None`: it was not known before.
-    pub fn returned(from: Member, lost: Option<i64>, now: i64, at: i64) -> Pull {
-        Pull { lost, begun: now, ..Pull::new(from, Purpose::Returned, at) }
-    }
-
-    /// Did the node live while we heard nothing? Then it knows what has ended.
-    fn is_witness(&self) -> bool {
-        self.purpose == Purpose::Knows || self.lost.is_some()
+    pub fn returned(from: Member, lost: Option<i64>, witness: Witness, now: i64, at: i64) -> Pull {
+        Pull { lost, witness, begun: now, ..Pull::new(from, Purpose::Returned, at) }
     }
 
     pub fn identity(&self) -> Identity {
@@ -141,17 +160,19 @@ impl Pull {
 
 /// For applications of which a node knows everything that lived while the agent heard nothing: the sessions that any node has. All
 /// other sessions of them have ended.
-pub fn known_to_nodes(answered: &[Pull]) -> Known {
-    let lived = answered.iter().filter(|pull| pull.is_witness());
-    let contexts: HashSet<&[u8]> =
-        lived.flat_map(|pull| pull.contexts().map(|(context, _)| context)).collect();
+pub fn known_to_nodes<'a>(answered: &'a [Pull]) -> Known {
+    let of_witness = |pull: &'a Pull| {
+        let contexts = pull.contexts().map(|(context, _)| context);
+        contexts.filter(|context| pull.witness.is_of(context))
+    };
+    let contexts: HashSet<&[u8]> = answered.iter().flat_map(of_witness).collect();
     let known_of = |context: &[u8]| {
         answered.iter().filter_map(|pull| pull.known.get(context)).flatten().cloned().collect()
     };
     contexts.into_iter().map(|context| (context.into(), known_of(context))).collect()
 }
 
-/// What nodes that came back together say: the sessions of [`known_to_nodes`], and up to when nobody else can have told us of others.
+/// What nodes that came back together say: the sessions of `known_to_nodes`, and up to when nobody else can have told us of others.
 /// `members`: who counts now, and since when. Nothing if one of them was here all the time: what we know it knows.
 pub fn known_to_returned(
     answered: &[Pull],
@@ -228,17 +249,19 @@ mod tests {
 
     #[test]
     fn who_comes_back_tells_what_ended_unless_somebody_was_here_all_the_time() {
-        let mut back = Pull::returned(pull(Purpose::Knows).from, Some(5_000), 8_000, 11_000);
+        let agreed = Witness::Of([b"/a".as_slice().into()].into());
+        let mut back = Pull::returned(pull(Purpose::Knows).from, Some(5_000), agreed, 8_000, 11_000);
+        back.completed(b"/new", 11_050);
         back.received(b"/a", [b"1".as_slice().into()], 11_100);
         back.completed(b"/a", 11_200);
         let itself = back.identity();
         let other = Identity { port: 4001, ..itself };
         let all = [back];
         let (known, until) = known_to_returned(&all, [(itself, 8_000)].into_iter()).unwrap();
-        assert_eq!((known[b"/a".as_slice()].len(), until), (1, 5_000));
+        assert_eq!((known[b"/a".as_slice()].len(), known.len(), until), (1, 1, 5_000));
         assert!(known_to_returned(&all, [(itself, 8_000), (other, 9_000)].into_iter()).is_some());
         assert!(known_to_returned(&all, [(itself, 8_000), (other, 100)].into_iter()).is_none());
-        let unknown = [Pull::returned(pull(Purpose::Knows).from, None, 8_000, 11_000)];
+        let unknown = [Pull::returned(pull(Purpose::Knows).from, None, Witness::OfNone, 8_000, 11_000)];
         assert!(known_to_returned(&unknown, [(itself, 8_000)].into_iter()).is_none());
     }
 }

@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 use super::{ASK_NEW_NODE_AFTER, Hub, LIVED, LOOKED_AT, Probed, SETTLED, SETTLES, TICK};
 use crate::agent::cluster::age;
 use crate::agent::cluster::multicast::Group;
-use crate::agent::cluster::pull::{Pull, Purpose};
+use crate::agent::cluster::pull::{Pull, Purpose, Witness};
 use crate::agent::cluster::sender;
 use crate::agent::cluster::table::{Departure, Heard, Seen};
 use crate::agent::now;
@@ -95,8 +95,14 @@ impl Hub {
         if self.health.is_ready && !self.pulls.iter().any(is_asked) {
             self.replica.begin_asking();
             self.pulls.retain(|pull| pull.identity() != member.identity());
-            self.pulls.push(Pull::returned(member.clone(), Some(lost), now, now + SETTLES));
+            let witness = self.witness(&member.identity());
+            self.pulls.push(Pull::returned(member.clone(), Some(lost), witness, now, now + SETTLES));
         }
+    }
+
+    /// What a node knew before we did not hear it.
+    fn witness(&self, identity: &Identity) -> Witness {
+        self.agreed.get(identity).map_or(Witness::OfNone, |contexts| Witness::Of(contexts.clone()))
     }
 
     /// A message of a member that was not heard of late was sent long ago: others behind it may be lost. The session is as old as
@@ -186,7 +192,13 @@ impl Hub {
             (false, None) => Pull::new(from, Purpose::Started, now),
             // It and we did not hear each other for a while, or never before though both were there.
             (true, before) if lost.is_some() || age > LIVED && !seen.is_static => {
-                Pull::returned(from, lost.or(before), now, now + SETTLES)
+                let witness = match before {
+                    Some(_) => Witness::OfAll,
+                    // A process that was started again may have the id of the one before.
+                    None if seen.is_static => Witness::OfNone,
+                    None => self.witness(&identity),
+                };
+                Pull::returned(from, lost.or(before), witness, now, now + SETTLES)
             }
             (true, _) => Pull::new(from, Purpose::Started, now + ASK_NEW_NODE_AFTER),
         };
@@ -231,5 +243,9 @@ impl Hub {
             self.gone(&seen.member.identity(), Departure::Dead);
         }
         self.lost.retain(|_, since| now - *since <= EXPECTED_BACK);
+        if self.ticks.is_multiple_of(100) {
+            let (table, lost) = (&self.table, &self.lost);
+            self.agreed.retain(|identity, _| table.get(identity).is_some() || lost.contains_key(identity));
+        }
     }
 }
