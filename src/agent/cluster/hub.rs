@@ -28,7 +28,9 @@ use super::sender::Sender;
 use super::stack::Stack;
 use super::table::Table;
 use crate::agent::now;
-use crate::agent::replica::{Batch, Changes, Duplicates, Effect, Kept, Key, Limits, Replica, Take};
+use crate::agent::replica::{
+    Batch, Changes, Duplicates, Effect, Ignored, Kept, Key, Limits, Merged, Replica, Take,
+};
 use crate::agent::settings::{Settings, StaticClass};
 use crate::agent::vault::{self, About, Loaded};
 use crate::wire::cluster::frame::{STATIC_START, STATIC_STOP};
@@ -469,7 +471,7 @@ impl Hub {
                 self.waiting.push(Waiting { node: sender.clone(), context: message.context.clone(), until });
                 self.answer_waiting();
             }
-            Event::AllSessionData => match self.replica.merge(message, self.take(&identity), now) {
+            Event::AllSessionData => match self.merge(&identity, message, now) {
                 Ok(merged) => {
                     debug!(member = %identity, sessions = merged.received, new = merged.new, "sessions came");
                     if let Some(pull) = self.pulls.iter_mut().find(|pull| pull.identity() == identity) {
@@ -499,6 +501,13 @@ impl Hub {
                 }
             }
         }
+    }
+
+    fn merge(&mut self, node: &Identity, message: &SessionMessage, now: i64) -> Result<Merged, Ignored> {
+        let take = self.take(node);
+        let report = self.report.members.get(node);
+        let routes = report.map(|report| report.routes.clone()).unwrap_or_default();
+        self.replica.merge_from(&routes, message, take, now)
     }
 
     /// Whose sessions are newer: those of a node that answers, or ours?

@@ -8,7 +8,7 @@ use crate::wire::cluster::{
     write_sessions,
 };
 use crate::wire::stream::Value;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What taking over the sessions of a node changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,6 +42,9 @@ pub(super) struct Since {
     /// When sessions were touched before the first of these messages.
     touched: HashMap<Key, i64>,
 }
+
+/// So far apart may members see one request, in milliseconds.
+const ONE_REQUEST: i64 = 1_000;
 
 /// Bytes of messages that are remembered. What is taken over afterwards is only what is not known.
 const REMEMBERED_BYTES: usize = 128 << 20;
@@ -102,6 +105,20 @@ impl Replica {
     /// # Errors
     /// The message is no state, or malformed.
     pub fn merge(&mut self, message: &SessionMessage, take: Take, now: i64) -> Result<Merged, Ignored> {
+        self.merge_from(&BTreeSet::new(), message, take, now)
+    }
+
+    /// As [`Replica::merge`], of a node with those `jvmRoute`s: of the sessions that it serves it knows more than others.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn merge_from(
+        &mut self,
+        routes: &BTreeSet<String>,
+        message: &SessionMessage,
+        take: Take,
+        now: i64,
+    ) -> Result<Merged, Ignored> {
         let (Event::AllSessionData, Some(context), Some(payload)) =
             (message.event, &message.context, &message.payload)
         else {
@@ -124,7 +141,7 @@ impl Replica {
             let known = self.get(&key);
             // Under its old id it is older than what is known here.
             let is_behind = *key.id != *state.id && known.is_some();
-            if is_behind || !self.is_to_be_taken(&key, &state, take) {
+            if is_behind || !self.is_to_be_taken(&key, &state, take, is_served(&state.id, routes)) {
                 continue;
             }
             merged.new += usize::from(known.is_none());
@@ -140,16 +157,23 @@ impl Replica {
         Ok(merged)
     }
 
-    fn is_to_be_taken(&self, key: &Key, state: &SessionState, take: Take) -> bool {
+    /// Two members see one request at different times, and the one that only heard of it may have missed what it changed. So the
+    /// word of the node that serves the session counts as it is, that of another only if it is of a later request.
+    fn is_to_be_taken(&self, key: &Key, state: &SessionState, take: Take, is_served: bool) -> bool {
         let Some(kept) = self.get(key) else { return true };
         let Some(since) = self.since_asked.as_ref().filter(|since| since.is_whole()) else { return false };
+        let used = state.this_accessed;
         match take {
             Take::Unknown => false,
             // Another node gave it already: both times are of nodes.
-            _ if since.taken.contains(key) => state.this_accessed > kept.state.this_accessed,
+            _ if since.taken.contains(key) && is_served => used > kept.state.this_accessed - ONE_REQUEST,
+            _ if since.taken.contains(key) => used > kept.state.this_accessed + ONE_REQUEST,
             Take::All => true,
             // A change that came since says nothing of those that were missed before it.
-            Take::Newer => state.this_accessed > *since.touched.get(key).unwrap_or(&kept.touched),
+            Take::Newer => {
+                let touched = *since.touched.get(key).unwrap_or(&kept.touched);
+                used > touched + if is_served { 0 } else { ONE_REQUEST }
+            }
         }
     }
 
@@ -210,6 +234,13 @@ impl Replica {
         let alive: Vec<_> = all.filter(|kept| !self.is_over(kept, now) && wanted(&kept.state.id)).collect();
         answer_with(context, &alive, size, time)
     }
+}
+
+/// Does the id of a session end with one of those routes?
+fn is_served(id: &[u8], routes: &BTreeSet<String>) -> bool {
+    let dot = id.iter().position(|byte| *byte == b'.');
+    let route = dot.and_then(|dot| std::str::from_utf8(&id[dot + 1..]).ok());
+    route.is_some_and(|route| routes.contains(route))
 }
 
 fn answer_with(context: &[u8], alive: &[&Kept], batch: Batch, time: i64) -> Answer {
