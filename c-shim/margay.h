@@ -69,6 +69,8 @@ void margay_on_child_init(apr_pool_t *pchild, server_rec *server);
 void margay_on_child_status(server_rec *server, pid_t pid, ap_generation_t generation, int slot, mpm_child_status state);
 /* The companion ended; told to the parent. The status is that of waitpid. */
 void margay_on_companion_end(long pid, int status);
+/* Time to look whether the companion hangs; told to the parent. */
+void margay_on_monitor(void);
 /* 1 if the server is a forward proxy (ProxyRequests). */
 int margay_on_foreign(request_rec *r);
 /* Names the back end of the request, or DECLINED. */

@@ -2,6 +2,8 @@
 /* The module record and its hooks. */
 #include "margay.h"
 
+#include <mpm_common.h>
+
 extern const command_rec margay_own_commands[];
 int margay_map_to_storage(request_rec *r);
 
@@ -16,6 +18,13 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 
     margay_heartbeat_attach(pconf);
     return result == OK ? margay_on_post_config(pconf, plog, ptemp, server) : result;
+}
+
+/* In the parent, every ten seconds or so. */
+static int monitor(apr_pool_t *p, server_rec *server)
+{
+    margay_on_monitor();
+    return DECLINED;
 }
 
 static int status_section(request_rec *r, int flags)
@@ -36,6 +45,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_config(post_config, after_others, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(margay_on_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_status(margay_on_child_status, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_monitor(monitor, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_read_request(margay_forward_detect, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_pre_translate_name(margay_on_pre_translate, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_translate_name(margay_on_translate, after_rewrite, NULL, APR_HOOK_FIRST);

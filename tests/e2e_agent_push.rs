@@ -215,6 +215,28 @@ fn a_node_that_only_the_agent_misses_stays_in_service() {
 }
 
 #[test]
+fn a_node_that_hangs_is_out_until_it_answers() {
+    let scene = Scene::new();
+    let httpd = scene.supervised("").start();
+    let (a, _b) = scene.nodes(&httpd);
+    let before = scene.a.cpings();
+    a.fall_silent();
+    wait_until("the agent to ask the connector", PATIENCE, || scene.a.cpings() >= before + 2);
+    assert_eq!(states(&httpd), BOTH, "its connector answers");
+    scene.a.answer_cping(false);
+    wait_for_states(&httpd, WITHOUT_A);
+    assert!(
+        page(&httpd).contains("its node is silent in the cluster and does not answer"),
+        "{}",
+        page(&httpd)
+    );
+    assert_eq!(answer(&httpd, "JSESSIONID=1.A"), "200 B");
+    scene.a.answer_cping(true);
+    wait_for_states(&httpd, BOTH);
+    assert_eq!(answer(&httpd, "JSESSIONID=1.A"), "200 A");
+}
+
+#[test]
 fn requests_go_on_without_a_failure_while_a_node_dies_and_comes_back() {
     let scene = Scene::new();
     let httpd = scene.supervised("").start();
@@ -287,6 +309,23 @@ fn what_an_agent_said_lapses_while_it_hangs_and_is_forgotten_when_it_is_killed()
     assert!(log.contains("with status 9; it is started again in 1 s"), "{log}");
     assert!(log.contains("with status 9; it is started again in 2 s"), "{log}");
     assert_eq!(states(&httpd), BOTH);
+}
+
+#[test]
+fn an_agent_that_hangs_for_long_is_killed_and_started_again() {
+    for mpm in [Mpm::Event, Mpm::Prefork] {
+        let scene = Scene::new();
+        let httpd = scene.supervised("").mpm(mpm).start();
+        let agent = wait_for_agent(&httpd, None);
+        wait_until("the agent to be heard", PATIENCE, || httpd.error_log().contains("the agent is ready"));
+        process::signal(agent, Signal::SIGSTOP);
+        wait_for_agent(&httpd, Some(agent));
+        let log = httpd.error_log();
+        assert!(log.contains(&format!("MGY0937: the agent (pid {agent}) has been silent")), "{mpm:?}: {log}");
+        wait_until("the next to begin", PATIENCE, || {
+            httpd.error_log().matches("the agent begins").count() == 2
+        });
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 use tracing::debug;
 
@@ -13,6 +14,15 @@ pub(super) fn notify(words: &str) {
     if let Err(error) = send(name.as_bytes(), words) {
         debug!(%error, "the service manager does not hear the agent");
     }
+}
+
+/// How often the service manager wants to hear that we live, at least twice in its time (`WatchdogSec=`); `None`: it does not.
+pub(super) fn watchdog() -> Option<Duration> {
+    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+    number("WATCHDOG_USEC")
+        .filter(|micros| is_ours && *micros > 0)
+        .map(|micros| Duration::from_micros(micros) / 3)
 }
 
 fn send(name: &[u8], words: &str) -> std::io::Result<()> {

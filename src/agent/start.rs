@@ -6,15 +6,18 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
-use super::cluster::{self, Report, Request, Stack, Start};
+use super::cluster::{self, Health, Look, Report, Request, Stack, Start};
 use super::control::{self, Facts};
 use super::health::{self, Way};
-use super::notify::notify;
+use super::notify::{notify, watchdog};
+use super::replica::Replica;
 use super::settings::{Bind, Membership, Settings, SettingsError};
 use super::vault::{Store, Vault, VaultError, Writer};
 
@@ -106,11 +109,15 @@ async fn serve(settings: Settings, way: Way) -> Result<(), StartError> {
     let health = health::start(way, report.clone()).map_err(StartError::Io)?;
     let hub = tokio::spawn(cluster::run(start, requests, reports, ready));
     let telling = tokio::spawn(tell(is_ready, report));
+    let watched = watchdog().map(|every| tokio::spawn(show_life(every, to_hub.clone())));
     tokio::select! {
         _ = end.recv() => {}
         _ = interrupt.recv() => {}
     }
     telling.abort();
+    if let Some(watched) = watched {
+        watched.abort();
+    }
     notify("STOPPING=1\nSTATUS=Sessions are being written.");
     if let Some(health) = health {
         health.stop().await;
@@ -156,6 +163,30 @@ async fn tell(is_ready: oneshot::Receiver<()>, mut report: watch::Receiver<Repor
             return;
         }
     }
+}
+
+/// Tells the service manager that the hub goes on.
+async fn show_life(every: Duration, hub: mpsc::Sender<Request>) {
+    let mut interval = tokio::time::interval(every);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let (done, looked) = oneshot::channel();
+        if hub.send(Request::Look(done, Box::new(NoLook))).await.is_err() {
+            return;
+        }
+        if looked.await.is_ok() {
+            notify("WATCHDOG=1");
+        }
+    }
+}
+
+/// It is enough that the hub answers.
+#[derive(Debug)]
+struct NoLook;
+
+impl Look for NoLook {
+    fn look(&mut self, _: &Replica, _: &Health) {}
 }
 
 /// Opens everything, in the order in which a failure costs least: nothing is announced before it works.

@@ -2,7 +2,8 @@
 //! The agent that httpd starts (`MargayAgent On`): begun by the parent, watched, begun again, ended with the parent.
 //!
 //! It is in a session of its own, so that signals for httpd's group do not meet it, and runs as `User` and `Group`. It goes on over
-//! restarts: it sees a new configuration in shared memory, and is handed the new error log.
+//! restarts: it sees a new configuration in shared memory, and is handed the new error log. One that hangs is killed: in synchronous
+//! mode Tomcats wait for it at every request.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs;
@@ -14,13 +15,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{ffi, log, pool};
+use crate::base::clock::Moment;
 use crate::config::agent::{AgentPlan, CONFIG, PROGRAMS};
-use crate::shared::{Link, Region};
+use crate::shared::{AgentSeen, Link, Region};
 
 /// Who ran for so long was not badly set up: it is begun again at once.
 const LONG: Duration = Duration::from_secs(60);
 /// The longest wait before it is begun again.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// An agent that beat before and is silent for so long hangs.
+const HANGS: Duration = Duration::from_secs(10);
 /// How long the agent has to write what it knows when httpd ends.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The descriptor that the agent finds its socket at.
@@ -43,6 +47,8 @@ struct Running {
     /// It was told to wait for so long first.
     wait: Duration,
     link: Link,
+    /// Its beat when it was looked at, and since when that is the same.
+    seen: Option<(Moment, Instant)>,
 }
 
 #[derive(Debug)]
@@ -143,6 +149,39 @@ pub(super) fn ended(pid: libc::pid_t, status: c_int) {
     companion.begin(wait);
 }
 
+/// Kills the agent if it hangs; httpd's main loop then sees its end.
+pub(super) fn look() {
+    let mut companion = companion();
+    let is_ours = companion.owner == std::process::id() && companion.wanted.is_some();
+    let (Some(region), true) = (companion.region, is_ours && !is_stopping()) else { return };
+    let Some(running) = &mut companion.running else { return };
+    let of_it = region.agent().seen().filter(|seen| libc::pid_t::try_from(seen.pid) == Ok(running.pid));
+    if !hangs(&mut running.seen, of_it, Instant::now()) {
+        return;
+    }
+    running.seen = None;
+    log::main_server(
+        log::WARNING,
+        &format!(
+            "MGY0937: the agent (pid {}) has been silent for {} s and is killed; Tomcats may wait for it",
+            running.pid,
+            HANGS.as_secs()
+        ),
+    );
+    signal(running.pid, libc::SIGKILL);
+}
+
+/// By what was seen before and is seen now. Time in which the machine sleeps does not count.
+fn hangs(before: &mut Option<(Moment, Instant)>, seen: Option<AgentSeen>, now: Instant) -> bool {
+    let beat = seen.and_then(|seen| seen.beat);
+    let since = match (*before, beat) {
+        (Some((known, since)), Some(beat)) if known == beat => since,
+        _ => now,
+    };
+    *before = beat.map(|beat| (beat, since));
+    now.duration_since(since) >= HANGS
+}
+
 /// How long the next one waits first: at once after a long life, else longer each time.
 fn next_wait(waited: Duration, lived: Duration) -> Duration {
     if lived.saturating_sub(waited) >= LONG {
@@ -215,7 +254,7 @@ impl Companion {
         let Some(wanted) = self.wanted.clone() else { return };
         match self.start(&wanted, wait) {
             Ok((pid, link)) => {
-                self.running = Some(Running { pid, wanted, began: Instant::now(), wait, link });
+                self.running = Some(Running { pid, wanted, began: Instant::now(), wait, link, seen: None });
                 // SAFETY: the pool lives as long as this process.
                 unsafe { ffi::margay_companion_watch(self.pool, pid.into()) };
             }
@@ -346,6 +385,20 @@ mod tests {
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(next_wait(secs(60), secs(119)), secs(60));
         assert_eq!(next_wait(secs(60), secs(120)), Duration::ZERO);
+    }
+
+    #[test]
+    fn who_does_not_beat_for_ten_seconds_hangs_if_it_ever_did() {
+        let (start, seconds) = (Instant::now(), Duration::from_secs);
+        let beat = |at: u64| Some(AgentSeen { pid: 1, nodes: 0, matched: 0, beat: Some(Moment(at)) });
+        let mut before = None;
+        for after in 0..30 {
+            assert!(!hangs(&mut before, None, start + seconds(after)));
+        }
+        assert!(!hangs(&mut before, beat(1), start + seconds(100)));
+        assert!(!hangs(&mut before, beat(2), start + seconds(200)));
+        assert!(!hangs(&mut before, beat(2), start + seconds(209)));
+        assert!(hangs(&mut before, beat(2), start + seconds(210)));
     }
 
     #[test]

@@ -147,6 +147,12 @@ unsafe extern "C" fn margay_on_companion_end(pid: std::ffi::c_long, status: c_in
     guard((), || companion::ended(i32::try_from(pid).unwrap_or(0), status));
 }
 
+/// Time to look whether the companion hangs; told to the parent.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn margay_on_monitor() {
+    guard((), companion::look);
+}
+
 /// A request came that may be for another server.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn margay_on_foreign(r: *mut ffi::request_rec) -> c_int {

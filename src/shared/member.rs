@@ -162,10 +162,12 @@ pub enum Reason {
     NodeBack = 15,
     /// The agent was silent for a while, so what it had said counts no more.
     AgentSilent = 16,
+    /// The agent found the node silent, and its connector open without an answer.
+    NodeHangs = 17,
 }
 
 impl Reason {
-    const ALL: [Reason; 17] = [
+    const ALL: [Reason; 18] = [
         Reason::None,
         Reason::Plan,
         Reason::ConnectFailed,
@@ -183,6 +185,7 @@ impl Reason {
         Reason::NodeRefuses,
         Reason::NodeBack,
         Reason::AgentSilent,
+        Reason::NodeHangs,
     ];
 
     /// In the words of a sentence; empty for [`Reason::None`].
@@ -205,6 +208,7 @@ impl Reason {
             Reason::NodeRefuses => "its node takes no connection",
             Reason::NodeBack => "the agent sees that its node answers again",
             Reason::AgentSilent => "the agent was silent, so what it had said counts no more",
+            Reason::NodeHangs => "its node is silent in the cluster and does not answer",
         }
     }
 

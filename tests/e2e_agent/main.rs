@@ -7,6 +7,7 @@ mod support;
 mod absent;
 mod applications;
 mod faults;
+mod hang;
 mod latency;
 mod nine;
 mod scene;

@@ -105,6 +105,33 @@ fn the_service_manager_is_told_when_the_agent_is_ready_and_when_it_stops() {
 }
 
 #[test]
+fn the_service_manager_hears_that_the_agent_lives_until_it_hangs() {
+    let dir = scratch_dir("watchdog");
+    let heard = UnixDatagram::bind(dir.join("notify")).expect("a socket");
+    heard.set_read_timeout(Some(PATIENCE)).expect("a limit");
+    let mut agent = agent_of(&Cluster::new());
+    agent.set_environment("NOTIFY_SOCKET", &dir.join("notify").display().to_string());
+    agent.set_environment("WATCHDOG_USEC", "60000");
+    agent.launch();
+    let lives = || {
+        let mut bytes = [0; 256];
+        let length = heard.recv(&mut bytes).expect("a word");
+        &bytes[..length] == b"WATCHDOG=1"
+    };
+    for _ in 0..3 {
+        while !lives() {}
+    }
+    agent.pause();
+    heard.set_nonblocking(true).expect("an option");
+    while heard.recv(&mut [0; 256]).is_ok() {}
+    std::thread::sleep(std::time::Duration::from_millis(120));
+    assert!(heard.recv(&mut [0; 256]).is_err(), "it hangs");
+    heard.set_nonblocking(false).expect("an option");
+    agent.resume();
+    while !lives() {}
+}
+
+#[test]
 fn check_says_what_the_configuration_means_and_names_what_is_wrong() {
     let agent = agent_of(&Cluster::new());
     let said = printed(&agent.margay(&["agent", "--check"]));

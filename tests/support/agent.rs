@@ -2,9 +2,12 @@
 //! A real `margay agent`, with its configuration, vault and log in a folder of its own.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -24,6 +27,8 @@ pub struct Agent {
     environment: Vec<(String, String)>,
     /// What stands in front of its command.
     wrapper: Vec<String>,
+    /// Is what it logs read, if not by a file?
+    gate: Option<Arc<AtomicBool>>,
     /// Size of a disk that only the agent sees, in the place of its folder.
     disk: Option<String>,
 }
@@ -48,6 +53,7 @@ impl Agent {
             arguments: Vec::new(),
             environment: Vec::new(),
             wrapper: Vec::new(),
+            gate: None,
             disk: None,
         };
         let vault = agent.dir.join("vault");
@@ -77,6 +83,11 @@ impl Agent {
     /// More arguments, from the next start on.
     pub fn set_arguments(&mut self, arguments: &[&str]) {
         self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    }
+
+    /// From the next start on its log goes through a pipe that is read only while the returned word is true.
+    pub fn log_through_gate(&mut self) -> Arc<AtomicBool> {
+        Arc::clone(self.gate.insert(Arc::new(AtomicBool::new(true))))
     }
 
     /// A variable of its environment, from the next start on.
@@ -148,6 +159,10 @@ impl Agent {
     pub fn launch(&mut self) {
         self.starts += 1;
         let log = fs::File::create(self.log_file()).expect("its log");
+        let log = match &self.gate {
+            None => Stdio::from(log),
+            Some(gate) => Stdio::from(gated(log, Arc::clone(gate))),
+        };
         let mut command = match (self.file_limit, &self.disk) {
             (None, None) => {
                 let mut words = self.wrapper.iter().map(PathBuf::from).chain([program()]);
@@ -256,7 +271,25 @@ impl Drop for Agent {
     }
 }
 
-/// The program beside the module.
+/// A pipe whose bytes reach the file while the gate is open.
+fn gated(mut file: fs::File, gate: Arc<AtomicBool>) -> std::io::PipeWriter {
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    std::thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        loop {
+            while !gate.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            match reader.read(&mut bytes) {
+                Ok(length @ 1..) => file.write_all(&bytes[..length]).expect("its log"),
+                _ => return,
+            }
+        }
+    });
+    writer
+}
+
+/// The program under test: the file `MARGAY_PROGRAM` names, or the one beside the module.
 pub fn program() -> PathBuf {
-    profile_dir().join("margay")
+    std::env::var_os("MARGAY_PROGRAM").map_or_else(|| profile_dir().join("margay"), PathBuf::from)
 }

@@ -40,6 +40,9 @@ pub struct Cluster {
     pub drop_time: u64,
     /// Interceptors in front of TcpFailureDetector, and what agent.toml says about them.
     pub interceptors: (String, String),
+    /// More attributes of TcpFailureDetector and of the sender's Transport.
+    pub detector: &'static str,
+    pub transport: &'static str,
     /// The members of static membership; the agent is the last.
     pub static_members: Vec<SocketAddr>,
     pub agent_port: u16,
@@ -61,6 +64,8 @@ impl Cluster {
             frequency: 200,
             drop_time: 1500,
             interceptors: Default::default(),
+            detector: "",
+            transport: "",
             static_members: Vec::new(),
             agent_port: free_port(),
             agent_bind: HERE.to_string(),
@@ -123,7 +128,7 @@ impl Cluster {
                 String::new(),
             ),
         };
-        let first = &self.interceptors.0;
+        let (first, detector, transport) = (&self.interceptors.0, self.detector, self.transport);
         format!(
             r#"      <Cluster className="org.apache.catalina.ha.tcp.SimpleTcpCluster" channelSendOptions="{send_options}" channelStartOptions="{start}">
         <Manager className="org.apache.catalina.ha.session.DeltaManager" expireSessionsOnShutdown="false" notifyListenersOnReplication="true"/>
@@ -132,10 +137,10 @@ impl Cluster {
           <Receiver className="org.apache.catalina.tribes.transport.nio.NioReceiver" address="{host}" port="{port}" autoBind="1"
                     selectorTimeout="5000" maxThreads="6"/>
           <Sender className="org.apache.catalina.tribes.transport.ReplicationTransmitter">
-            <Transport className="org.apache.catalina.tribes.transport.nio.PooledParallelSender"/>
+            <Transport className="org.apache.catalina.tribes.transport.nio.PooledParallelSender" {transport}/>
           </Sender>
           {first}
-          <Interceptor className="org.apache.catalina.tribes.group.interceptors.TcpFailureDetector"/>
+          <Interceptor className="org.apache.catalina.tribes.group.interceptors.TcpFailureDetector" {detector}/>
           <Interceptor className="org.apache.catalina.tribes.group.interceptors.MessageDispatchInterceptor"/>
           {last}
         </Channel>
@@ -190,20 +195,25 @@ impl Cluster {
 
     /// A Tomcat of this cluster with the tests' application as its main one. Nothing is started.
     pub fn node(&self, route: &str) -> Tomcat {
+        self.node_with(Connector::Http, route)
+    }
+
+    /// As [`Cluster::node`], with another connector.
+    pub fn node_with(&self, connector: Connector, route: &str) -> Tomcat {
         let at = usize::from(route != "A");
         let here = || SocketAddr::new(HERE, free_port());
         let receiver = self.static_members.get(at).copied().unwrap_or_else(here);
-        self.node_with(Tomcat::prepare(Connector::Http, scratch_dir(route), route, free_port()), receiver)
+        self.clustered(Tomcat::prepare(connector, scratch_dir(route), route, free_port()), receiver)
     }
 
-    /// The same on a host of a network.
+    /// As [`Cluster::node`], on a host of a network.
     pub fn node_on(&self, host: &Host, address: IpAddr, route: &str) -> Tomcat {
         let mut tomcat = Tomcat::prepare(Connector::Http, scratch_dir(route), route, 8080);
         tomcat.move_to(address, host.wrapper());
-        self.node_with(tomcat, SocketAddr::new(address, 4000))
+        self.clustered(tomcat, SocketAddr::new(address, 4000))
     }
 
-    fn node_with(&self, mut tomcat: Tomcat, receiver: SocketAddr) -> Tomcat {
+    fn clustered(&self, mut tomcat: Tomcat, receiver: SocketAddr) -> Tomcat {
         tomcat.set_line(self.line);
         tomcat.set_engine(&format!("{REALM}{}", self.element_at(receiver)));
         tomcat.write("conf/users.xml", USERS);
@@ -216,6 +226,16 @@ impl Cluster {
 pub const DISTRIBUTABLE: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" version="6.0" metadata-complete="true"><distributable/></web-app>
 "#;
+
+/// From its next start on, the main application needs so long until it serves.
+pub fn start_slowly(tomcat: &Tomcat, wait: Duration) {
+    let slow = format!(
+        "</servlet-class><init-param><param-name>wait</param-name><param-value>{}</param-value></init-param>\
+         <load-on-startup>1</load-on-startup>",
+        wait.as_millis()
+    );
+    tomcat.write("webapps/ROOT/WEB-INF/web.xml", &APPLICATION.replace("</servlet-class>", &slow));
+}
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

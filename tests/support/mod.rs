@@ -23,6 +23,7 @@ pub mod network;
 pub mod node;
 pub mod pair;
 pub mod process;
+pub mod steady;
 pub mod tls;
 pub mod tomcat;
 

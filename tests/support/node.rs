@@ -20,6 +20,7 @@ pub struct Node {
     member: Member,
     group: SocketAddr,
     ended: Arc<AtomicBool>,
+    silent: Arc<AtomicBool>,
     open: Arc<Mutex<Vec<TcpStream>>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -49,15 +50,17 @@ impl Node {
             member: Member { alive: 1000, ..Member::new(address, id) },
             group: SocketAddrV4::new(GROUP, group).into(),
             ended: Arc::default(),
+            silent: Arc::default(),
             open: Arc::default(),
             threads: Vec::new(),
         };
         let (ended, open) = (Arc::clone(&node.ended), Arc::clone(&node.open));
         node.threads.push(std::thread::spawn(move || listen(&listener, &ended, &open)));
-        let (ended, member, group) = (Arc::clone(&node.ended), node.member.clone(), node.group);
+        let (ended, silent) = (Arc::clone(&node.ended), Arc::clone(&node.silent));
+        let (member, group) = (node.member.clone(), node.group);
         node.threads.push(std::thread::spawn(move || {
             let socket = socket();
-            while !ended.load(Ordering::SeqCst) {
+            while !ended.load(Ordering::SeqCst) && !silent.load(Ordering::SeqCst) {
                 let _ = socket.send_to(&member.to_bytes(), group);
                 std::thread::sleep(Duration::from_millis(FREQUENCY));
             }
@@ -97,6 +100,11 @@ impl Node {
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", agent)) else { return };
         let _ = stream.write_all(&frame.to_frame());
         self.open.lock().expect("no panic while held").push(stream);
+    }
+
+    /// Sends no more beacons and goes on with its connections.
+    pub fn fall_silent(&self) {
+        self.silent.store(true, Ordering::SeqCst);
     }
 
     /// Says that it stops, and ends.

@@ -22,7 +22,7 @@ use super::interfaces::Interface;
 use super::multicast::Group;
 use super::names::Names;
 use super::pull::{Pull, Purpose};
-use super::receiver::{self, Incoming};
+use super::receiver::{self, Incoming, Limits as Taken};
 use super::report::Report;
 use super::sender::Sender;
 use super::stack::Stack;
@@ -192,10 +192,8 @@ pub async fn run(
     ready: oneshot::Sender<()>,
 ) -> io::Result<()> {
     let (probes, probed) = mpsc::unbounded_channel();
-    let (to, incoming) = mpsc::channel(4096);
     let Start { settings, listener, group, elsewhere, address, stack, loaded, vault } = start;
-    let receiver = &settings.receiver;
-    receiver::start(listener, receiver.max_frame, receiver.max_connections, to)?;
+    let incoming = receiver::start(listener, Taken::of(&settings.receiver))?;
     let (given, arrived) = mpsc::unbounded_channel();
     let hub = Hub::new(settings, address, stack, loaded, vault, reports, (probes, given))?;
     let elsewhere = Elsewhere::new(&hub, elsewhere);
@@ -302,7 +300,12 @@ impl Hub {
         loop {
             tokio::select! {
                 message = sockets.incoming.recv() => match message {
-                    Some(Incoming::Message(message)) => self.message(*message),
+                    Some(Incoming::Message(message, room)) => {
+                        // It waits no more, however long it takes.
+                        drop(room);
+                        self.message(*message);
+                    }
+                    Some(Incoming::Missed) => self.ask_for_refused(now()),
                     Some(Incoming::Closed(identity)) => self.closed(identity),
                     None => return Ok(()),
                 },
@@ -515,6 +518,7 @@ impl Hub {
         let purpose = self.pulls.iter().find(|pull| pull.identity() == *identity).map(|pull| pull.purpose);
         match purpose {
             Some(Purpose::Returned) => Take::Newer,
+            Some(Purpose::Refused) => Take::All,
             Some(Purpose::Knows | Purpose::Started) if !self.health.is_ready => Take::All,
             _ => Take::Unknown,
         }
@@ -567,9 +571,22 @@ impl Hub {
             return;
         }
         warn!(milliseconds = paused, "the agent stood still; the nodes are asked for what it missed");
+        self.ask_all(Purpose::Missed, now);
+    }
+
+    /// Nothing that was sent before waits any more, so that what comes from now on is newer than what the nodes answer.
+    fn ask_for_refused(&mut self, now: i64) {
+        if !self.health.is_ready {
+            return self.ask_all(Purpose::Missed, now);
+        }
+        self.pulls.retain(|pull| pull.purpose != Purpose::Missed);
+        self.replica.begin_asking();
+        self.ask_all(Purpose::Refused, now + SETTLES);
+    }
+
+    fn ask_all(&mut self, purpose: Purpose, at: i64) {
         let nodes: Vec<_> = self.table.members().iter().map(|seen| seen.member.clone()).collect();
-        let pulls = nodes.into_iter().map(|node| Pull::new(node, Purpose::Missed, now));
-        self.pulls.extend(pulls);
+        self.pulls.extend(nodes.into_iter().map(|node| Pull::new(node, purpose, at)));
     }
 
     fn every_second(&mut self, now: i64) {

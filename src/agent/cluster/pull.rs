@@ -21,6 +21,8 @@ pub enum Purpose {
     Returned,
     /// The agent stood still for a while.
     Missed,
+    /// The agent refused connections for a while: changes of what it knows are missing, too.
+    Refused,
     /// Something is missing here.
     Missing,
 }

@@ -41,6 +41,8 @@ const MISSED: Duration = Duration::from_secs(1);
 const RELOAD: Duration = Duration::from_secs(1);
 /// Nodes that are found so soon did not join: the agent did.
 const CENSUS: u64 = 5_000;
+/// A node that takes connections may be busy for a moment: so often its connector is asked.
+const ASKED_AGAIN: u32 = 2;
 /// How long an open port that nobody can ask further does not count while a node stops.
 const DOUBTED: Duration = Duration::from_secs(30);
 /// After so much time it is said which members no node was found for.
@@ -174,8 +176,7 @@ impl Watcher {
                 let members = self.memory.as_mut().map(|memory| &mut memory.roster);
                 let asked = members.and_then(|roster| roster.find(slot)).filter(|member| member.turn == turn);
                 if let Some(member) = asked {
-                    member.asking = false;
-                    member.answers = Some(answers);
+                    member.answered(answers);
                     self.act();
                 }
             }
@@ -319,12 +320,13 @@ impl Watched {
         let is_doubtful = self.subject.naming.protocol == Protocol::Tcp
             && matches!(life, Some(Life::Gone(_)) | None)
             && out_for.is_some_and(|out_for| out_for < DOUBTED);
+        let may_be_busy = life == Some(Life::Suspect) && self.unanswered < ASKED_AGAIN;
         View {
             life,
             is_heeded: self.node.is_some_and(|(_, _, since)| self.heeded == Some(since)),
             out_for,
             failed_before: since.0 > 0 && has_failed_before(region, self.slot, since, now),
-            answers: self.answers.filter(|answers| !(*answers && is_doubtful)),
+            answers: self.answers.filter(|answers| !if *answers { is_doubtful } else { may_be_busy }),
         }
     }
 
@@ -334,7 +336,8 @@ impl Watched {
         if self.asking || Instant::now() < self.ask_at || naming.protocol == Protocol::Unknown {
             return;
         }
-        let is_awaited = self.node.is_some_and(|(_, life, _)| !matches!(life, Life::Gone(_)));
+        let is_there = self.node.is_some_and(|(_, life, _)| !matches!(life, Life::Gone(_)));
+        let is_awaited = is_there && self.answers != Some(true);
         self.ask_at = Instant::now() + if is_awaited { AWAITED } else { MISSED };
         self.asking = true;
         let (slot, turn, news) = (self.slot, self.turn, news.clone());

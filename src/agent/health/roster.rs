@@ -36,6 +36,8 @@ pub(super) struct Watched {
     pub heeded: Option<i64>,
     /// Does the connector answer, as far as asked since the last change?
     pub answers: Option<bool>,
+    /// How often in succession it did not.
+    pub unanswered: u32,
     pub asking: bool,
     pub ask_at: Instant,
     /// Answers to questions of an earlier turn come too late.
@@ -45,7 +47,17 @@ pub(super) struct Watched {
 impl Watched {
     fn new(slot: MemberSlotId, subject: Subject) -> Watched {
         let ask_at = Instant::now();
-        Watched { slot, subject, node: None, heeded: None, answers: None, asking: false, ask_at, turn: 0 }
+        Watched {
+            slot,
+            subject,
+            node: None,
+            heeded: None,
+            answers: None,
+            unanswered: 0,
+            asking: false,
+            ask_at,
+            turn: 0,
+        }
     }
 
     /// Its node is this one now, and so.
@@ -58,11 +70,19 @@ impl Watched {
         }
     }
 
+    /// It was asked.
+    pub fn answered(&mut self, answers: bool) {
+        self.asking = false;
+        self.answers = Some(answers);
+        self.unanswered = if answers { 0 } else { self.unanswered + 1 };
+    }
+
     /// What was asked before says nothing any more.
     pub fn forget_answer(&mut self) {
         self.turn += 1;
         self.asking = false;
         self.answers = None;
+        self.unanswered = 0;
     }
 }
 

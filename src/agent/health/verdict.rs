@@ -4,6 +4,7 @@
 //! | node | member is in | member is out |
 //! |---|---|---|
 //! | lives | nothing; after an error before it joined: in as soon as the connector answers | in as soon as the connector answers |
+//! | silent, takes connections | out when the connector did not answer twice | in as soon as the connector answers |
 //! | said that it stops | out at once, once for each time that it says so | as below |
 //! | gone | out as soon as the connector does not answer | in if the connector answers nevertheless |
 //! | not known | nothing | as gone |
@@ -46,7 +47,11 @@ pub enum Step {
 /// The table.
 pub fn step(view: &View) -> Step {
     match (view.life, view.out_for) {
-        (Some(Life::Alive | Life::Suspect), None) if !view.failed_before => Step::Nothing,
+        (Some(Life::Alive), None) if !view.failed_before => Step::Nothing,
+        (Some(Life::Suspect), None) if !view.failed_before => match view.answers {
+            Some(false) => Step::TakeOut(Reason::NodeHangs),
+            Some(true) | None => Step::Ask,
+        },
         (Some(Life::Alive | Life::Suspect), _) => match view.answers {
             Some(true) => Step::PutBack,
             Some(false) | None => Step::Ask,
@@ -86,7 +91,6 @@ mod tests {
     #[test]
     fn who_lives_is_left_alone() {
         assert_eq!(step(&IN), Step::Nothing);
-        assert_eq!(step(&View { life: Some(Life::Suspect), ..IN }), Step::Nothing);
         assert_eq!(step(&View { life: None, ..IN }), Step::Nothing);
     }
 
@@ -108,6 +112,17 @@ mod tests {
         assert_eq!(step(&View { answers: Some(false), ..dead }), Step::TakeOut(Reason::NodeDead));
         let refused = View { life: Some(Life::Gone(Departure::Refused)), answers: Some(false), ..IN };
         assert_eq!(step(&refused), Step::TakeOut(Reason::NodeRefuses));
+    }
+
+    #[test]
+    fn who_is_silent_and_takes_connections_is_out_while_the_connector_is_silent_too() {
+        let suspect = View { life: Some(Life::Suspect), ..IN };
+        assert_eq!(step(&suspect), Step::Ask);
+        assert_eq!(step(&View { answers: Some(true), ..suspect }), Step::Ask);
+        assert_eq!(step(&View { answers: Some(false), ..suspect }), Step::TakeOut(Reason::NodeHangs));
+        let out = View { out_for: LONG, ..suspect };
+        assert_eq!(step(&View { answers: Some(false), ..out }), Step::Ask);
+        assert_eq!(step(&View { answers: Some(true), ..out }), Step::PutBack);
     }
 
     #[test]

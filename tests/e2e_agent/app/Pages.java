@@ -14,6 +14,17 @@ import jakarta.servlet.http.HttpSession;
 public class Pages extends HttpServlet {
     private static final long serialVersionUID = 1;
 
+    /** An application that is slow to start, if its web.xml says so: Tomcat takes connections meanwhile, and serves none. */
+    @Override
+    public void init() throws ServletException {
+        String wait = getInitParameter("wait");
+        try {
+            Thread.sleep(wait == null ? 0 : Long.parseLong(wait));
+        } catch (InterruptedException e) {
+            throw new ServletException(e);
+        }
+    }
+
     @Override
     protected void doGet(HttpServletRequest request, HttpServletResponse response) throws ServletException, IOException {
         StringBuilder out = new StringBuilder();

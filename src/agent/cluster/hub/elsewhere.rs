@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::Hub;
 use crate::agent::cluster::interfaces::Interface;
 use crate::agent::cluster::multicast::{self, Group};
-use crate::agent::cluster::receiver::{self, Incoming};
+use crate::agent::cluster::receiver::{self, Incoming, Limits};
 use crate::agent::settings::Settings;
 use crate::wire::cluster::{Identity, Member};
 
@@ -93,8 +93,7 @@ impl Hub {
         let group = multicast::open(&settings.membership, interface.address)?;
         let listener = receiver::bind(interface.address, receiver.port, receiver.auto_bind).await?;
         let address = listener.local_addr()?;
-        let (to, incoming) = mpsc::channel(4096);
-        receiver::start(listener, receiver.max_frame, receiver.max_connections, to)?;
+        let incoming = receiver::start(listener, Limits::of(receiver))?;
         let before = self.own.host;
         (self.own.host, self.own.port) = (address.ip(), address.port());
         self.table.rename(self.own.identity());

@@ -90,8 +90,10 @@ impl Hub {
 
     /// It is asked for what we missed.
     fn came_back(&mut self, member: &Member, lost: i64, now: i64) {
-        let is_asked =
-            |pull: &Pull| pull.purpose == Purpose::Returned && pull.identity() == member.identity();
+        let is_asked = |pull: &Pull| {
+            let is_for_all = matches!(pull.purpose, Purpose::Returned | Purpose::Refused);
+            is_for_all && pull.identity() == member.identity()
+        };
         if self.health.is_ready && !self.pulls.iter().any(is_asked) {
             self.replica.begin_asking();
             self.pulls.retain(|pull| pull.identity() != member.identity());

@@ -45,7 +45,8 @@ impl Hub {
             let pull = self.pulls.remove(at);
             self.pulled(pull);
         }
-        if self.health.is_ready && !self.pulls.iter().any(|pull| pull.purpose == Purpose::Returned) {
+        let needs_messages = |pull: &Pull| matches!(pull.purpose, Purpose::Returned | Purpose::Refused);
+        if self.health.is_ready && !self.pulls.iter().any(needs_messages) {
             self.settle_with_returned();
             if now >= self.expected_until {
                 self.replica.end_asking();
@@ -138,7 +139,9 @@ impl Hub {
             return;
         }
         let is_asking = self.pulls.iter().any(|pull| match pull.purpose {
-            Purpose::Knows | Purpose::Missing | Purpose::Missed | Purpose::Returned => true,
+            Purpose::Knows | Purpose::Missing | Purpose::Missed | Purpose::Refused | Purpose::Returned => {
+                true
+            }
             // One that starts may itself wait for us.
             Purpose::Started => now < self.listening_until + ANSWER_WITHIN / 2,
         });
