@@ -54,6 +54,8 @@ const LIVED: i64 = 10_000;
 const SETTLES: i64 = 3_000;
 /// A node of this age has its sessions, or never will.
 const SETTLED: i64 = 70_000;
+/// After so long without a turn the agent stood still itself, in milliseconds.
+const STILL: i64 = 500;
 /// So much may we be ahead of a node in what we heard, in milliseconds.
 const AHEAD: i64 = 1_000;
 /// For how long a member that closed a connection is looked at, in milliseconds.
@@ -177,6 +179,8 @@ pub struct Hub {
     /// The last beacon could not be sent.
     is_mute: bool,
     ticks: u64,
+    /// Until then what comes may have waited here: silence was ours.
+    still_until: i64,
     /// When the last one was; milliseconds since 1970.
     ticked: i64,
 }
@@ -276,6 +280,7 @@ impl Hub {
             has_met: false,
             is_mute: false,
             ticks: 0,
+            still_until: 0,
             ticked: now(),
             settings,
         })
@@ -510,7 +515,7 @@ impl Hub {
         let take = self.take(node);
         let report = self.report.members.get(node);
         let routes = report.map(|report| report.routes.clone()).unwrap_or_default();
-        self.replica.merge_from(&routes, message, take, now)
+        self.replica.merge_from(Some(*node), &routes, message, take, now)
     }
 
     /// Whose sessions are newer: those of a node that answers, or ours?
@@ -567,6 +572,9 @@ impl Hub {
     /// nothing that is known is taken from them: a node may be behind us again.
     fn notice_pause(&mut self, now: i64) {
         let paused = now - std::mem::replace(&mut self.ticked, now);
+        if paused > STILL {
+            self.still_until = now + SETTLES;
+        }
         if paused <= i64::try_from(self.settings.membership.drop_time).unwrap_or(i64::MAX) {
             return;
         }
@@ -579,7 +587,7 @@ impl Hub {
         if !self.health.is_ready {
             return self.ask_all(Purpose::Missed, now);
         }
-        self.pulls.retain(|pull| pull.purpose != Purpose::Missed);
+        self.pulls.retain(|pull| !matches!(pull.purpose, Purpose::Missed | Purpose::Returned));
         self.replica.begin_asking();
         self.ask_all(Purpose::Refused, now + SETTLES);
     }

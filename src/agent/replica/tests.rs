@@ -348,21 +348,21 @@ fn who_only_heard_of_a_request_is_believed_less_than_who_served_it() {
     // The other node never got the change, and saw the session a moment later.
     let mut one = replica(&[created("x.A"), set("x.A", "word", "old")]);
     one.begin_asking();
-    one.merge_from(&b, &poor(5), Take::Newer, NOW + 5_000).unwrap();
+    one.merge_from(None, &b, &poor(5), Take::Newer, NOW + 5_000).unwrap();
     assert_eq!(attributes(&one, "x.A"), self::one("word", "old"));
-    one.merge_from(&a, &rich(2), Take::Newer, NOW + 5_000).unwrap();
+    one.merge_from(None, &a, &rich(2), Take::Newer, NOW + 5_000).unwrap();
     assert_eq!(attributes(&one, "x.A"), self::one("word", "new"));
     // In either order.
     for take in [Take::Newer, Take::All] {
         let mut two = replica(&[created("x.A")]);
         two.begin_asking();
-        two.merge_from(&b, &poor(3_005), take, NOW + 5_000).unwrap();
-        two.merge_from(&a, &rich(3_000), take, NOW + 5_000).unwrap();
+        two.merge_from(None, &b, &poor(3_005), take, NOW + 5_000).unwrap();
+        two.merge_from(None, &a, &rich(3_000), take, NOW + 5_000).unwrap();
         assert_eq!(attributes(&two, "x.A"), self::one("word", "new"));
-        two.merge_from(&b, &poor(3_005), take, NOW + 5_000).unwrap();
+        two.merge_from(None, &b, &poor(3_005), take, NOW + 5_000).unwrap();
         assert_eq!(attributes(&two, "x.A"), self::one("word", "new"));
         // It served a later request.
-        two.merge_from(&b, &poor(4_500), take, NOW + 5_000).unwrap();
+        two.merge_from(None, &b, &poor(4_500), take, NOW + 5_000).unwrap();
         assert_eq!(attributes(&two, "x.A"), Some(Vec::new()));
     }
 }

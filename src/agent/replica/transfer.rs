@@ -105,7 +105,7 @@ impl Replica {
     /// # Errors
     /// The message is no state, or malformed.
     pub fn merge(&mut self, message: &SessionMessage, take: Take, now: i64) -> Result<Merged, Ignored> {
-        self.merge_from(&BTreeSet::new(), message, take, now)
+        self.merge_from(None, &BTreeSet::new(), message, take, now)
     }
 
     /// As [`Replica::merge`], of a node with those `jvmRoute`s: of the sessions that it serves it knows more than others.
@@ -114,6 +114,7 @@ impl Replica {
     /// As there.
     pub fn merge_from(
         &mut self,
+        node: Option<Identity>,
         routes: &BTreeSet<String>,
         message: &SessionMessage,
         take: Take,
@@ -153,7 +154,7 @@ impl Replica {
             taken.insert(key.clone());
             self.insert(key, Kept::new(state, touched), now);
         }
-        self.apply_again(&taken);
+        self.apply_again(&taken, node, message.time.unwrap_or(0));
         Ok(merged)
     }
 
@@ -178,13 +179,16 @@ impl Replica {
     }
 
     /// Messages that came since state was asked for are newer than what was answered.
-    fn apply_again(&mut self, taken: &HashSet<Key>) {
+    /// Those that the node itself sent before came late.
+    fn apply_again(&mut self, taken: &HashSet<Key>, node: Option<Identity>, answered: i64) {
         let Some(mut since) = self.since_asked.take() else { return };
         for (sender, message, at) in &since.messages {
             let (Some(context), Some(id)) = (&message.context, &message.session_id) else { continue };
             let key =
                 Key::new(context, self.contexts.get(&**context).map_or(id, |context| context.current(id)));
-            if taken.contains(&key) {
+            let is_late =
+                node.is_some() && *sender == node && message.time.is_some_and(|time| time < answered);
+            if taken.contains(&key) && !is_late {
                 self.apply_now(*sender, message, *at);
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use super::{ASK_NEW_NODE_AFTER, Hub, LIVED, LOOKED_AT, Probed, SETTLED, SETTLES, TICK};
+use super::{ASK_NEW_NODE_AFTER, Hub, LIVED, LOOKED_AT, Probed, SETTLED, SETTLES, STILL, TICK};
 use crate::agent::cluster::age;
 use crate::agent::cluster::multicast::Group;
 use crate::agent::cluster::pull::{Pull, Purpose, Witness};
@@ -94,7 +94,8 @@ impl Hub {
             let is_for_all = matches!(pull.purpose, Purpose::Returned | Purpose::Refused);
             is_for_all && pull.identity() == member.identity()
         };
-        if self.health.is_ready && !self.pulls.iter().any(is_asked) {
+        let is_ours = now - self.ticked > STILL || now < self.still_until;
+        if self.health.is_ready && !is_ours && !self.pulls.iter().any(is_asked) {
             self.replica.begin_asking();
             self.pulls.retain(|pull| pull.identity() != member.identity());
             let witness = self.witness(&member.identity());
@@ -111,7 +112,9 @@ impl Hub {
     /// before when the node is asked.
     pub(super) fn look_for_gap(&mut self, identity: &Identity, now: i64) {
         let is_silent = |seen: &Seen| !seen.is_static && now - seen.heard > self.long_silence();
+        let is_ours = now - self.ticked > STILL || now < self.still_until;
         if self.health.is_ready
+            && !is_ours
             && (self.lost.contains_key(identity) || self.table.get(identity).is_some_and(is_silent))
         {
             self.replica.begin_asking();
