@@ -68,22 +68,29 @@ install: build ## into httpd's folders, and the agent with its unit (DESTDIR is 
 	@chmod 644 $(DESTDIR)$(UNIT_DIR)/margay-agent.service
 	@echo 'The agent: edit /etc/margay/agent.toml; systemctl daemon-reload; systemctl enable --now margay-agent'
 
-# Installs what is missing of the Debian packages a file lists.
+# Installs what is missing of the Debian packages a file lists. Those with a question mark only where the archive has them.
 define install
-missing=(); \
+missing=(); optional=(); \
 if command -v dpkg-query >/dev/null; then \
   for package in $$(sed 's/#.*//' $(1)); do \
-    dpkg-query -W -f='$${Status}\n' "$$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$$package"); \
+    dpkg-query -W -f='$${Status}\n' "$${package#\?}" 2>/dev/null | grep -q 'ok installed' && continue; \
+    case "$$package" in \?*) optional+=("$${package#\?}");; *) missing+=("$$package");; esac; \
   done; \
 else \
   echo 'This is not Debian: what $(1) lists must be there under the names your system has for it.'; \
 fi; \
+root=(); \
+[ "$$(id -u)" = 0 ] || root=(sudo); \
+if [ "$${#missing[@]}" -gt 0 ] || [ "$${#optional[@]}" -gt 0 ] && ! apt-cache show bash 2>/dev/null | grep '^Filename:' >/dev/null; then \
+  command -v "$${root[0]:-true}" >/dev/null && "$${root[@]}" apt-get update -q || true; \
+fi; \
+for package in "$${optional[@]}"; do \
+  ! apt-cache show "$$package" >/dev/null 2>&1 || missing+=("$$package"); \
+done; \
 if [ "$${#missing[@]}" -gt 0 ]; then \
   echo "--- installing $${missing[*]}"; \
-  root=(); \
   if [ "$$(id -u)" != 0 ]; then \
     command -v sudo >/dev/null || { echo "Please have these packages installed: $${missing[*]}"; exit 1; }; \
-    root=(sudo); \
   fi; \
   "$${root[@]}" apt-get update -q; \
   "$${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$${missing[@]}"; \

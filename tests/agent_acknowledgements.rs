@@ -55,6 +55,7 @@ fn agent() -> Agent {
         settings: Arc::new(settings),
         listener,
         group: None,
+        elsewhere: Vec::new(),
         address,
         loaded: Loaded::default(),
         vault: Writer::start(Box::new(Disk { begun, allowed })).expect("a thread"),

@@ -139,6 +139,7 @@ fn recorded_state_transfers_are_read_and_written_with_the_same_meaning() {
         "tcp-all-session-data-batch-3-of-3.bin",
         "tcp-all-session-data-empty.bin",
         "client-all-session-data-accepted.bin",
+        "tomcat9-all-session-data.bin",
     ] {
         let read = sessions(name);
         let again = read_sessions(&write_sessions(read.iter()), &mut Verdicts::default(), LIMIT).unwrap();
@@ -156,6 +157,18 @@ fn a_state_transfer_has_users_and_leaves_out_what_was_not_written_whole() {
     let names: Vec<_> = by_id("F16F83D9").attributes.iter().map(|(name, _)| name.as_slice()).collect();
     assert_eq!(names, [b"ok2".as_slice(), b"ok"]);
     assert_eq!(by_id("0FFF48D8").attributes.len(), 16);
+}
+
+#[test]
+fn the_state_of_tomcat_9_has_no_notes_and_users_with_passwords() {
+    let all = sessions("tomcat9-all-session-data.bin");
+    assert!(all.iter().all(|session| session.notes.is_none() && !session.is_new));
+    let user = all.iter().find(|session| session.principal.is_some()).unwrap();
+    assert_eq!(user.id, b"0B1AFA942F1254968BE94AFAF9645C99.A");
+    let written = write_sessions([user].into_iter());
+    assert!(written.windows(8).any(|bytes| bytes == b"password"), "{}", written.escape_ascii());
+    let names: Vec<_> = user.attributes.iter().map(|(name, _)| name.as_slice()).collect();
+    assert_eq!(names, [b"name".as_slice(), b"seven"]);
 }
 
 #[test]

@@ -30,8 +30,9 @@ pub struct Settings {
 pub struct Membership {
     /// False: nothing is sent to or heard from a group; only static members are known.
     pub multicast: bool,
-    /// The group.
-    pub address: Ipv4Addr,
+    /// The group, IPv4 or IPv6. Java wants `%eth0` behind one of the link; here `bind` says which interface.
+    #[serde(deserialize_with = "group")]
+    pub address: IpAddr,
     pub port: u16,
     /// The address of the interface to use, or `auto`.
     pub bind: Bind,
@@ -42,7 +43,7 @@ pub struct Membership {
     /// Milliseconds of silence until a member is taken for dead.
     pub drop_time: u64,
     /// Only members of the same domain count, if it is not empty.
-    pub domain: String,
+    pub domain: DomainName,
     /// How static members are known to each other.
     #[serde(rename = "class")]
     pub class: StaticClass,
@@ -52,6 +53,12 @@ pub struct Membership {
     pub members: Vec<StaticMember>,
     /// Our own id in the other members' configuration; needed for static members.
     pub unique_id: Option<UniqueId>,
+}
+
+fn group<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let address = text.split('%').next().unwrap_or_default();
+    address.parse().map_err(|_| serde::de::Error::custom(format!("{text:?} is no IP address of a group")))
 }
 
 /// How Tomcat knows static members.
@@ -69,13 +76,13 @@ impl Default for Membership {
     fn default() -> Self {
         Self {
             multicast: true,
-            address: Ipv4Addr::new(228, 0, 0, 4),
+            address: IpAddr::V4(Ipv4Addr::new(228, 0, 0, 4)),
             port: 45564,
             bind: Bind::Auto,
             ttl: 1,
             frequency: 500,
             drop_time: 3000,
-            domain: String::new(),
+            domain: DomainName::default(),
             class: StaticClass::Interceptor,
             channel_name: "Catalina-Channel".to_owned(),
             members: Vec::new(),
@@ -102,7 +109,41 @@ pub struct StaticMember {
     pub port: u16,
     pub unique_id: Option<UniqueId>,
     #[serde(default)]
-    pub domain: String,
+    pub domain: DomainName,
+}
+
+/// A domain, in Tomcat's notation: text of ISO-8859-1, or bytes like `{1,2,-3}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct DomainName {
+    /// As it stands in the file.
+    pub text: String,
+    /// As members say it.
+    pub bytes: Vec<u8>,
+}
+
+impl TryFrom<String> for DomainName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let bytes = match text.starts_with('{') {
+            true => bytes_of(&text),
+            false => text.chars().map(|char| u8::try_from(u32::from(char)).ok()).collect(),
+        };
+        let bytes = bytes.ok_or_else(|| {
+            format!("{text:?} is no domain: write it as in server.xml, as text of ISO-8859-1 or as bytes like {{1,2,-3}}")
+        })?;
+        Ok(Self { text, bytes })
+    }
+}
+
+/// Numbers in braces, as Tomcat writes bytes: `{0,1,-2}`.
+fn bytes_of(text: &str) -> Option<Vec<u8>> {
+    let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+    let numbers = inner.split(',').map(|number| number.trim().parse::<i16>().ok());
+    numbers
+        .map(|number| number.filter(|number| (-128..256).contains(number)).map(|number| number as u8))
+        .collect()
 }
 
 /// Sixteen bytes, written as Tomcat does: `{0,1,2,…,15}`, signed.
@@ -114,14 +155,7 @@ impl TryFrom<String> for UniqueId {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let inner = text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
-        let bytes: Option<Vec<u8>> = inner.and_then(|inner| {
-            let numbers = inner.split(',').map(|number| number.trim().parse::<i16>().ok());
-            numbers
-                .map(|number| number.filter(|number| (-128..256).contains(number)).map(|number| number as u8))
-                .collect()
-        });
-        let id = bytes.and_then(|bytes| bytes.try_into().ok());
+        let id = bytes_of(&text).and_then(|bytes| bytes.try_into().ok());
         id.map(UniqueId).ok_or_else(|| {
             format!("{text:?} is no unique id: write sixteen numbers from -128 to 127 as in server.xml, like {{0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15}}")
         })
@@ -349,12 +383,16 @@ impl Settings {
         let refuse = |section, key, why: &str| Err((section, key, why.to_owned()));
         let membership = &self.membership;
         if membership.multicast && !membership.address.is_multicast() {
-            let why = "must be a multicast address, from 224.0.0.0 to 239.255.255.255";
+            let why =
+                "must be a multicast address, from 224.0.0.0 to 239.255.255.255, or one that begins with ff";
             return refuse("membership", "address", why);
         }
         if !membership.multicast && membership.members.is_empty() {
             let why = "= false needs at least one [[membership.static]] with host and port";
             return refuse("membership", "multicast", why);
+        }
+        if membership.ttl > 255 {
+            return refuse("membership", "ttl", "must be from 0 to 255");
         }
         if membership.drop_time < membership.frequency {
             let why = "must be longer than frequency, or every member drops out between two beacons";
@@ -465,6 +503,8 @@ mod tests {
                     autoBind = 1\n[channel]\ninterceptors = [\"GzipInterceptor\", \"order\"]\n";
         let settings = Settings::read(text, "agent.toml").unwrap();
         assert_eq!(settings.membership.unique_id.unwrap().0[15], 255);
+        let of_link = Settings::read("[membership]\naddress = \"ff02::e4%eth0\"", "agent.toml").unwrap();
+        assert_eq!(of_link.membership.address.to_string(), "ff02::e4");
         assert_eq!(settings.interceptors(), [Interceptor::GzipInterceptor, Interceptor::OrderInterceptor]);
     }
 
@@ -481,6 +521,9 @@ mod tests {
     fn what_cannot_work_is_refused_with_the_cure() {
         for (text, word) in [
             ("[membership]\naddress = \"10.0.0.1\"", "multicast address"),
+            ("[membership]\naddress = \"fd00::1\"", "multicast address"),
+            ("\n[membership]\naddress = \"group\"", "agent.toml:3: \"group\" is no IP address"),
+            ("[membership]\nttl = 256", "agent.toml:2: [membership] ttl"),
             ("[membership]\nmulticast = false", "[[membership.static]]"),
             ("[membership]\nfrequency = 5000", "dropTime"),
             ("[[membership.static]]\nhost = \"a\"\nport = 4000", "uniqueId"),
@@ -492,6 +535,18 @@ mod tests {
         ] {
             let error = Settings::read(text, "agent.toml").unwrap_err();
             assert!(error.0.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_domain_is_text_or_bytes_as_in_tomcat() {
+        for (text, bytes) in
+            [("shop", b"shop".as_slice()), ("caf\u{e9}", b"caf\xe9"), ("{1,2,-3}", &[1, 2, 253]), ("", b"")]
+        {
+            assert_eq!(DomainName::try_from(text.to_owned()).unwrap().bytes, bytes, "{text}");
+        }
+        for text in ["\u{20ac}", "{1,300}", "{a"] {
+            assert!(DomainName::try_from(text.to_owned()).is_err(), "{text}");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::control::{self, Facts};
 use super::health::{self, Way};
 use super::notify::{notify, watchdog};
 use super::replica::Replica;
-use super::settings::{Bind, Settings, SettingsError};
+use super::settings::{Bind, Membership, Settings, SettingsError};
 use super::vault::{Store, Vault, VaultError, Writer};
 
 /// Why the agent cannot run.
@@ -70,14 +70,20 @@ pub fn read_settings(path: &Path) -> Result<Settings, StartError> {
 /// # Errors
 /// No interface leads anywhere.
 pub fn address(settings: &Settings) -> Result<(IpAddr, String), StartError> {
-    let group = SocketAddr::new(IpAddr::V4(settings.membership.address), settings.membership.port);
-    match (settings.receiver.address, settings.membership.bind) {
+    let membership = &settings.membership;
+    let group = SocketAddr::new(membership.address, membership.port);
+    match (settings.receiver.address, membership.bind) {
         (Bind::Address(address), _) => Ok((address, "[receiver] address says so".to_owned())),
         (Bind::Auto, Bind::Address(address)) => Ok((address, "[membership] bind says so".to_owned())),
-        (Bind::Auto, Bind::Auto) => {
-            cluster::own_address(group).map_err(|error| StartError::Group { error, address: group })
-        }
+        (Bind::Auto, Bind::Auto) => cluster::own_address(target(membership).unwrap_or(group))
+            .map_err(|error| StartError::Group { error, address: group }),
     }
+}
+
+/// Without multicast: a member that is known by its address.
+fn target(membership: &Membership) -> Option<SocketAddr> {
+    let mut members = membership.members.iter().filter(|_| !membership.multicast);
+    members.find_map(|member| Some(SocketAddr::new(member.host.parse().ok()?, member.port)))
 }
 
 /// Runs the agent until a signal ends it.
@@ -130,7 +136,6 @@ async fn serve(settings: Settings, way: Way) -> Result<(), StartError> {
 fn serve_control(start: &Start, hub: &mpsc::Sender<Request>, report: &watch::Receiver<Report>) {
     let path = &start.settings.control.socket;
     let facts = Facts {
-        address: start.address.to_string(),
         vault: start.settings.vault.path.display().to_string(),
         started: super::now(),
         value_limit: start.settings.vault.max_value,
@@ -199,26 +204,32 @@ pub async fn prepare(settings: Settings) -> Result<Start, StartError> {
     })?;
     let announced = listener.local_addr().map_err(StartError::Io)?;
     info!(address = %announced, %why, "members reach the agent here");
-    if address.is_loopback() && receiver.address == Bind::Auto && settings.membership.bind == Bind::Auto {
+    let is_chosen = receiver.address == Bind::Auto && settings.membership.bind == Bind::Auto;
+    if address.is_loopback() && is_chosen {
         warn!(
             "only Tomcats on this machine can reach the agent: [receiver] address names one that others can"
         );
     }
-    let group = SocketAddr::new(IpAddr::V4(settings.membership.address), settings.membership.port);
     let interface = match settings.membership.bind {
         Bind::Address(interface) => interface,
-        Bind::Auto if address.is_ipv4() => address,
-        Bind::Auto => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Bind::Auto => address,
     };
     let group = match settings.membership.multicast {
-        true => {
-            let socket = cluster::open(&settings.membership, interface)
-                .map_err(|error| StartError::Group { error, address: group })?;
-            Some((socket, group))
-        }
+        true => Some(cluster::open(&settings.membership, interface).map_err(|error| {
+            let address = SocketAddr::new(settings.membership.address, settings.membership.port);
+            StartError::Group { error, address }
+        })?),
         false => None,
     };
+    let mut elsewhere = Vec::new();
+    if is_chosen && settings.membership.multicast {
+        elsewhere = cluster::for_others(settings.membership.address).map_err(StartError::Io)?;
+        let own: Vec<_> =
+            elsewhere.iter().filter(|one| one.address == address).map(|one| one.index).collect();
+        elsewhere.retain(|interface| !own.contains(&interface.index));
+    }
     let stack = Stack::new(settings.interceptors(), cipher, settings.channel.max_size, receiver.max_frame);
     let vault = Writer::start(Box::new(store)).map_err(StartError::Io)?;
-    Ok(Start { settings: Arc::new(settings), listener, group, address: announced, stack, loaded, vault })
+    let settings = Arc::new(settings);
+    Ok(Start { settings, listener, group, elsewhere, address: announced, stack, loaded, vault })
 }

@@ -73,8 +73,8 @@ fn group(settings: &Settings) -> String {
             StaticClass::Service => " (StaticMembershipService)",
         });
     }
-    if !membership.domain.is_empty() {
-        text.push_str(&format!("; only of domain {}", membership.domain));
+    if !membership.domain.bytes.is_empty() {
+        text.push_str(&format!("; only of domain {}", membership.domain.text));
     }
     text
 }

@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use crate::scene::Scene;
 use crate::support::cluster::{Cluster, deploy};
+use crate::support::tomcat::Line;
 use crate::support::{PATIENCE, wait_until};
 
 #[test]
 fn logins_ids_and_ends_are_what_they_were_after_everybody_died() {
-    let mut scene = Scene::of_one(Cluster::new());
+    logins_ids_and_ends_are_kept(Cluster::new());
+}
+
+pub fn logins_ids_and_ends_are_kept(cluster: Cluster) {
+    let mut scene = Scene::of_one(cluster);
     let mut user = scene.user(0);
     user.set("word", "kept");
     let first = user.session().to_owned();
@@ -31,15 +36,17 @@ fn logins_ids_and_ends_are_what_they_were_after_everybody_died() {
     removed.set("word", "gone");
     removed.get("/remove?name=word");
     removed.set("other", "kept");
+    // A request that changes nothing is told of by Tomcat 10.1 only.
+    let changes = if scene.cluster.line == Line::Nine { 1_usize } else { 2 };
     for user in [&user, &changed, &removed] {
-        scene.agent.wait_kept(user.beginning(), 2);
+        scene.agent.wait_kept(user.beginning(), changes);
     }
     scene.agent.wait_for(&["a session changes", logged_out.beginning(), "Expired"]);
     scene.agent.wait_kept(removed.beginning(), 4);
     scene.kill_all();
     scene.agent.kill_9();
-    // The idle session ends while everybody is dead.
-    std::thread::sleep(Duration::from_millis(2_100));
+    // The idle session ends while everybody is dead. Without word of each request nobody knows until twice its limit is over.
+    std::thread::sleep(Duration::from_millis(4_200 / changes as u64));
     scene.agent.launch();
     scene.start_all();
     let after = user.get("/who");

@@ -9,5 +9,6 @@ mod applications;
 mod faults;
 mod hang;
 mod latency;
+mod nine;
 mod scene;
 mod survive;

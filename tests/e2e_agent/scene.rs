@@ -54,8 +54,14 @@ impl Scene {
     }
 
     pub fn with(cluster: Cluster, nodes: Vec<Tomcat>) -> Scene {
+        let agent = Agent::prepare(scratch_dir("agent"), &cluster.agent_toml());
+        Scene::with_agent(cluster, agent, nodes)
+    }
+
+    /// With an agent that is not started yet.
+    pub fn with_agent(cluster: Cluster, mut agent: Agent, nodes: Vec<Tomcat>) -> Scene {
         let place = Place::take();
-        let agent = Agent::start(scratch_dir("agent"), &cluster.agent_toml());
+        agent.launch();
         let mut scene = Scene { cluster, agent, nodes, _place: place };
         scene.agent.wait_for(&["the agent is ready"]);
         scene.start_all();

@@ -25,6 +25,8 @@ pub struct Agent {
     level: &'static str,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// What stands in front of its command.
+    wrapper: Vec<String>,
     /// Is what it logs read, if not by a file?
     gate: Option<Arc<AtomicBool>>,
     /// Size of a disk that only the agent sees, in the place of its folder.
@@ -50,6 +52,7 @@ impl Agent {
             level: "debug",
             arguments: Vec::new(),
             environment: Vec::new(),
+            wrapper: Vec::new(),
             gate: None,
             disk: None,
         };
@@ -90,6 +93,11 @@ impl Agent {
     /// A variable of its environment, from the next start on.
     pub fn set_environment(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// It runs behind those words, from the next start on: on another host.
+    pub fn set_wrapper(&mut self, wrapper: Vec<String>) {
+        self.wrapper = wrapper;
     }
 
     /// From the next start on its vault lies on a disk of that size, which nobody else sees.
@@ -156,7 +164,12 @@ impl Agent {
             Some(gate) => Stdio::from(gated(log, Arc::clone(gate))),
         };
         let mut command = match (self.file_limit, &self.disk) {
-            (None, None) => Command::new(program()),
+            (None, None) => {
+                let mut words = self.wrapper.iter().map(PathBuf::from).chain([program()]);
+                let mut command = Command::new(words.next().unwrap_or_default());
+                command.args(words);
+                command
+            }
             (None, Some(size)) => {
                 let mut command = Command::new("unshare");
                 let mount = format!("mount -t tmpfs -o size={size} none \"$0\" && exec \"$@\"");

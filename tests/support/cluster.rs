@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A cluster of real Tomcats on loopback, as the tutorial configures it, and the agent's configuration that belongs to it.
+//! A cluster of real Tomcats, on loopback or in a network of its own, as the tutorial configures it, and the agent's configuration that belongs to it.
 
 use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::httpd::free_port;
-use super::tomcat::{Connector, START_LIMIT, Tomcat};
+use super::network::Host;
+use super::tomcat::{Connector, Line, START_LIMIT, Tomcat};
 use super::{scratch_dir, source_dir};
 
 /// How members know each other.
@@ -24,9 +26,15 @@ pub enum Membership {
 /// What all members of a cluster have in common.
 #[derive(Clone, Debug)]
 pub struct Cluster {
+    /// Which Tomcats.
+    pub line: Line,
     pub membership: Membership,
+    pub group: IpAddr,
     /// Nobody else on this machine uses it.
     pub group_port: u16,
+    /// What the membership is told besides.
+    pub domain: String,
+    pub ttl: u32,
     pub send_options: u32,
     pub frequency: u64,
     pub drop_time: u64,
@@ -35,25 +43,32 @@ pub struct Cluster {
     /// More attributes of TcpFailureDetector and of the sender's Transport.
     pub detector: &'static str,
     pub transport: &'static str,
-    /// The members' ports of static membership; the agent's is the last.
-    pub static_ports: Vec<u16>,
+    /// The members of static membership; the agent is the last.
+    pub static_members: Vec<SocketAddr>,
     pub agent_port: u16,
+    /// Where the agent listens, and which interface it uses: an address, or `auto`.
+    pub agent_bind: String,
 }
 
 impl Cluster {
     pub fn new() -> Cluster {
         let group_port = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
         Cluster {
+            line: Line::Ten,
             membership: Membership::Multicast,
+            group: IpAddr::V4(Ipv4Addr::new(228, 0, 0, 4)),
             group_port: group_port.expect("a free port").port(),
+            domain: String::new(),
+            ttl: 1,
             send_options: 8,
             frequency: 200,
             drop_time: 1500,
             interceptors: Default::default(),
             detector: "",
             transport: "",
-            static_ports: Vec::new(),
+            static_members: Vec::new(),
             agent_port: free_port(),
+            agent_bind: HERE.to_string(),
         }
     }
 
@@ -65,19 +80,30 @@ impl Cluster {
     /// One in which two Tomcats and the agent know each other beforehand.
     pub fn with_static_members(membership: Membership) -> Cluster {
         let cluster = Cluster::new();
-        let static_ports = vec![free_port(), free_port(), cluster.agent_port];
-        Cluster { membership, static_ports, ..cluster }
+        let ports = [free_port(), free_port(), cluster.agent_port];
+        let static_members = ports.map(|port| SocketAddr::new(HERE, port)).to_vec();
+        Cluster { membership, static_members, ..cluster }
     }
 
-    /// The tutorial's element, for the member whose receiver has that port.
+    /// The tutorial's element, for the member on this machine whose receiver has that port.
     pub fn element(&self, receiver: u16) -> String {
-        let Cluster { send_options, frequency, drop_time, group_port, .. } = self;
+        self.element_at(SocketAddr::new(HERE, receiver))
+    }
+
+    /// The tutorial's element, for the member whose receiver is there.
+    pub fn element_at(&self, receiver: SocketAddr) -> String {
+        let Cluster { send_options, frequency, drop_time, group, group_port, ttl, .. } = self;
+        let (host, port) = (receiver.ip(), receiver.port());
+        let domain = match self.domain.as_str() {
+            "" => String::new(),
+            domain => format!("domain=\"{domain}\""),
+        };
         let (start, membership, last) = match self.membership {
             Membership::Multicast => (
                 15,
                 format!(
-                    r#"<Membership className="org.apache.catalina.tribes.membership.McastService" address="228.0.0.4" port="{group_port}"
-                    bind="127.0.0.1" frequency="{frequency}" dropTime="{drop_time}"/>"#
+                    r#"<Membership className="org.apache.catalina.tribes.membership.McastService" address="{group}" port="{group_port}"
+                    bind="{host}" ttl="{ttl}" {domain} frequency="{frequency}" dropTime="{drop_time}"/>"#
                 ),
                 String::new(),
             ),
@@ -108,7 +134,7 @@ impl Cluster {
         <Manager className="org.apache.catalina.ha.session.DeltaManager" expireSessionsOnShutdown="false" notifyListenersOnReplication="true"/>
         <Channel className="org.apache.catalina.tribes.group.GroupChannel">
           {membership}
-          <Receiver className="org.apache.catalina.tribes.transport.nio.NioReceiver" address="127.0.0.1" port="{receiver}" autoBind="1"
+          <Receiver className="org.apache.catalina.tribes.transport.nio.NioReceiver" address="{host}" port="{port}" autoBind="1"
                     selectorTimeout="5000" maxThreads="6"/>
           <Sender className="org.apache.catalina.tribes.transport.ReplicationTransmitter">
             <Transport className="org.apache.catalina.tribes.transport.nio.PooledParallelSender" {transport}/>
@@ -126,13 +152,14 @@ impl Cluster {
         )
     }
 
-    fn static_members(&self, own: u16) -> String {
+    fn static_members(&self, own: SocketAddr) -> String {
         let mut text = String::new();
-        for port in &self.static_ports {
-            let (element, id) = (if *port == own { "LocalMember" } else { "Member" }, unique_id(*port));
+        for member in &self.static_members {
+            let (host, port, id) = (member.ip(), member.port(), unique_id(*member));
+            let element = if *member == own { "LocalMember" } else { "Member" };
             let _ = write!(
                 text,
-                r#"<{element} className="org.apache.catalina.tribes.membership.StaticMember" host="127.0.0.1" port="{port}" uniqueId="{id}"/>"#
+                r#"<{element} className="org.apache.catalina.tribes.membership.StaticMember" host="{host}" port="{port}" uniqueId="{id}"/>"#
             );
         }
         text
@@ -140,23 +167,27 @@ impl Cluster {
 
     /// The agent's configuration; `VAULT` stands for its vault.
     pub fn agent_toml(&self) -> String {
-        let Cluster { frequency, drop_time, group_port, agent_port, .. } = self;
-        let mut text = format!("[membership]\nfrequency = {frequency}\ndropTime = {drop_time}\n");
+        let Cluster { frequency, drop_time, group, group_port, domain, ttl, agent_port, agent_bind, .. } =
+            self;
+        let mut text = format!(
+            "[membership]\nfrequency = {frequency}\ndropTime = {drop_time}\ndomain = \"{domain}\"\nttl = {ttl}\n"
+        );
         if self.membership == Membership::Multicast {
-            let _ = write!(text, "address = \"228.0.0.4\"\nport = {group_port}\nbind = \"127.0.0.1\"\n");
+            let _ = write!(text, "address = \"{group}\"\nport = {group_port}\nbind = \"{agent_bind}\"\n");
         } else {
             let class = if self.membership == Membership::Service { "service" } else { "interceptor" };
-            let id = unique_id(*agent_port);
+            let (agent, nodes) = self.static_members.split_last().expect("the agent");
+            let id = unique_id(*agent);
             let _ = write!(text, "multicast = false\nclass = \"{class}\"\nuniqueId = \"{id}\"\n");
-            for port in self.static_ports.iter().filter(|port| *port != agent_port) {
-                let id = unique_id(*port);
+            for node in nodes {
+                let (host, port, id) = (node.ip(), node.port(), unique_id(*node));
                 let _ = write!(
                     text,
-                    "[[membership.static]]\nhost = \"127.0.0.1\"\nport = {port}\nuniqueId = \"{id}\"\n"
+                    "[[membership.static]]\nhost = \"{host}\"\nport = {port}\nuniqueId = \"{id}\"\n"
                 );
             }
         }
-        let _ = write!(text, "[receiver]\naddress = \"127.0.0.1\"\nport = {agent_port}\nautoBind = 1\n");
+        let _ = write!(text, "[receiver]\naddress = \"{agent_bind}\"\nport = {agent_port}\nautoBind = 1\n");
         text.push_str(&self.interceptors.1);
         text.push_str("[vault]\npath = \"VAULT\"\n");
         text
@@ -170,9 +201,21 @@ impl Cluster {
     /// As [`Cluster::node`], with another connector.
     pub fn node_with(&self, connector: Connector, route: &str) -> Tomcat {
         let at = usize::from(route != "A");
-        let receiver = self.static_ports.get(at).copied().unwrap_or_else(free_port);
-        let tomcat = Tomcat::prepare(connector, scratch_dir(route), route, free_port());
-        tomcat.set_engine(&format!("{REALM}{}", self.element(receiver)));
+        let here = || SocketAddr::new(HERE, free_port());
+        let receiver = self.static_members.get(at).copied().unwrap_or_else(here);
+        self.clustered(Tomcat::prepare(connector, scratch_dir(route), route, free_port()), receiver)
+    }
+
+    /// As [`Cluster::node`], on a host of a network.
+    pub fn node_on(&self, host: &Host, address: IpAddr, route: &str) -> Tomcat {
+        let mut tomcat = Tomcat::prepare(Connector::Http, scratch_dir(route), route, 8080);
+        tomcat.move_to(address, host.wrapper());
+        self.clustered(tomcat, SocketAddr::new(address, 4000))
+    }
+
+    fn clustered(&self, mut tomcat: Tomcat, receiver: SocketAddr) -> Tomcat {
+        tomcat.set_line(self.line);
+        tomcat.set_engine(&format!("{REALM}{}", self.element_at(receiver)));
         tomcat.write("conf/users.xml", USERS);
         deploy(&tomcat, "webapps/ROOT");
         tomcat
@@ -194,16 +237,23 @@ pub fn start_slowly(tomcat: &Tomcat, wait: Duration) {
     tomcat.write("webapps/ROOT/WEB-INF/web.xml", &APPLICATION.replace("</servlet-class>", &slow));
 }
 
-/// Sixteen bytes that belong to a port.
-fn unique_id(port: u16) -> String {
-    let [high, low] = port.to_be_bytes().map(|byte| byte as i8);
-    format!("{{{high},{low},3,4,5,6,7,8,9,10,11,12,13,14,15,16}}")
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Sixteen bytes that belong to an address.
+fn unique_id(member: SocketAddr) -> String {
+    let [high, low] = member.port().to_be_bytes().map(|byte| byte as i8);
+    let last = match member.ip() {
+        IpAddr::V4(host) => host.octets()[3],
+        IpAddr::V6(host) => host.octets()[15],
+    };
+    format!("{{{high},{low},{},4,5,6,7,8,9,10,11,12,13,14,15,16}}", last as i8)
 }
 
 /// Puts the tests' application into a folder of a Tomcat.
 pub fn deploy(tomcat: &Tomcat, folder: &str) {
-    tomcat.write(&format!("{folder}/WEB-INF/web.xml"), APPLICATION);
-    for class in std::fs::read_dir(classes().join("shop")).expect("the application's classes") {
+    let line = tomcat.line();
+    tomcat.write(&format!("{folder}/WEB-INF/web.xml"), &line.in_its_words(APPLICATION));
+    for class in std::fs::read_dir(classes(line).join("shop")).expect("the application's classes") {
         let class = class.expect("a class").path();
         let name = class.file_name().expect("a name").to_string_lossy().into_owned();
         let bytes = std::fs::read(&class).expect("a class");
@@ -212,29 +262,31 @@ pub fn deploy(tomcat: &Tomcat, folder: &str) {
 }
 
 /// The application's classes, compiled once by the compiler that Tomcat has for pages.
-fn classes() -> &'static Path {
-    static CLASSES: OnceLock<PathBuf> = OnceLock::new();
-    CLASSES.get_or_init(|| {
-        let into = scratch_dir("classes");
-        let output = Command::new("java")
-            .args([
-                "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1",
-                "-cp",
-                "/usr/share/java/eclipse-jdt-core.jar",
-            ])
-            .arg("org.eclipse.jdt.internal.compiler.batch.Main")
-            .args(["-source", "17", "-target", "17", "-proc:none", "-nowarn"])
-            .args(["-cp", "/usr/share/tomcat10/lib/servlet-api.jar", "-d"])
-            .arg(&into)
-            .arg(source_dir().join("tests/e2e_agent/app"))
-            .output()
-            .expect("java (package default-jre-headless)");
-        let (out, errors) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "the application does not compile:\n{out}{errors}");
-        into
-    })
+fn classes(line: Line) -> &'static Path {
+    static CLASSES: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
+    CLASSES[usize::from(line == Line::Nine)].get_or_init(|| compile(line))
+}
+
+fn compile(line: Line) -> PathBuf {
+    let (sources, into) = (scratch_dir("sources"), scratch_dir("classes"));
+    let written = std::fs::read_dir(source_dir().join("tests/e2e_agent/app")).expect("the application");
+    for file in written.map(|file| file.expect("a source").path()) {
+        let text = std::fs::read_to_string(&file).expect("a source");
+        std::fs::write(sources.join(file.file_name().expect("a name")), line.in_its_words(&text))
+            .expect("a source");
+    }
+    let output = Command::new("java")
+        .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", "/usr/share/java/eclipse-jdt-core.jar"])
+        .arg("org.eclipse.jdt.internal.compiler.batch.Main")
+        .args(["-source", "17", "-target", "17", "-proc:none", "-nowarn"])
+        .args(["-cp", &line.servlet_api(), "-d"])
+        .arg(&into)
+        .arg(sources)
+        .output()
+        .expect("java (package default-jre-headless)");
+    let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "the application does not compile:\n{out}{errors}");
+    into
 }
 
 /// Waits until a Tomcat logs a line with that text after its last start.

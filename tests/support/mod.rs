@@ -19,6 +19,7 @@ pub mod jk;
 pub mod load;
 pub mod log;
 pub mod manager;
+pub mod network;
 pub mod node;
 pub mod pair;
 pub mod process;
@@ -67,7 +68,7 @@ pub fn scratch_dir(name: &str) -> PathBuf {
     static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let root = profile_dir().parent().expect("the target folder").join("e2e");
-    let dir = root.join(format!("{name}-{}-{number}", std::process::id()));
+    let dir = root.join(format!("{name}-{}-{number}", network::run_id()));
     if dir.exists() {
         std::fs::remove_dir_all(&dir).expect("an old folder of ours can be removed");
     }

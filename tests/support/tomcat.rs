@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -24,11 +24,24 @@ pub enum Connector {
     Http,
 }
 
+/// Which Tomcat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// 9.0, of the package libtomcat9-java.
+    Nine,
+    /// 10.1, of the package tomcat10-common.
+    Ten,
+}
+
 /// A Tomcat with one connector. It is killed when this is dropped.
 pub struct Tomcat {
+    line: Line,
     route: String,
     connector: Connector,
+    host: IpAddr,
     port: u16,
+    /// What stands in front of its command.
+    wrapper: Vec<String>,
     base: PathBuf,
     child: Option<Child>,
     /// Bytes of its log that were there before the process was started last.
@@ -65,14 +78,32 @@ impl Tomcat {
         let route = route.to_string();
         let quick = ["-Xms32m", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
         let machine = quick.map(str::to_owned).to_vec();
-        let tomcat = Tomcat { route, connector, port, base, child: None, log_before: 0, machine };
+        let (line, host, wrapper) = (Line::Ten, IpAddr::V4(Ipv4Addr::LOCALHOST), Vec::new());
+        let tomcat =
+            Tomcat { line, route, connector, host, port, wrapper, base, child: None, log_before: 0, machine };
         tomcat.write_base();
         tomcat
     }
 
+    /// Another Tomcat than 10.1, from the next start on.
+    pub fn set_line(&mut self, line: Line) {
+        self.line = line;
+        self.write("conf/web.xml", &line.in_its_words(WEB_XML));
+    }
+
+    pub fn line(&self) -> Line {
+        self.line
+    }
+
+    /// It lives at another address, reached by the words in front of its command. To be said before [`Tomcat::set_engine`].
+    pub fn move_to(&mut self, host: IpAddr, wrapper: Vec<String>) {
+        self.host = host;
+        self.wrapper = wrapper;
+    }
+
     /// Writes server.xml anew, with `elements` inside of its engine.
     pub fn set_engine(&self, elements: &str) {
-        self.write("conf/server.xml", &server_xml(self.connector, &self.route, self.port, elements));
+        self.write("conf/server.xml", &server_xml(self.connector, &self.route, self.address(), elements));
     }
 
     /// A second virtual host, with the applications of that folder.
@@ -110,7 +141,7 @@ impl Tomcat {
     }
 
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.port))
+        SocketAddr::new(self.host, self.port)
     }
 
     pub fn route(&self) -> &str {
@@ -124,7 +155,7 @@ impl Tomcat {
     /// `ajp://127.0.0.1:port`, or the same with `http`.
     pub fn url(&self) -> String {
         let scheme = if self.connector == Connector::Ajp { "ajp" } else { "http" };
-        format!("{scheme}://127.0.0.1:{}", self.port)
+        format!("{scheme}://{}", self.address())
     }
 
     /// `AJP` or `HTTP`.
@@ -158,17 +189,19 @@ impl Tomcat {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("its log");
         self.log_before = log.metadata().map_or(0, |about| usize::try_from(about.len()).unwrap_or(0));
         let errors = log.try_clone().expect("the same file");
-        let mut command = Command::new("java");
+        let mut words = self.wrapper.iter().map(String::as_str).chain(["java"]);
+        let mut command = Command::new(words.next().unwrap_or("java"));
         command
+            .args(words)
             .args(&self.machine)
             .arg(format!("-Djava.util.logging.config.file={}/conf/logging.properties", self.base.display()))
             // Without it Java sends to groups by IPv6 sockets, which the loopback interface refuses.
-            .arg("-Djava.net.preferIPv4Stack=true")
+            .arg(format!("-Djava.net.preferIPv4Stack={}", self.host.is_ipv4()))
             .arg("-Djava.util.logging.manager=org.apache.juli.ClassLoaderLogManager")
-            .arg(format!("-Dcatalina.home={HOME}"))
+            .arg(format!("-Dcatalina.home={}", self.line.home(&self.base)))
             .arg(format!("-Dcatalina.base={}", self.base.display()))
             .arg(format!("-Djava.io.tmpdir={}/temp", self.base.display()))
-            .args(["-classpath", &format!("{HOME}/bin/bootstrap.jar:{HOME}/bin/tomcat-juli.jar")])
+            .args(["-classpath", &self.line.class_path()])
             .args(["org.apache.catalina.startup.Bootstrap", "start"])
             .current_dir(&self.base)
             .stdin(Stdio::null())
@@ -202,7 +235,7 @@ impl Tomcat {
 
     /// Does the page answer? The first time this also compiles it.
     pub fn is_ready(&self) -> bool {
-        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        let address = self.address();
         let ask = || -> std::io::Result<bool> {
             let mut stream = TcpStream::connect(address)?;
             if self.connector == Connector::Http {
@@ -258,6 +291,91 @@ impl Drop for Tomcat {
     }
 }
 
+impl Line {
+    /// Where its own files are. The package of 9.0 has none but the jars.
+    fn home(self, base: &Path) -> String {
+        match self {
+            Line::Nine => base.display().to_string(),
+            Line::Ten => HOME.to_owned(),
+        }
+    }
+
+    fn class_path(self) -> String {
+        match self {
+            Line::Nine => NINE.map(nine).join(":"),
+            Line::Ten => format!("{HOME}/bin/bootstrap.jar:{HOME}/bin/tomcat-juli.jar"),
+        }
+    }
+
+    /// The jar with the servlet interface, for a compiler.
+    pub fn servlet_api(self) -> String {
+        match self {
+            Line::Nine => nine("servlet-api"),
+            Line::Ten => format!("{HOME}/lib/servlet-api.jar"),
+        }
+    }
+
+    /// A web.xml or a source, written for 10.1, as this one reads it.
+    pub fn in_its_words(self, text: &str) -> String {
+        match self {
+            Line::Nine => text
+                .replace("https://jakarta.ee/xml/ns/jakartaee", "http://xmlns.jcp.org/xml/ns/javaee")
+                .replace("version=\"6.0\"", "version=\"4.0\"")
+                .replace("import jakarta.", "import javax."),
+            Line::Ten => text.to_owned(),
+        }
+    }
+
+    /// Is it not there because the archive of this system has none? Then its tests have nothing to run, and say so.
+    ///
+    /// # Panics
+    /// If it is not there though it could be.
+    pub fn is_no_more(self) -> bool {
+        if self == Line::Ten || Path::new(&nine("catalina")).exists() {
+            return false;
+        }
+        if in_archive("tomcat10-common") {
+            assert!(!in_archive("libtomcat9-java"), "there is no Tomcat 9.0: install libtomcat9-java");
+        } else {
+            let is_debian = Command::new("apt-cache").arg("--version").output().is_ok();
+            assert!(
+                !is_debian,
+                "nothing is known of the archive: apt-get update, then install libtomcat9-java"
+            );
+        }
+        println!("skipped: there is no Tomcat 9.0, and the archive of this system has no libtomcat9-java");
+        true
+    }
+}
+
+/// Can apt install it? What is only installed has no file in the archive.
+fn in_archive(package: &str) -> bool {
+    let known = Command::new("apt-cache").args(["show", package]).output();
+    known.is_ok_and(|known| String::from_utf8_lossy(&known.stdout).contains("Filename:"))
+}
+
+/// The jars of Tomcat 9.0 that a cluster needs.
+const NINE: [&str; 14] = [
+    "catalina",
+    "catalina-ha",
+    "tribes",
+    "coyote",
+    "juli",
+    "servlet-api",
+    "api",
+    "util",
+    "util-scan",
+    "jni",
+    "jaspic-api",
+    "annotations-api",
+    "el-api",
+    "jsp-api",
+];
+
+fn nine(name: &str) -> String {
+    format!("/usr/share/java/tomcat9-{name}.jar")
+}
+
 /// What of the packages is missing, in words; `None` when a Tomcat can be started.
 pub fn missing() -> Option<String> {
     let jar = format!("{HOME}/bin/bootstrap.jar");
@@ -270,7 +388,8 @@ pub fn missing() -> Option<String> {
     }
 }
 
-fn server_xml(connector: Connector, route: &str, port: u16, elements: &str) -> String {
+fn server_xml(connector: Connector, route: &str, address: SocketAddr, elements: &str) -> String {
+    let (host, port) = (address.ip(), address.port());
     let protocol = match connector {
         Connector::Ajp => r#"protocol="AJP/1.3" secretRequired="false""#,
         Connector::Http => r#"protocol="HTTP/1.1""#,
@@ -279,7 +398,7 @@ fn server_xml(connector: Connector, route: &str, port: u16, elements: &str) -> S
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <Server port="-1">
   <Service name="Catalina">
-    <Connector {protocol} address="127.0.0.1" port="{port}"
+    <Connector {protocol} address="{host}" port="{port}"
                maxThreads="64" minSpareThreads="4"/>
     <Engine name="Catalina" defaultHost="localhost" jvmRoute="{route}">
 {elements}      <Host name="localhost" appBase="webapps" unpackWARs="false" autoDeploy="false"/>

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one task that knows everything: members, sessions, and what is under way. All others only carry bytes.
 
+mod elsewhere;
 mod keep;
 mod known;
+mod members;
 mod moved;
 mod state;
 
@@ -14,22 +16,25 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
-use super::age;
+use super::interfaces::Interface;
+use super::multicast::Group;
 use super::names::Names;
 use super::pull::{Pull, Purpose};
 use super::receiver::{self, Incoming, Limits as Taken};
 use super::report::Report;
 use super::routes;
-use super::sender::{self, Sender};
+use super::sender::Sender;
 use super::stack::Stack;
-use super::table::{Departure, Heard, Seen, Table};
+use super::table::Table;
 use crate::agent::now;
-use crate::agent::replica::{Batch, Changes, Duplicates, Effect, Kept, Key, Limits, Name, Replica, Take};
+use crate::agent::replica::{
+    Batch, Changes, Duplicates, Effect, Ignored, Kept, Key, Limits, Merged, Name, Replica, Take,
+};
 use crate::agent::settings::{Settings, StaticClass};
 use crate::agent::vault::{self, About, Loaded};
 use crate::wire::cluster::frame::{STATIC_START, STATIC_STOP};
@@ -37,6 +42,7 @@ use crate::wire::cluster::{
     ChannelData, Event, Identity, Member, MemberVersion, Options, Rpc, SHUTDOWN, SessionMessage,
     StaticMessage, StaticWord,
 };
+use elsewhere::{Elsewhere, Sockets};
 
 /// At most so long a change stays in memory only.
 const COMMIT_AFTER: Duration = Duration::from_millis(5);
@@ -52,6 +58,8 @@ const LIVED: i64 = 10_000;
 const SETTLES: i64 = 3_000;
 /// A node of this age has its sessions, or never will.
 const SETTLED: i64 = 70_000;
+/// After so long without a turn the agent stood still itself, in milliseconds.
+const STILL: i64 = 500;
 /// So much may we be ahead of a node in what we heard, in milliseconds.
 const AHEAD: i64 = 1_000;
 /// For how long a member that closed a connection is looked at, in milliseconds.
@@ -80,6 +88,8 @@ pub trait Look: Send + std::fmt::Debug {
 /// How the agent itself is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
+    /// Where members reach it.
+    pub address: String,
     /// It knows all that can be known.
     pub is_ready: bool,
     /// Why sessions are in memory only, if they are.
@@ -93,8 +103,10 @@ pub struct Health {
 pub struct Start {
     pub settings: Arc<Settings>,
     pub listener: TcpListener,
-    /// The group's socket and address; `None` without multicast.
-    pub group: Option<(UdpSocket, SocketAddr)>,
+    /// `None` without multicast.
+    pub group: Option<Group>,
+    /// Interfaces that others may be behind, if the one to use was not said by anybody.
+    pub elsewhere: Vec<Interface>,
     /// What is announced.
     pub address: SocketAddr,
     pub stack: Stack,
@@ -108,6 +120,9 @@ struct Probed {
     identity: Identity,
     result: io::Result<()>,
 }
+
+/// Sessions of an application that a node has acknowledged.
+type Given = (Identity, Box<[u8]>);
 
 /// A node that waits for its sessions.
 #[derive(Debug)]
@@ -142,6 +157,15 @@ pub struct Hub {
     answered: Vec<Pull>,
     /// One of them did not answer.
     is_unanswered: bool,
+    /// Members that fell silent or vanished, and when they were taken out.
+    lost: HashMap<Identity, i64>,
+    /// Applications of which nodes have all that we have.
+    agreed: HashMap<Identity, HashSet<Box<[u8]>>>,
+    given: mpsc::UnboundedSender<Given>,
+    /// What nodes answered that came back.
+    returned: Vec<Pull>,
+    /// Until then a node that came back is expected to be asked.
+    expected_until: i64,
     waiting: Vec<Waiting>,
     names: Names,
     /// The form of members in what nodes send: that of Tomcat 9.0 is another.
@@ -156,11 +180,15 @@ pub struct Hub {
     listening_until: i64,
     /// When the agent ran last before this start; `None`: never.
     ran_before: Option<i64>,
+    /// A member joined since the start.
+    has_met: bool,
     /// The last beacon could not be sent.
     is_mute: bool,
     /// What was moved to and fro since memory was given back.
     moved: Moved,
     ticks: u64,
+    /// Until then what comes may have waited here: silence was ours.
+    still_until: i64,
     /// When the last one was; milliseconds since 1970.
     ticked: i64,
 }
@@ -177,10 +205,12 @@ pub async fn run(
 ) -> io::Result<()> {
     let (probes, probed) = mpsc::unbounded_channel();
     let (turns, asked) = mpsc::unbounded_channel();
-    let Start { settings, listener, group, address, stack, loaded, vault } = start;
+    let Start { settings, listener, group, elsewhere, address, stack, loaded, vault } = start;
     let incoming = receiver::start(listener, Taken::of(&settings.receiver))?;
-    let hub = Hub::new(settings, address, stack, loaded, vault, reports, (probes, turns))?;
-    hub.serve(group, incoming, (probed, asked), requests, ready).await
+    let (given, arrived) = mpsc::unbounded_channel();
+    let hub = Hub::new(settings, address, stack, loaded, vault, reports, (probes, given, turns))?;
+    let elsewhere = Elsewhere::new(&hub, elsewhere);
+    hub.serve(Sockets { group, elsewhere, incoming }, probed, (arrived, asked), requests, ready).await
 }
 
 impl Hub {
@@ -191,7 +221,11 @@ impl Hub {
         loaded: Loaded,
         vault: vault::Writer,
         reports: watch::Sender<Report>,
-        (probes, turns): (mpsc::UnboundedSender<Probed>, mpsc::UnboundedSender<Turn>),
+        (probes, given, turns): (
+            mpsc::UnboundedSender<Probed>,
+            mpsc::UnboundedSender<Given>,
+            mpsc::UnboundedSender<Turn>,
+        ),
     ) -> io::Result<Hub> {
         let limits = Limits {
             value: settings.vault.max_value,
@@ -218,7 +252,7 @@ impl Hub {
         replica.set_reports_requests(about.reports_requests);
         replica.begin_asking();
         let membership = &settings.membership;
-        let domain = membership.domain.clone().into_bytes();
+        let domain = membership.domain.bytes.clone();
         let own = Member { domain: domain.clone(), ..Member::new(address, about.unique_id) };
         let drop_time = i64::try_from(membership.drop_time).unwrap_or(i64::MAX);
         let stack = Arc::new(Mutex::new(stack));
@@ -238,11 +272,16 @@ impl Hub {
             writing: None,
             about,
             about_changed: true,
-            health: Health::default(),
+            health: Health { address: address.to_string(), ..Health::default() },
             retry_vault_at: 0,
             pulls: Vec::new(),
             answered: Vec::new(),
             is_unanswered: false,
+            lost: HashMap::new(),
+            agreed: HashMap::new(),
+            given,
+            returned: Vec::new(),
+            expected_until: 0,
             waiting: Vec::new(),
             names: Names::default(),
             version: MemberVersion::default(),
@@ -252,9 +291,11 @@ impl Hub {
             turns,
             listening_until: now() + i64::try_from(listening.as_millis()).unwrap_or(0),
             ran_before,
+            has_met: false,
             is_mute: false,
             moved: Moved::default(),
             ticks: 0,
+            still_until: 0,
             ticked: now(),
             settings,
         })
@@ -262,9 +303,9 @@ impl Hub {
 
     async fn serve(
         mut self,
-        group: Option<(UdpSocket, SocketAddr)>,
-        mut incoming: mpsc::Receiver<Incoming>,
-        (mut probed, mut asked): (mpsc::UnboundedReceiver<Probed>, mpsc::UnboundedReceiver<Turn>),
+        mut sockets: Sockets,
+        mut probed: mpsc::UnboundedReceiver<Probed>,
+        (mut arrived, mut asked): (mpsc::UnboundedReceiver<Given>, mpsc::UnboundedReceiver<Turn>),
         mut requests: mpsc::Receiver<Request>,
         ready: oneshot::Sender<()>,
     ) -> io::Result<()> {
@@ -278,7 +319,7 @@ impl Hub {
         let mut datagram = vec![0; 65_536];
         loop {
             tokio::select! {
-                message = incoming.recv() => match message {
+                message = sockets.incoming.recv() => match message {
                     Some(Incoming::Message(message, room)) => {
                         // It waits no more, however long it takes.
                         drop(room);
@@ -288,17 +329,21 @@ impl Hub {
                     Some(Incoming::Closed(identity)) => self.closed(identity),
                     None => return Ok(()),
                 },
-                received = receive(group.as_ref(), &mut datagram) => match received {
+                received = receive(sockets.group.as_ref(), &mut datagram) => match received {
                     Ok((length, peer)) => self.beacon(&datagram[..length], peer),
                     Err(error) => debug!(%error, "a datagram of the group is lost"),
                 },
+                (interface, member) = sockets.elsewhere.heard() => {
+                    self.heard_elsewhere(&mut sockets, &interface, &member).await;
+                }
                 Some(result) = probed.recv() => self.probed(&result),
+                Some((node, context)) = arrived.recv() => self.agree(node, context),
                 Some(turn) = asked.recv() => self.turn(turn),
                 Some(written) = self.vault.done.recv() => self.written(written),
                 _ = commit.tick(), if self.has_to_write() => self.commit(),
                 _ = beacon.tick() => {
-                    if let Some((socket, group)) = &group && now() >= self.listening_until {
-                        self.announce(socket, *group).await;
+                    if let Some(group) = &sockets.group && now() >= self.listening_until {
+                        self.announce(group).await;
                     }
                 }
                 _ = tick.tick() => {
@@ -309,7 +354,7 @@ impl Hub {
                 }
                 request = requests.recv() => match request {
                     Some(Request::Stop(done)) => {
-                        self.stop(group.as_ref()).await;
+                        self.stop(sockets.group.as_ref()).await;
                         let _ = done.send(());
                         return Ok(());
                     }
@@ -352,146 +397,9 @@ impl Hub {
             let gifts =
                 new.iter().map(|(context, ids)| self.replica.gift(context, &|id| ids.contains(id), now));
             let gifts = gifts.collect();
-            self.send_sessions(&node, gifts);
+            self.send_sessions(&node, gifts, false);
         }
         new.values().map(HashSet::len).sum()
-    }
-
-    // ---- Members ----
-
-    fn uptime(&self) -> i64 {
-        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
-    }
-
-    /// Ourselves, with the age that is announced now.
-    fn own(&mut self) -> Member {
-        let nodes = self.table.members();
-        self.own.alive =
-            age::announced(self.uptime(), self.health.is_ready, nodes.iter().map(|seen| &seen.member));
-        self.own.clone()
-    }
-
-    async fn announce(&mut self, socket: &UdpSocket, group: SocketAddr) {
-        let bytes = self.own().to_bytes();
-        let sent = socket.send_to(&bytes, group).await;
-        if let Err(error) = &sent
-            && !std::mem::replace(&mut self.is_mute, true)
-        {
-            warn!(%error, %group, "no beacon can be sent to the group");
-        } else if sent.is_ok() {
-            self.is_mute = false;
-        }
-    }
-
-    fn beacon(&mut self, bytes: &[u8], peer: SocketAddr) {
-        match Member::read(bytes) {
-            Ok(member) => self.hear(&member, false),
-            Err(error) => debug!(%peer, %error, "a datagram of the group is no beacon"),
-        }
-    }
-
-    fn hear(&mut self, member: &Member, is_static: bool) {
-        let now = now();
-        let identity = member.identity();
-        match self.table.hear(member, now, is_static) {
-            Heard::New => self.probe(identity),
-            Heard::Known => {
-                if self.report.suspect(&identity, false, now) {
-                    self.publish();
-                }
-            }
-            Heard::Left => self.gone(&identity, Departure::Left),
-            Heard::NotOurs => {}
-        }
-    }
-
-    /// A member closed a connection: it may have died, and its other sockets may live for a moment longer.
-    fn closed(&mut self, identity: Identity) {
-        self.probe(identity);
-        self.closed.insert(identity, now() + LOOKED_AT);
-    }
-
-    /// Asks whether somebody is there. The answer comes by itself.
-    fn probe(&mut self, identity: Identity) {
-        if self.table.get(&identity).is_none() || !self.probing.insert(identity) {
-            return;
-        }
-        let (own, probes) = (self.own.clone(), self.probes.clone());
-        tokio::spawn(async move {
-            let result = sender::probe(&own, identity.address()).await;
-            let _ = probes.send(Probed { identity, result });
-        });
-    }
-
-    fn probed(&mut self, Probed { identity, result }: &Probed) {
-        self.probing.remove(identity);
-        let now = now();
-        match result {
-            Ok(()) => {
-                let is_new = self.table.confirm(identity, now);
-                let Some(seen) = self.table.get(identity).cloned() else { return };
-                if is_new {
-                    self.joined(&seen);
-                } else if seen.suspect.is_some() && self.report.suspect(identity, true, now) {
-                    info!(member = %identity, "a member is silent, but takes connections");
-                    self.publish();
-                }
-            }
-            Err(error) => {
-                let is_refused = error.kind() == io::ErrorKind::ConnectionRefused;
-                let Some(seen) = self.table.get(identity) else { return };
-                let is_missed =
-                    now - seen.heard > i64::try_from(self.settings.membership.drop_time).unwrap_or(0);
-                if !is_refused && !is_missed {
-                    // The network may be slow, or the node busy.
-                    return;
-                }
-                if let Some((_, departure)) = self.table.refuse(identity, now) {
-                    self.gone(identity, departure);
-                }
-            }
-        }
-    }
-
-    fn joined(&mut self, seen: &Seen) {
-        let identity = seen.member.identity();
-        let now = now();
-        for twin in self.table.replaced_by(&identity) {
-            self.gone(&twin.member.identity(), Departure::Replaced);
-        }
-        let remembered = routes::recall(&self.about.routes, &identity, seen.is_static);
-        self.report.joined(seen, remembered, now);
-        info!(member = %identity, alive = seen.member.alive, "a member joined");
-        self.publish();
-        let age = seen.member.alive.max(0);
-        let was_there_before = self.ran_before.is_some_and(|ran| now - age + SETTLED < ran);
-        let (purpose, at) = match (self.health.is_ready, was_there_before) {
-            (false, true) => (Purpose::Knows, now),
-            (false, false) => (Purpose::Started, now),
-            // It and we did not hear each other for a while.
-            (true, _) if age > LIVED && !seen.is_static => (Purpose::Returned, now + SETTLES),
-            (true, _) => (Purpose::Started, now + ASK_NEW_NODE_AFTER),
-        };
-        if purpose == Purpose::Returned {
-            self.replica.begin_asking();
-        }
-        self.pulls.push(Pull::new(seen.member.clone(), purpose, at));
-        if seen.is_static && self.settings.membership.class == StaticClass::Interceptor {
-            self.send_plain(&seen.member, STATIC_START.to_vec(), Options::default());
-        }
-    }
-
-    fn gone(&mut self, identity: &Identity, departure: Departure) {
-        info!(member = %identity, why = departure.words(), "a member is gone");
-        self.report.gone(identity, departure, now());
-        self.publish();
-        self.sender.forget(identity);
-        self.pulls.retain(|pull| pull.identity() != *identity);
-        self.waiting.retain(|waiting| waiting.node.identity() != *identity);
-    }
-
-    fn publish(&self) {
-        self.reports.send_replace(self.report.clone());
     }
 
     // ---- Messages ----
@@ -503,8 +411,8 @@ impl Hub {
         if Stack::is_probe(&message.payload) {
             return;
         }
-        let is_ours = self.settings.membership.domain.is_empty()
-            || self.settings.membership.domain.as_bytes() == sender.domain;
+        let domain = &self.settings.membership.domain.bytes;
+        let is_ours = domain.is_empty() || *domain == sender.domain;
         if !is_ours || identity == self.own.identity() {
             return;
         }
@@ -585,7 +493,7 @@ impl Hub {
                 self.waiting.push(Waiting { node: sender.clone(), context: message.context.clone(), until });
                 self.answer_waiting();
             }
-            Event::AllSessionData => match self.replica.merge(message, self.take(&identity), now) {
+            Event::AllSessionData => match self.merge(&identity, message, now) {
                 Ok(merged) => {
                     debug!(member = %identity, sessions = merged.received, new = merged.new, "sessions came");
                     if let Some(pull) = self.pulls.iter_mut().find(|pull| pull.identity() == identity) {
@@ -601,6 +509,7 @@ impl Hub {
             }
             _ => {
                 self.learn_route(&identity, message);
+                self.look_for_gap(&identity, now);
                 let session = shown_session(message.session_id.as_deref());
                 match self.replica.apply_from(Some(identity), message, now) {
                     Effect::Applied => debug!(%session, event = ?message.event, "a session changes"),
@@ -614,6 +523,13 @@ impl Hub {
                 }
             }
         }
+    }
+
+    fn merge(&mut self, node: &Identity, message: &SessionMessage, now: i64) -> Result<Merged, Ignored> {
+        let take = self.take(node);
+        let report = self.report.members.get(node);
+        let routes = report.map(|report| report.routes.clone()).unwrap_or_default();
+        self.replica.merge_from(Some(*node), &routes, message, take, now)
     }
 
     /// Whose sessions are newer: those of a node that answers, or ours?
@@ -657,21 +573,7 @@ impl Hub {
         self.ticks += 1;
         let now = now();
         self.notice_pause(now);
-        for member in self.table.silent(now) {
-            // A static member is only looked at once a second.
-            let is_silent =
-                self.table.get(&member.identity()).is_some_and(|seen| !seen.is_static || !seen.is_confirmed);
-            if is_silent || self.ticks.is_multiple_of(10) {
-                self.probe(member.identity());
-            }
-        }
-        self.closed.retain(|_, until| now < *until);
-        for identity in self.closed.keys().copied().collect::<Vec<_>>() {
-            self.probe(identity);
-        }
-        for seen in self.table.give_up(now) {
-            self.gone(&seen.member.identity(), Departure::Dead);
-        }
+        self.look_after_members(now);
         self.pull(now);
         self.become_ready(now);
         self.answer_waiting();
@@ -684,6 +586,9 @@ impl Hub {
     /// nothing that is known is taken from them: a node may be behind us again.
     fn notice_pause(&mut self, now: i64) {
         let paused = now - std::mem::replace(&mut self.ticked, now);
+        if paused > STILL {
+            self.still_until = now + SETTLES;
+        }
         if paused <= i64::try_from(self.settings.membership.drop_time).unwrap_or(i64::MAX) {
             return;
         }
@@ -696,7 +601,7 @@ impl Hub {
         if !self.health.is_ready {
             return self.ask_all(Purpose::Missed, now);
         }
-        self.pulls.retain(|pull| pull.purpose != Purpose::Missed);
+        self.pulls.retain(|pull| !matches!(pull.purpose, Purpose::Missed | Purpose::Returned));
         self.replica.begin_asking();
         self.ask_all(Purpose::Refused, now + SETTLES);
     }
@@ -728,10 +633,10 @@ impl Hub {
         self.meet_static_members();
     }
 
-    async fn stop(&mut self, group: Option<&(UdpSocket, SocketAddr)>) {
+    async fn stop(&mut self, group: Option<&Group>) {
         let leaving = Member { command: SHUTDOWN.to_vec(), ..self.own() };
-        if let Some((socket, group)) = group {
-            let _ = socket.send_to(&leaving.to_bytes(), *group).await;
+        if let Some(group) = group {
+            let _ = group.socket.send_to(&leaving.to_bytes(), group.address).await;
         }
         let members: Vec<_> = self.table.members().into_iter().cloned().collect();
         for seen in members.iter().filter(|seen| seen.is_static) {
@@ -759,12 +664,9 @@ impl Hub {
     }
 }
 
-async fn receive(
-    group: Option<&(UdpSocket, SocketAddr)>,
-    into: &mut [u8],
-) -> io::Result<(usize, SocketAddr)> {
+async fn receive(group: Option<&Group>, into: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
     match group {
-        Some((socket, _)) => socket.recv_from(into).await,
+        Some(group) => group.socket.recv_from(into).await,
         None => std::future::pending().await,
     }
 }

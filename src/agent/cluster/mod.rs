@@ -3,6 +3,7 @@
 
 mod age;
 mod hub;
+mod interfaces;
 mod multicast;
 mod names;
 mod pull;
@@ -14,7 +15,8 @@ mod stack;
 mod table;
 
 pub use hub::{Health, Look, Request, Start, run};
-pub use multicast::{open, own_address};
+pub use interfaces::{Interface, for_others, own_address};
+pub use multicast::{Group, open};
 pub use receiver::bind;
 pub use report::{Life, MemberReport, Report};
 pub use stack::Stack;

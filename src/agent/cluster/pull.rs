@@ -38,18 +38,48 @@ pub enum Next {
     GiveUp,
 }
 
+/// By application: the ids of sessions.
+type Known = HashMap<Name, HashSet<Name>>;
+
+/// Of which applications a node knew all sessions before we did not hear it. One that has just started may know none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Witness {
+    #[default]
+    OfNone,
+    /// We gave it what it did not have.
+    Of(HashSet<Box<[u8]>>),
+    /// It has lived for long.
+    OfAll,
+}
+
+impl Witness {
+    fn is_of(&self, context: &[u8]) -> bool {
+        match self {
+            Self::OfNone => false,
+            Self::Of(contexts) => contexts.contains(context),
+            Self::OfAll => true,
+        }
+    }
+}
+
 /// One question under way.
 #[derive(Debug)]
 pub struct Pull {
     pub from: Member,
     pub purpose: Purpose,
+    /// When it was lost, if it came back.
+    pub lost: Option<i64>,
+    /// The applications of which it knew everything at that time: what it does not know any more has ended.
+    pub witness: Witness,
+    /// When it was decided to ask.
+    pub begun: i64,
     /// When it was asked first: later messages are newer than the answer.
     pub since: i64,
     asked: Option<i64>,
     asks: u32,
     last: i64,
-    /// By application: the sessions that the node has.
-    pub known: HashMap<Name, HashSet<Name>>,
+    /// The sessions that the node has.
+    pub known: Known,
     complete: HashSet<Name>,
 }
 
@@ -59,6 +89,9 @@ impl Pull {
         Pull {
             from,
             purpose,
+            lost: None,
+            witness: if purpose == Purpose::Knows { Witness::OfAll } else { Witness::OfNone },
+            begun: at,
             since: at,
             asked: None,
             asks: 0,
@@ -68,13 +101,18 @@ impl Pull {
         }
     }
 
+    /// A question to one that came back after it was `lost`; `None`: it was not known before.
+    pub fn returned(from: Member, lost: Option<i64>, witness: Witness, now: i64, at: i64) -> Pull {
+        Pull { lost, witness, begun: now, ..Pull::new(from, Purpose::Returned, at) }
+    }
+
     pub fn identity(&self) -> Identity {
         self.from.identity()
     }
 
-    /// How often a node is asked: one that starts may wait for sessions itself for a minute.
+    /// How often a node is asked: one that starts, or did not long ago, may wait for sessions itself for a minute.
     fn asks_at_most(&self) -> u32 {
-        if self.purpose == Purpose::Started { 40 } else { 3 }
+        if matches!(self.purpose, Purpose::Started | Purpose::Returned) { 40 } else { 3 }
     }
 
     pub fn next(&self, now: i64) -> Next {
@@ -123,16 +161,32 @@ impl Pull {
     }
 }
 
-/// For applications of which a node knows everything that lived while the agent did not: the sessions that any node has. All
+/// For applications of which a node knows everything that lived while the agent heard nothing: the sessions that any node has. All
 /// other sessions of them have ended.
-pub fn known_to_nodes(answered: &[Pull]) -> HashMap<Name, HashSet<Name>> {
-    let lived = answered.iter().filter(|pull| pull.purpose == Purpose::Knows);
-    let contexts: HashSet<&[u8]> =
-        lived.flat_map(|pull| pull.contexts().map(|(context, _)| context)).collect();
+pub fn known_to_nodes<'a>(answered: &'a [Pull]) -> Known {
+    let of_witness = |pull: &'a Pull| {
+        let contexts = pull.contexts().map(|(context, _)| context);
+        contexts.filter(|context| pull.witness.is_of(context))
+    };
+    let contexts: HashSet<&[u8]> = answered.iter().flat_map(of_witness).collect();
     let known_of = |context: &[u8]| {
         answered.iter().filter_map(|pull| pull.known.get(context)).flatten().cloned().collect()
     };
     contexts.into_iter().map(|context| (context.into(), known_of(context))).collect()
+}
+
+/// What nodes that came back together say: the sessions of `known_to_nodes`, and up to when nobody else can have told us of others.
+/// `members`: who counts now, and since when. Nothing if one of them was here all the time: what we know it knows.
+pub fn known_to_returned(
+    answered: &[Pull],
+    mut members: impl Iterator<Item = (Identity, i64)>,
+) -> Option<(Known, i64)> {
+    let begun = answered.iter().map(|pull| pull.begun).min()?;
+    let lost = answered.iter().filter_map(|pull| pull.lost).max()?;
+    let is_returned = |(member, since): (Identity, i64)| {
+        since >= begun || answered.iter().any(|pull| pull.identity() == member)
+    };
+    members.all(is_returned).then(|| (known_to_nodes(answered), lost))
 }
 
 #[cfg(test)]
@@ -194,5 +248,23 @@ mod tests {
         assert_eq!(known.len(), 1);
         let of_a = &known[b"/a".as_slice()];
         assert!(of_a.contains(b"1".as_slice()) && of_a.contains(b"2".as_slice()));
+    }
+
+    #[test]
+    fn who_comes_back_tells_what_ended_unless_somebody_was_here_all_the_time() {
+        let agreed = Witness::Of([b"/a".as_slice().into()].into());
+        let mut back = Pull::returned(pull(Purpose::Knows).from, Some(5_000), agreed, 8_000, 11_000);
+        back.completed(b"/new", 11_050);
+        back.received(b"/a", [b"1".as_slice().into()], 11_100);
+        back.completed(b"/a", 11_200);
+        let itself = back.identity();
+        let other = Identity { port: 4001, ..itself };
+        let all = [back];
+        let (known, until) = known_to_returned(&all, [(itself, 8_000)].into_iter()).unwrap();
+        assert_eq!((known[b"/a".as_slice()].len(), known.len(), until), (1, 1, 5_000));
+        assert!(known_to_returned(&all, [(itself, 8_000), (other, 9_000)].into_iter()).is_some());
+        assert!(known_to_returned(&all, [(itself, 8_000), (other, 100)].into_iter()).is_none());
+        let unknown = [Pull::returned(pull(Purpose::Knows).from, None, Witness::OfNone, 8_000, 11_000)];
+        assert!(known_to_returned(&unknown, [(itself, 8_000)].into_iter()).is_none());
     }
 }

@@ -135,7 +135,7 @@ async fn exchange(
     }
     let stream = match place {
         Some(stream) => stream,
-        None => place.insert(connect(address).await.map_err(SendError::Connect)?),
+        None => place.insert(connect(address, CONNECT).await.map_err(SendError::Connect)?),
     };
     for frame in frames {
         stream.write_all(frame).await.map_err(SendError::Broken)?;
@@ -156,8 +156,8 @@ fn is_closed(stream: &TcpStream) -> bool {
     }
 }
 
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = timeout(CONNECT, TcpStream::connect(address)).await;
+async fn connect(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+    let stream = timeout(limit, TcpStream::connect(address)).await;
     let stream = stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     stream.set_nodelay(true)?;
     Ok(stream)
@@ -180,12 +180,12 @@ async fn acknowledged(stream: &mut TcpStream) -> Result<(), SendError> {
     }
 }
 
-/// Asks whether somebody takes connections at a member's address, as `TcpFailureDetector` does.
+/// Asks whether somebody takes connections at a member's address within `limit`, as `TcpFailureDetector` does.
 ///
 /// # Errors
 /// Nobody does.
-pub async fn probe(own: &Member, to: SocketAddr) -> io::Result<()> {
-    let mut stream = connect(to).await?;
+pub async fn probe(own: &Member, to: SocketAddr, limit: Duration) -> io::Result<()> {
+    let mut stream = connect(to, limit).await?;
     let mut unique_id = [0; 16];
     getrandom::fill(&mut unique_id).map_err(io::Error::other)?;
     let message = ChannelData {
@@ -195,6 +195,6 @@ pub async fn probe(own: &Member, to: SocketAddr) -> io::Result<()> {
         sender: own.clone(),
         payload: PROBE.to_vec(),
     };
-    timeout(CONNECT, stream.write_all(&message.to_frame())).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    timeout(limit, stream.write_all(&message.to_frame())).await.map_err(|_| io::ErrorKind::TimedOut)??;
     stream.shutdown().await
 }

@@ -55,6 +55,8 @@ pub struct Seen {
     pub heard: i64,
     /// Silent since then, but it takes connections.
     pub suspect: Option<i64>,
+    /// It did not answer a probe since it was heard last.
+    pub is_unreachable: bool,
     /// It answered a probe: only then it counts.
     pub is_confirmed: bool,
     /// It sends no beacons: silence means nothing.
@@ -76,6 +78,16 @@ impl Table {
         Table { own, domain, drop_time, members: HashMap::new() }
     }
 
+    /// We are reached at another address now.
+    pub fn rename(&mut self, own: Identity) {
+        self.own = own;
+    }
+
+    /// Was nobody heard, or not since long?
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     /// Takes a beacon, or the sender of a message.
     pub fn hear(&mut self, member: &Member, now: i64, is_static: bool) -> Heard {
         let identity = member.identity();
@@ -89,6 +101,7 @@ impl Table {
         if let Some(seen) = self.members.get_mut(&identity) {
             seen.heard = now;
             seen.suspect = None;
+            seen.is_unreachable = false;
             seen.member = member.clone();
             seen.is_static &= is_static;
             return Heard::Known;
@@ -98,6 +111,7 @@ impl Table {
             since: now,
             heard: now,
             suspect: None,
+            is_unreachable: false,
             is_confirmed: false,
             is_static,
         };
@@ -108,6 +122,7 @@ impl Table {
     /// A probe was answered: true if the member counts from now on.
     pub fn confirm(&mut self, identity: &Identity, now: i64) -> bool {
         let Some(seen) = self.members.get_mut(identity) else { return false };
+        seen.is_unreachable = false;
         if now - seen.heard > self.drop_time && !seen.is_static {
             seen.suspect.get_or_insert(now);
         }
@@ -140,9 +155,21 @@ impl Table {
         seen.is_confirmed.then_some((seen, departure))
     }
 
-    /// Members that were suspected for too long.
+    /// A probe was not answered.
+    pub fn unreachable(&mut self, identity: &Identity) {
+        if let Some(seen) = self.members.get_mut(identity) {
+            seen.is_unreachable = true;
+        }
+    }
+
+    /// Members that were suspected for too long, and those that neither said nor answered anything in all of dropTime.
     pub fn give_up(&mut self, now: i64) -> Vec<Seen> {
-        let is_over = |seen: &Seen| seen.suspect.is_some_and(|since| now - since > SUSPECTED_FOR);
+        let is_dead = |seen: &Seen| {
+            let is_silent = now - seen.heard >= self.drop_time && !seen.is_static;
+            is_silent && seen.is_unreachable && seen.is_confirmed
+        };
+        let is_over =
+            |seen: &Seen| is_dead(seen) || seen.suspect.is_some_and(|since| now - since > SUSPECTED_FOR);
         let over: Vec<_> =
             self.members.iter().filter(|(_, seen)| is_over(seen)).map(|(identity, _)| *identity).collect();
         over.iter().filter_map(|identity| self.members.remove(identity)).collect()
@@ -215,8 +242,22 @@ mod tests {
         assert!(!table.confirm(&member(4001, 1).identity(), NOW + 3001));
         assert_eq!(table.get(&member(4001, 1).identity()).unwrap().suspect, Some(NOW + 3001));
         assert!(table.give_up(NOW + 3001 + SUSPECTED_FOR).is_empty());
-        let (_, departure) = table.refuse(&member(4001, 1).identity(), NOW + 4000).unwrap();
+        table.unreachable(&member(4001, 1).identity());
+        table.hear(&member(4001, 1), NOW + 5000, false);
+        assert!(table.give_up(NOW + 8000).is_empty(), "it was heard since");
+        let (_, departure) = table.refuse(&member(4001, 1).identity(), NOW + 9000).unwrap();
         assert_eq!(departure, Departure::Dead);
+    }
+
+    #[test]
+    fn who_neither_says_nor_answers_anything_is_dead_when_drop_time_is_over() {
+        let mut table = table();
+        table.hear(&member(4001, 1), NOW, false);
+        table.confirm(&member(4001, 1).identity(), NOW);
+        table.unreachable(&member(4001, 1).identity());
+        assert!(table.give_up(NOW + 2999).is_empty());
+        assert_eq!(table.give_up(NOW + 3000).len(), 1);
+        assert!(table.members().is_empty());
     }
 
     #[test]

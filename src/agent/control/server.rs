@@ -32,8 +32,6 @@ const STEP: usize = 100;
 /// What stays the same while the agent runs.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// Where members reach the agent.
-    pub address: String,
     pub vault: String,
     /// When it began; milliseconds since 1970.
     pub started: i64,
@@ -164,7 +162,7 @@ impl Desk {
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            address: self.facts.address.clone(),
+            address: health.address,
             ready: health.is_ready,
             uptime: now() - self.facts.started,
             members: self.members().iter().filter(|member| member.alive).count(),

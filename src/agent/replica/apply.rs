@@ -27,12 +27,27 @@ impl Replica {
 
     /// As [`Replica::apply`], with the node that sent it: what it changed later and what came before is not undone.
     pub fn apply_from(&mut self, sender: Option<Identity>, message: &SessionMessage, now: i64) -> Effect {
-        if let Some(log) = &mut self.since_asked
-            && is_about_a_session(message.event)
-        {
-            log.add(sender, message, now);
+        if self.since_asked.is_some() && is_about_a_session(message.event) {
+            self.remember(sender, message, now);
         }
         self.apply_now(sender, message, now)
+    }
+
+    /// Keeps a message for what nodes that were asked will answer.
+    fn remember(&mut self, sender: Option<Identity>, message: &SessionMessage, now: i64) {
+        let (Some(context), Some(id)) = (&message.context, &message.session_id) else { return };
+        let key = Key::new(context, self.contexts.get(&**context).map_or(id, |context| context.current(id)));
+        let touched = self.get(&key).map(|kept| kept.touched);
+        let Some(log) = &mut self.since_asked else { return };
+        log.add(sender, message, now);
+        if let Some(touched) = touched {
+            if let Event::ChangeId = message.event
+                && let Ok(new) = message.new_id()
+            {
+                log.remember_touched(Key::new(context, &new), touched);
+            }
+            log.remember_touched(key, touched);
+        }
     }
 
     pub(super) fn apply_now(

@@ -333,6 +333,65 @@ fn a_node_that_was_cut_off_does_not_bring_back_what_is_old() {
     assert_eq!(attributes(&replica, "a"), one("x", "new"));
 }
 
+/// What a node says that used the session at `time`.
+fn used_at(messages: &[SessionMessage], time: i64) -> SessionMessage {
+    let mut state = snapshot(messages);
+    let payload = state.payload.as_deref().unwrap();
+    let mut sessions = read_sessions(payload, &mut Default::default(), 1 << 20).unwrap();
+    sessions.iter_mut().for_each(|session| session.this_accessed = time);
+    state.payload = Some(crate::wire::cluster::write_sessions(sessions.iter()));
+    state
+}
+
+#[test]
+fn a_change_that_is_heard_again_does_not_hide_those_that_were_missed_before_it() {
+    let missed = [created("a"), set("a", "x", "missed")];
+    for new_id in [false, true] {
+        let mut replica = replica(&[created("a"), set("a", "x", "old")]);
+        replica.begin_asking();
+        if new_id {
+            replica.apply(&renamed("a", "b"), NOW + 4_000);
+        }
+        let id = if new_id { "b" } else { "a" };
+        replica.apply(&set(id, "y", "heard"), NOW + 5_000);
+        let mut node = missed.to_vec();
+        node.extend(new_id.then(|| renamed("a", "b")));
+        node.push(set(id, "y", "heard"));
+        replica.merge(&used_at(&node, NOW + 2_000), Take::Newer, NOW + 6_000).unwrap();
+        let wanted =
+            [("x", "missed"), ("y", "heard")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(attributes(&replica, id), Some(wanted.to_vec()), "new id: {new_id}");
+    }
+}
+
+#[test]
+fn who_only_heard_of_a_request_is_believed_less_than_who_served_it() {
+    let b = std::collections::BTreeSet::from(["B".to_owned()]);
+    let a = std::collections::BTreeSet::from(["A".to_owned()]);
+    let poor = |time| used_at(&[created("x.A")], NOW + time);
+    let rich = |time| used_at(&[created("x.A"), set("x.A", "word", "new")], NOW + time);
+    // The other node never got the change, and saw the session a moment later.
+    let mut one = replica(&[created("x.A"), set("x.A", "word", "old")]);
+    one.begin_asking();
+    one.merge_from(None, &b, &poor(5), Take::Newer, NOW + 5_000).unwrap();
+    assert_eq!(attributes(&one, "x.A"), self::one("word", "old"));
+    one.merge_from(None, &a, &rich(2), Take::Newer, NOW + 5_000).unwrap();
+    assert_eq!(attributes(&one, "x.A"), self::one("word", "new"));
+    // In either order.
+    for take in [Take::Newer, Take::All] {
+        let mut two = replica(&[created("x.A")]);
+        two.begin_asking();
+        two.merge_from(None, &b, &poor(3_005), take, NOW + 5_000).unwrap();
+        two.merge_from(None, &a, &rich(3_000), take, NOW + 5_000).unwrap();
+        assert_eq!(attributes(&two, "x.A"), self::one("word", "new"));
+        two.merge_from(None, &b, &poor(3_005), take, NOW + 5_000).unwrap();
+        assert_eq!(attributes(&two, "x.A"), self::one("word", "new"));
+        // It served a later request.
+        two.merge_from(None, &b, &poor(4_500), take, NOW + 5_000).unwrap();
+        assert_eq!(attributes(&two, "x.A"), Some(Vec::new()));
+    }
+}
+
 #[test]
 fn ids_that_came_up_lately_are_told_from_others() {
     let mut replica = replica(&[created("a")]);

@@ -8,7 +8,7 @@ use crate::wire::cluster::{
     write_sessions,
 };
 use crate::wire::stream::Value;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What taking over the sessions of a node changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,7 +39,12 @@ pub(super) struct Since {
     bytes: usize,
     /// Sessions that came from nodes meanwhile.
     taken: HashSet<Key>,
+    /// When sessions were touched before the first of these messages.
+    touched: HashMap<Key, i64>,
 }
+
+/// So far apart may members see one request, in milliseconds.
+const ONE_REQUEST: i64 = 1_000;
 
 /// Bytes of messages that are remembered. What is taken over afterwards is only what is not known.
 const REMEMBERED_BYTES: usize = 128 << 20;
@@ -49,6 +54,13 @@ impl Since {
         self.bytes += message.payload.as_ref().map_or(0, Vec::len) + 200;
         if self.is_whole() {
             self.messages.push((sender, message.clone(), now));
+        }
+    }
+
+    /// A message of a session comes that was touched then.
+    pub(super) fn remember_touched(&mut self, key: Key, touched: i64) {
+        if self.is_whole() {
+            self.touched.entry(key).or_insert(touched);
         }
     }
 
@@ -117,6 +129,21 @@ impl Replica {
     /// # Errors
     /// The message is no state, or malformed.
     pub fn merge(&mut self, message: &SessionMessage, take: Take, now: i64) -> Result<Merged, Ignored> {
+        self.merge_from(None, &BTreeSet::new(), message, take, now)
+    }
+
+    /// As [`Replica::merge`], of a node with those `jvmRoute`s: of the sessions that it serves it knows more than others.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn merge_from(
+        &mut self,
+        node: Option<Identity>,
+        routes: &BTreeSet<String>,
+        message: &SessionMessage,
+        take: Take,
+        now: i64,
+    ) -> Result<Merged, Ignored> {
         let (Event::AllSessionData, Some(context), Some(payload)) =
             (message.event, &message.context, &message.payload)
         else {
@@ -140,7 +167,7 @@ impl Replica {
             // Under its old id it is older than what is known here.
             let has_new_id = *key.id != *state.id;
             let is_behind = has_new_id && known.is_some();
-            if is_behind || !self.is_to_be_taken(&key, &state, take) {
+            if is_behind || !self.is_to_be_taken(&key, &state, take, is_served(&state.id, routes)) {
                 continue;
             }
             merged.new += usize::from(known.is_none());
@@ -156,29 +183,40 @@ impl Replica {
             }
             self.insert(key, slot, now);
         }
-        self.apply_again(&taken);
+        self.apply_again(&taken, node, message.time.unwrap_or(0));
         Ok(merged)
     }
 
-    fn is_to_be_taken(&self, key: &Key, state: &SessionState, take: Take) -> bool {
+    /// Two members see one request at different times, and the one that only heard of it may have missed what it changed. So the
+    /// word of the node that serves the session counts as it is, that of another only if it is of a later request.
+    fn is_to_be_taken(&self, key: &Key, state: &SessionState, take: Take, is_served: bool) -> bool {
         let Some(kept) = self.get(key) else { return true };
         let Some(since) = self.since_asked.as_ref().filter(|since| since.is_whole()) else { return false };
+        let used = state.this_accessed;
         match take {
             Take::Unknown => false,
             // Another node gave it already: both times are of nodes.
-            _ if since.taken.contains(key) => state.this_accessed > kept.this_accessed,
+            _ if since.taken.contains(key) && is_served => used > kept.this_accessed - ONE_REQUEST,
+            _ if since.taken.contains(key) => used > kept.this_accessed + ONE_REQUEST,
             Take::All => true,
-            Take::Newer => state.this_accessed > kept.touched,
+            // A change that came since says nothing of those that were missed before it.
+            Take::Newer => {
+                let touched = *since.touched.get(key).unwrap_or(&kept.touched);
+                used > touched + if is_served { 0 } else { ONE_REQUEST }
+            }
         }
     }
 
     /// Messages that came since state was asked for are newer than what was answered.
-    fn apply_again(&mut self, taken: &HashSet<Key>) {
+    /// Those that the node itself sent before came late.
+    fn apply_again(&mut self, taken: &HashSet<Key>, node: Option<Identity>, answered: i64) {
         let Some(mut since) = self.since_asked.take() else { return };
         for (sender, message, at) in &since.messages {
             let (Some(context), Some(id)) = (&message.context, &message.session_id) else { continue };
             let key = self.key(context, id);
-            if taken.contains(&key) {
+            let is_late =
+                node.is_some() && *sender == node && message.time.is_some_and(|time| time < answered);
+            if taken.contains(&key) && !is_late {
                 self.apply_now(*sender, message, *at);
             }
         }
@@ -312,6 +350,8 @@ pub fn as_sent(id: &[u8], kept: &Kept) -> SessionState {
     let mut state = kept.state(id);
     state.last_accessed = state.last_accessed.max(kept.touched);
     state.this_accessed = state.this_accessed.max(kept.touched);
+    // A request that finds it there has come with its id.
+    state.is_new = false;
     state
 }
 
@@ -335,4 +375,11 @@ fn what_state_leaves_out(key: &Key, kept: &Kept, time: i64) -> Vec<SessionMessag
         delta.to_bytes()
     });
     login.chain(kept.rest().opaque.iter().cloned()).map(message).collect()
+}
+
+/// Does the id of a session end with one of those routes?
+fn is_served(id: &[u8], routes: &BTreeSet<String>) -> bool {
+    let dot = id.iter().position(|byte| *byte == b'.');
+    let route = dot.and_then(|dot| std::str::from_utf8(&id[dot + 1..]).ok());
+    route.is_some_and(|route| routes.contains(route))
 }

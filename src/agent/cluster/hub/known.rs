@@ -24,7 +24,7 @@ impl Hub {
             };
             let unique_id = configured.unique_id.map_or([0; 16], |id| id.0);
             let member =
-                Member { domain: configured.domain.clone().into_bytes(), ..Member::new(address, unique_id) };
+                Member { domain: configured.domain.bytes.clone(), ..Member::new(address, unique_id) };
             match self.settings.membership.class {
                 StaticClass::Interceptor if !known.contains(&address) => {
                     if configured.unique_id.is_some() {

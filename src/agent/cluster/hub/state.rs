@@ -7,11 +7,11 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use super::{AHEAD, ANSWER_WITHIN, BATCH, Hub, Waiting, shown};
-use crate::agent::cluster::pull::{Next, Pull, Purpose, known_to_nodes};
+use crate::agent::cluster::pull::{Next, Pull, Purpose, known_to_nodes, known_to_returned};
 use crate::agent::cluster::sender::SendError;
 use crate::agent::now;
-use crate::agent::replica::Outgoing;
-use crate::wire::cluster::{Event, Member, Options, SessionMessage};
+use crate::agent::replica::{Key, Outgoing};
+use crate::wire::cluster::{Event, Identity, Member, Options, SessionMessage};
 
 impl Hub {
     pub(super) fn pull(&mut self, now: i64) {
@@ -26,7 +26,7 @@ impl Hub {
                 }
                 Next::Done => over.push(at),
                 Next::GiveUp => {
-                    self.is_unanswered |= pull.purpose == Purpose::Knows;
+                    self.is_unanswered |= matches!(pull.purpose, Purpose::Knows | Purpose::Returned);
                     warn!(member = %pull.identity(), "a node does not say which sessions it has");
                     over.push(at);
                 }
@@ -49,17 +49,54 @@ impl Hub {
         }
         let needs_messages = |pull: &Pull| matches!(pull.purpose, Purpose::Returned | Purpose::Refused);
         if self.health.is_ready && !self.pulls.iter().any(needs_messages) {
-            self.replica.end_asking();
+            self.settle_with_returned();
+            if now >= self.expected_until {
+                self.replica.end_asking();
+            }
         }
+    }
+
+    /// Nodes that came back have all answered: sessions that none of them knows any more have ended meanwhile, if all that are there
+    /// came back. What one of them does not have it is given.
+    fn settle_with_returned(&mut self) {
+        let answered = std::mem::take(&mut self.returned);
+        let is_whole = !std::mem::take(&mut self.is_unanswered);
+        let members = self.table.members().into_iter().map(|seen| (seen.member.identity(), seen.since));
+        if let Some((known, until)) = known_to_returned(&answered, members).filter(|_| is_whole) {
+            for (context, known) in known {
+                if self.has_begun_anew(&context, &known, until) {
+                    warn!(context = %shown(Some(&context)), "nodes that came back have none of the sessions; they are kept");
+                    continue;
+                }
+                let ended = self.replica.keep_only(&context, &|id| known.contains(id), until);
+                if ended > 0 {
+                    info!(context = %shown(Some(&context)), sessions = ended, "sessions ended while the agent was cut off");
+                }
+            }
+        }
+        for pull in &answered {
+            self.give_what_is_missing(pull);
+        }
+    }
+
+    /// Have nodes none of several sessions that were there before? Then the application was started again, and its sessions have not ended.
+    fn has_begun_anew(&self, context: &[u8], known: &HashSet<Box<[u8]>>, until: i64) -> bool {
+        let ours = self.replica.contexts().find(|(name, _)| *name == context).map_or(0, |(_, count)| count);
+        let is_older = |id: &[u8]| {
+            self.replica.get(&Key::new(context, id)).is_some_and(|kept| kept.creation < until)
+        };
+        ours > known.len() + 1 && !known.iter().any(|id| is_older(id))
     }
 
     fn pulled(&mut self, pull: Pull) {
         let received: usize = pull.known.values().map(HashSet::len).sum();
         info!(member = %pull.identity(), sessions = received, "a node's sessions are known");
-        if matches!(pull.purpose, Purpose::Started | Purpose::Returned) {
+        if pull.purpose == Purpose::Started {
             self.give_what_is_missing(&pull);
         }
-        if !self.health.is_ready {
+        if pull.purpose == Purpose::Returned {
+            self.returned.push(pull);
+        } else if !self.health.is_ready {
             self.answered.push(pull);
         }
     }
@@ -72,9 +109,11 @@ impl Hub {
             let replica = &self.replica;
             let missing = |id: &[u8]| !known.contains(id) && !replica.is_begun_since(context, id, before);
             let gift = replica.gift(context, &missing, now);
-            if !gift.is_empty() {
+            if gift.is_empty() {
+                self.agree(pull.identity(), context.into());
+            } else {
                 info!(member = %pull.identity(), context = %shown(Some(context)), sessions = gift.len(), "a node is given sessions it does not have");
-                self.send_sessions(&pull.from, vec![gift]);
+                self.send_sessions(&pull.from, vec![gift], true);
             }
         }
     }
@@ -133,15 +172,25 @@ impl Hub {
             for answer in &answers {
                 info!(member = %node.identity(), context = %shown(Some(answer.context())), sessions = answer.len(), "a node is given its sessions");
             }
-            self.send_sessions(&node, answers);
+            self.send_sessions(&node, answers, true);
+        }
+    }
+
+    /// A node has all sessions of an application that we have.
+    pub(super) fn agree(&mut self, node: Identity, context: Box<[u8]>) {
+        if self.table.get(&node).is_some() {
+            self.agreed.entry(node).or_default().insert(context);
         }
     }
 
     /// Message by message, each when the one before is acknowledged: however many sessions there are, two messages are in memory.
-    pub(super) fn send_sessions(&mut self, to: &Member, all: Vec<Outgoing>) {
+    /// `is_all`: with these sessions it has all that we have.
+    pub(super) fn send_sessions(&mut self, to: &Member, all: Vec<Outgoing>, is_all: bool) {
         let (sender, own, to, turns) = (self.sender.clone(), self.own(), to.clone(), self.turns.clone());
+        let given = self.given.clone();
         tokio::spawn(async move {
             for outgoing in all {
+                let context: Box<[u8]> = outgoing.context().into();
                 let mut next = take_turn(&turns, outgoing).await;
                 while let Some((outgoing, messages)) = next {
                     let send = async {
@@ -156,6 +205,9 @@ impl Hub {
                         return;
                     }
                     next = after;
+                }
+                if is_all {
+                    let _ = given.send((to.identity(), context));
                 }
             }
         });
