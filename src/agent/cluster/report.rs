@@ -119,7 +119,15 @@ mod tests {
     fn a_likely_route_is_forgotten_for_the_one_that_a_session_shows() {
         let member = Member::new("127.0.0.1:4000".parse().unwrap(), [7; 16]);
         let identity = member.identity();
-        let seen = Seen { member, since: 1, heard: 1, suspect: None, is_confirmed: true, is_static: false };
+        let seen = Seen {
+            member,
+            since: 1,
+            heard: 1,
+            suspect: None,
+            is_unreachable: false,
+            is_confirmed: true,
+            is_static: false,
+        };
         let mut report = Report::default();
         report.joined(&seen, Remembered::Likely("A".into()), 1);
         let node = |report: &Report| {
