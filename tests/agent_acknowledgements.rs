@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use margay::agent::cluster::{self, Report, Request, Stack, Start};
+use margay::agent::replica::Held;
 use margay::agent::settings::Settings;
 use margay::agent::vault::{Batch, Loaded, SessionWrite, Vault, VaultError, Writer};
 use margay::wire::cluster::{Action, Change, Delta, Subject};
@@ -120,6 +121,11 @@ impl Node {
     }
 }
 
+/// As it lies in the vault?
+fn is_the(value: &Value, stored: &[u8]) -> bool {
+    Held::from_stored(stored).is_some_and(|held| *held.value() == *value)
+}
+
 #[test]
 fn acknowledgements_do_not_wait_for_the_disk_and_what_waits_for_it_does_not_grow() {
     let agent = agent();
@@ -134,15 +140,15 @@ fn acknowledgements_do_not_wait_for_the_disk_and_what_waits_for_it_does_not_grow
     // Everything that happened is one change of one session; the batches before hold what the first one came too early for.
     let last = Value::string(b"9999");
     loop {
-        let batch = agent.begun.recv().expect("the next batch");
+        let batch = agent.begun.recv_timeout(Duration::from_secs(60)).expect("the next batch");
         assert!(batch.sessions.len() <= 1, "{batch:?}");
         let is_last = batch.sessions.iter().any(|(_, write)| match write {
             SessionWrite::Parts { attributes, .. } => {
                 assert!(attributes.len() <= 1);
-                attributes.iter().any(|(_, value)| value.as_deref() == Some(last.as_bytes()))
+                attributes.iter().any(|(_, value)| value.as_deref().is_some_and(|value| is_the(&last, value)))
             }
             SessionWrite::Whole { attributes, .. } => {
-                attributes.iter().any(|(_, value)| value == last.as_bytes())
+                attributes.iter().any(|(_, value)| is_the(&last, value))
             }
             SessionWrite::Remove => false,
         });

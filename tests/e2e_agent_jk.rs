@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,10 @@ const SYNCHRONOUS: u32 = 6;
 /// The tutorial's mode.
 const ASYNCHRONOUS: u32 = 8;
 
+fn receiver() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
+}
+
 /// With `channelSendOptions` of that mode; `None` where Tomcat is not installed.
 fn scene(mode: u32) -> Option<Scene> {
     if let Some(what) = support::tomcat::missing() {
@@ -39,7 +44,7 @@ fn scene(mode: u32) -> Option<Scene> {
     // The agent runs as another user than the test.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).expect("our own folder");
     let cluster =
-        Cluster { static_ports: vec![free_port(), free_port()], send_options: mode, ..Cluster::new() };
+        Cluster { static_members: vec![receiver(), receiver()], send_options: mode, ..Cluster::new() };
     let nodes = ["A", "B"].map(|route| cluster.node_with(Connector::Ajp, route));
     let config = folder.join("agent.toml");
     let text = cluster.agent_toml().replace("VAULT", &folder.join("vault").display().to_string());
@@ -270,9 +275,9 @@ fn nobody_is_taken_for_another_where_no_session_told_who_is_who() {
     }
 
     // What was known is wrong after a start with each other's ports.
-    let ports = scene.cluster.static_ports.clone();
-    for (node, port) in scene.nodes.iter().zip(ports.iter().rev()) {
-        node.set_engine(&scene.cluster.element(*port));
+    let receivers = scene.cluster.static_members.clone();
+    for (node, receiver) in scene.nodes.iter().zip(receivers.iter().rev()) {
+        node.set_engine(&scene.cluster.element(receiver.port()));
     }
     scene.nodes.iter_mut().for_each(Tomcat::launch_again);
     scene.nodes.iter_mut().for_each(|node| node.wait_ready(|_| {}));

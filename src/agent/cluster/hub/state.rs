@@ -10,7 +10,7 @@ use super::{AHEAD, ANSWER_WITHIN, BATCH, Hub, Waiting, shown};
 use crate::agent::cluster::pull::{Next, Pull, Purpose, known_to_nodes, known_to_returned};
 use crate::agent::cluster::sender::SendError;
 use crate::agent::now;
-use crate::agent::replica::{Key, Outgoing};
+use crate::agent::replica::{Key, Name, Outgoing};
 use crate::wire::cluster::{Event, Identity, Member, Options, SessionMessage};
 
 impl Hub {
@@ -80,11 +80,10 @@ impl Hub {
     }
 
     /// Have nodes none of several sessions that were there before? Then the application was started again, and its sessions have not ended.
-    fn has_begun_anew(&self, context: &[u8], known: &HashSet<Box<[u8]>>, until: i64) -> bool {
+    fn has_begun_anew(&self, context: &[u8], known: &HashSet<Name>, until: i64) -> bool {
         let ours = self.replica.contexts().find(|(name, _)| *name == context).map_or(0, |(_, count)| count);
-        let is_older = |id: &[u8]| {
-            self.replica.get(&Key::new(context, id)).is_some_and(|kept| kept.creation < until)
-        };
+        let is_older =
+            |id: &[u8]| self.replica.get(&Key::new(context, id)).is_some_and(|kept| kept.creation < until);
         ours > known.len() + 1 && !known.iter().any(|id| is_older(id))
     }
 
