@@ -93,7 +93,7 @@ fn a_full_disk_leaves_sessions_in_memory_and_is_said_aloud() {
     let mut user = scene.user(0);
     user.set("word", "early");
     scene.agent.wait_kept(user.beginning(), 2);
-    limit_files(&scene.agent, "1048576");
+    limit_files(&scene.agent, "65536");
     let mut others = Vec::new();
     for _ in 0..40 {
         let mut other = scene.user(0);

@@ -538,7 +538,7 @@ impl Hub {
         match purpose {
             Some(Purpose::Returned) => Take::Newer,
             Some(Purpose::Refused) => Take::All,
-            Some(Purpose::Knows | Purpose::Started) if !self.health.is_ready => Take::All,
+            Some(Purpose::Knows | Purpose::Started | Purpose::Missed) if !self.health.is_ready => Take::All,
             _ => Take::Unknown,
         }
     }
