@@ -46,6 +46,8 @@ use elsewhere::{Elsewhere, Sockets};
 
 /// At most so long a change stays in memory only.
 const COMMIT_AFTER: Duration = Duration::from_millis(5);
+/// Messages that are taken in before anything else is looked at.
+const AT_ONCE: usize = 64;
 /// How often what takes long is looked at.
 const TICK: Duration = Duration::from_millis(100);
 /// Sessions in one message of a state transfer.
@@ -319,14 +321,8 @@ impl Hub {
         let mut datagram = vec![0; 65_536];
         loop {
             tokio::select! {
-                message = sockets.incoming.recv() => match message {
-                    Some(Incoming::Message(message, room)) => {
-                        // It waits no more, however long it takes.
-                        drop(room);
-                        self.message(*message);
-                    }
-                    Some(Incoming::Missed) => self.ask_for_refused(now()),
-                    Some(Incoming::Closed(identity)) => self.closed(identity),
+                first = sockets.incoming.recv() => match first {
+                    Some(first) => self.take_in(first, &mut sockets.incoming),
                     None => return Ok(()),
                 },
                 received = receive(sockets.group.as_ref(), &mut datagram) => match received {
@@ -361,6 +357,22 @@ impl Hub {
                     Some(request) => self.request(request),
                     None => return Ok(()),
                 },
+            }
+        }
+    }
+
+    /// What came from members. Under load several wait, and looking at everything else between them would cost more than they do.
+    fn take_in(&mut self, first: Incoming, more: &mut mpsc::Receiver<Incoming>) {
+        let others = std::iter::from_fn(|| more.try_recv().ok());
+        for incoming in std::iter::once(first).chain(others).take(AT_ONCE) {
+            match incoming {
+                Incoming::Message(message, room) => {
+                    // It waits no more, however long it takes.
+                    drop(room);
+                    self.message(*message);
+                }
+                Incoming::Missed => self.ask_for_refused(now()),
+                Incoming::Closed(identity) => self.closed(identity),
             }
         }
     }

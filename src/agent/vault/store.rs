@@ -5,7 +5,9 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use tracing::warn;
 
@@ -19,6 +21,8 @@ use crate::agent::replica::{Held, Key, Names};
 const CACHE: u64 = 2 << 20;
 /// Bytes of changes that wait in memory to be sorted into files, for each kind of record.
 const SORTED_AT: u64 = 2 << 20;
+/// Sorted files that are merged into one: next to nothing is read, so there may be more of them than usual.
+const MERGED_AT: u8 = 12;
 /// Bytes of all journals; below this fjall takes none.
 const JOURNALS: u64 = 64 << 20;
 
@@ -132,7 +136,10 @@ fn open_as_it_is(path: &Path) -> Result<Open, VaultError> {
         }
         error => VaultError::Damaged { path: path.to_owned(), why: error.to_string() },
     };
-    let options = || KeyspaceCreateOptions::default().max_memtable_size(SORTED_AT);
+    let options = || {
+        let strategy = Leveled::default().with_l0_threshold(MERGED_AT);
+        KeyspaceCreateOptions::default().max_memtable_size(SORTED_AT).compaction_strategy(Arc::new(strategy))
+    };
     guarded(path, || {
         let builder = Database::builder(path).cache_size(CACHE).max_journaling_size(JOURNALS);
         let database = builder.worker_threads(1).open().map_err(refused)?;
