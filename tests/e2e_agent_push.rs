@@ -189,6 +189,35 @@ fn a_leave_notice_takes_a_member_out_and_a_join_puts_it_back_without_any_request
 }
 
 #[test]
+fn sessions_of_a_lost_node_go_to_a_node_of_its_cluster_before_others() {
+    let (scene, c) = (Scene::new(), Peer::named("C"));
+    let (a, b) = (scene.a.url(), scene.b.url());
+    // C is no node, and would get nearly all of what may go anywhere.
+    let balancer = format!(
+        "<Proxy balancer://d>\nBalancerMember {a} route=A\nBalancerMember {b} route=B lbset=1\n\
+         BalancerMember {} route=C\nProxySet stickysession=JSESSIONID\n</Proxy>\n\
+         <Location /d/>\nProxyPass balancer://d/\n</Location>",
+        c.url()
+    );
+    let httpd = scene.supervised("").line(balancer).start();
+    let (a, _b) = scene.nodes(&httpd);
+    let ask = |cookie: &str| {
+        let response = Client::new(httpd.address()).get_with_cookie("/d/x", cookie).expect("a response");
+        format!("{} {}", response.status, response.text())
+    };
+    assert_eq!(ask("JSESSIONID=1.A"), "200 A");
+    scene.a.go_down();
+    a.leave();
+    wait_until("A to be out", PATIENCE, || states(&httpd).iter().any(|state| state == "Init Gone"));
+    for _ in 0..3 {
+        assert_eq!(ask("JSESSIONID=1.A"), "200 B", "B has a copy of the session, C has none");
+        assert_eq!(ask("none=1"), "200 C");
+    }
+    scene.b.go_down();
+    assert_eq!(ask("JSESSIONID=1.A"), "200 C", "nobody else is left");
+}
+
+#[test]
 fn a_silent_death_is_known_without_any_request() {
     let scene = Scene::new();
     let httpd = scene.supervised("").start();

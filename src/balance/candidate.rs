@@ -89,11 +89,13 @@ pub struct Tried {
     count: usize,
     /// Members that the agent has taken out are left out too.
     heeds_agent: bool,
+    /// Members that have no copies of sessions are left out too.
+    wants_replicas: bool,
 }
 
 impl Default for Tried {
     fn default() -> Self {
-        Self { places: [None; Self::ROOM], count: 0, heeds_agent: false }
+        Self { places: [None; Self::ROOM], count: 0, heeds_agent: false, wants_replicas: false }
     }
 }
 
@@ -116,6 +118,11 @@ impl Tried {
         Tried { heeds_agent: true, ..*self }
     }
 
+    /// The same members, all that the agent has taken out, and all that have no copies of the cluster's sessions.
+    pub(super) fn wanting_replicas(&self) -> Tried {
+        Tried { heeds_agent: true, wants_replicas: true, ..*self }
+    }
+
     /// The same members, whatever the agent says.
     pub(super) fn ignoring_agent(&self) -> Tried {
         Tried { heeds_agent: false, ..*self }
@@ -126,7 +133,9 @@ impl Tried {
     }
 
     pub(super) fn leaves_out(&self, candidate: &Candidate<'_>) -> bool {
-        self.has(candidate.place) || self.heeds_agent && candidate.slot.is_gone()
+        self.has(candidate.place)
+            || self.heeds_agent && candidate.slot.is_gone()
+            || self.wants_replicas && !candidate.slot.has_replicas()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -157,7 +157,12 @@ impl<'p> Chooser<'p> {
                 return Err(NoMember::RouteDown { balancer: name, route });
             }
         }
-        self.by_method(balancer, &in_force, tried, now)
+        let with_replica = match route.is_some_and(|route| self.is_replicated(balancer, route, now)) {
+            true => self.by_method(balancer, &in_force, &tried.wanting_replicas(), now),
+            false => None,
+        };
+        with_replica
+            .or_else(|| self.by_method(balancer, &in_force, tried, now))
             .map(|found| choice(&in_force, found, route, false))
             .ok_or(NoMember::AllFailed { balancer: name })
     }
@@ -167,6 +172,14 @@ impl<'p> Chooser<'p> {
     fn must_heed_agent(&self, balancer: &'p Balancer, now: Moment) -> bool {
         self.candidates(balancer).any(|candidate| candidate.slot.is_gone())
             && self.region.agent().is_heard(now)
+    }
+
+    /// Have other members copies of the sessions of that route, as far as the agent knows?
+    fn is_replicated(&self, balancer: &'p Balancer, route: &[u8], now: Moment) -> bool {
+        self.region.agent().is_heard(now)
+            && self
+                .candidates(balancer)
+                .any(|candidate| candidate.has_route(route) && candidate.slot.is_replicated())
     }
 
     fn candidates(&self, balancer: &'p Balancer) -> impl Iterator<Item = Candidate<'p>> + Clone {

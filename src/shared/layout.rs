@@ -51,7 +51,7 @@ impl BalancerSlotId {
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"MARGAY\0\0");
 
 /// Changes with every change of the structs of this room.
-pub(super) const VERSION: u32 = 6;
+pub(super) const VERSION: u32 = 7;
 
 /// Bytes of the mapping. Untouched pages cost nothing.
 pub(super) const SIZE: usize = 64 << 20;

@@ -19,6 +19,8 @@ pub struct MemberSlot {
     lbset: AtomicU32,
     /// What the agent says: time and [`Reason`] as in `changed`; 0 = nothing. It counts only while the agent is heard.
     gone: AtomicU64,
+    /// Also the agent's word: its node is one of the cluster ([`IN_CLUSTER`]), and lives ([`LIVES`]).
+    node: AtomicU32,
     turn: Turn,
     sums: Sums,
 }
@@ -39,6 +41,8 @@ struct Sums {
     errors: AtomicU64,
 }
 
+const IN_CLUSTER: u32 = 1;
+const LIVES: u32 = 2;
 const FLAG_BITS: u32 = 12;
 const RETRY_BITS: u32 = 12;
 const FLAGS: u64 = (1 << FLAG_BITS) - 1;
@@ -286,6 +290,22 @@ impl MemberSlot {
             self.changed.store(now.0 << 16 | u64::from(reason as u16), Relaxed);
         }
         was_out
+    }
+
+    /// The agent says whether it knows the member's node, and whether that lives. Nodes of a cluster have each other's sessions.
+    pub fn set_node(&self, is_known: bool, lives: bool) {
+        let node = if is_known { IN_CLUSTER } else { 0 } | if is_known && lives { LIVES } else { 0 };
+        self.node.store(node, Relaxed);
+    }
+
+    /// Have others copies of its sessions? Counts only while the agent is heard.
+    pub fn is_replicated(&self) -> bool {
+        self.node.load(Relaxed) & IN_CLUSTER != 0
+    }
+
+    /// Has it copies of the sessions of others, and lives? Counts only while the agent is heard.
+    pub fn has_replicas(&self) -> bool {
+        self.node.load(Relaxed) & LIVES != 0
     }
 
     /// When and why the status changed last.

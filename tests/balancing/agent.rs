@@ -41,6 +41,34 @@ fn who_is_gone_gets_nothing_and_its_sessions_move() {
 }
 
 #[test]
+fn a_session_whose_member_is_lost_goes_to_one_that_has_a_copy() {
+    let mut cluster = Cluster::by_requests("A, B, C, D set=1, E").sticky();
+    for name in ["A", "D", "E"] {
+        cluster.slot(name).set_node(true, name != "A");
+    }
+    let of = |route: &str| format!("JSESSIONID=s.{route}");
+    let ask = |cluster: &Cluster, route: &str| cluster.request_with(&of(route)).0;
+    cluster.lose("A");
+    for _ in 0..3 {
+        assert_eq!(ask(&cluster, "A"), "E", "B and C serve too, but do not know the session");
+    }
+    cluster.expect("B C E");
+    cluster.lose("E");
+    assert_eq!(ask(&cluster, "A"), "D", "in another set, but it has a copy");
+    assert_eq!(ask(&cluster, "B"), "B");
+    cluster.lose("B");
+    assert_eq!(ask(&cluster, "B"), "C", "nobody has a copy of what B alone had");
+    cluster.kill("D");
+    assert_eq!(ask(&cluster, "A"), "C", "without a copy, rather than not at all");
+    // An agent that is not heard says nothing of copies either.
+    cluster.slot("A").put_back(cluster.now, Reason::NodeBack);
+    cluster.kill("A");
+    cluster.slot("D").put_back(cluster.now, Reason::NodeBack);
+    cluster.pass(LAPSE + Duration::from_millis(1));
+    assert_ne!(ask(&cluster, "A"), "D");
+}
+
+#[test]
 fn what_a_silent_agent_said_lapses() {
     let mut cluster = Cluster::by_requests("A, B").sticky();
     cluster.lose("A");

@@ -46,6 +46,21 @@ fn who_is_gone_gets_nothing_and_its_sessions_go_to_another_at_once() {
 }
 
 #[test]
+fn a_session_whose_member_is_lost_goes_to_one_that_has_a_copy() {
+    let (a, b, c) = (Peer::named("a"), Peer::named("b"), Peer::named("c"));
+    let stage = stage(&[&a, &b, &c], &[0], |_| {});
+    stage.common(0).set_node(true, false);
+    stage.common(2).set_node(true, true);
+    for _ in 0..3 {
+        assert_eq!(answer(&stage, Some("a")), "c", "b serves too, but does not know the session");
+    }
+    assert_eq!(answer(&stage, Some("b")), "b");
+    assert_eq!(answer(&stage, None), "b");
+    c.go_down();
+    assert_eq!(answer(&stage, Some("a")), "b", "without a copy, rather than not at all");
+}
+
+#[test]
 fn what_a_silent_agent_said_lapses() {
     let (a, b) = (Peer::named("a"), Peer::named("b"));
     let stage = stage(&[&a, &b], &[0], |_| {});

@@ -258,6 +258,8 @@ impl Watcher {
         let Some(Memory { region, roster, is_ours: true, .. }) = &mut self.memory else { return };
         for member in &mut roster.members {
             let view = member.view(region, &self.joined, now);
+            let lives = matches!(view.life, Some(Life::Alive | Life::Suspect));
+            region.member(member.slot).set_node(view.is_certain, lives);
             match verdict::step(&view) {
                 Step::Nothing => {}
                 Step::Ask => member.ask(&self.news),
@@ -301,6 +303,7 @@ impl Memory {
         // What was said before the silence may be wrong by now, whoever said it.
         for (_, _, slot) in self.region.members() {
             slot.put_back(now, Reason::AgentSilent);
+            slot.set_node(false, false);
         }
         self.roster.forget_answers();
         self.is_ours = agent.beat(me, now);

@@ -14,6 +14,8 @@ pub struct JkWish<'a> {
     pub ids: &'a [u8],
     /// Values do not count: members take turns.
     pub stateless: bool,
+    /// The agent is heard: whoever has copies of the session comes before others.
+    pub wants_replicas: bool,
     /// Activations that the rule says; the last one of a member counts.
     pub activation: &'a [(MemberId, Activation)],
 }
@@ -62,7 +64,7 @@ impl JkCluster<'_> {
         if !wish.ids.is_empty() && self.number(JkBalancerNumber::StickyForce) != 0 {
             return None;
         }
-        pick.by_value().or_else(|| pick.by_failover())
+        pick.by_replica().or_else(|| pick.by_value()).or_else(|| pick.by_failover())
     }
 }
 
@@ -139,13 +141,27 @@ impl Pick<'_> {
         self.best(places.filter(|place| self.is_in_domain(*place, route)), false)
     }
 
+    /// Where others have copies of its member's sessions: one of these.
+    fn by_replica(&self) -> Option<JkChoice> {
+        let slot = |place: usize| self.cluster.common_slot(self.cluster.ids()[place]);
+        let is_replicated = |route| self.by_route(route).is_some_and(|place| slot(place).is_replicated());
+        if !self.wish.wants_replicas || !session::routes(self.wish.ids).any(is_replicated) {
+            return None;
+        }
+        self.by_value_among(|place| slot(place).has_replicas())
+    }
+
     fn by_value(&self) -> Option<JkChoice> {
+        self.by_value_among(|_| true)
+    }
+
+    fn by_value_among(&self, is_among: impl Fn(usize) -> bool) -> Option<JkChoice> {
         let count = self.cluster.len();
         if count == 0 {
             return None;
         }
         let start = usize::try_from(self.cluster.slot().next()).unwrap_or(0) % count;
-        let around = (start..count).chain(0..start);
+        let around = (start..count).chain(0..start).filter(|place| is_among(*place));
         let place = self.best(around, self.wish.stateless)?;
         self.cluster.slot().set_next(u32::try_from(place + 1).unwrap_or(0));
         Some(self.choice(place, JkHow::Value))

@@ -105,6 +105,11 @@ impl<'a> JkCluster<'a> {
         self.ids().iter().map(|id| self.common_slot(*id).busy()).sum()
     }
 
+    /// Does what the agent says count?
+    pub fn hears_agent(&self, now: Moment) -> bool {
+        self.region.agent().is_heard(now)
+    }
+
     /// Members that the agent has taken out count as failed for this request, as long as the agent is heard and somebody else
     /// can serve. A session that may not leave its member (`sticky_session_force`) finds out itself whether that is there.
     /// True if there are any.

@@ -124,6 +124,7 @@ fn balanced<E: JkExchange>(
     let wish = JkWish {
         ids: &ids,
         stateless: job.variables.stateless || job.extensions.stateless,
+        wants_replicas: false,
         activation: &job.extensions.activation,
     };
     let outcome = Rounds { world, job, cluster, wish, states: &mut states, load, heeds_agent: false }
@@ -214,8 +215,9 @@ impl Rounds<'_> {
         self.states.clear();
         let cluster = self.cluster;
         self.states.extend(cluster.ids().iter().map(|id| cluster.member_slot(*id).state()));
-        let has_session = self.has_session();
-        self.heeds_agent = cluster.heed_agent(self.states, has_session, self.world.clock.now());
+        let (has_session, now) = (self.has_session(), self.world.clock.now());
+        self.wish.wants_replicas = has_session && cluster.hears_agent(now);
+        self.heeds_agent = cluster.heed_agent(self.states, has_session, now);
     }
 
     /// Members that were busy serve again as soon as they have room.
