@@ -5,6 +5,7 @@
 //! the same address it is only likely: with `autoBind`, Tomcats that start in another order change their ports.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use crate::wire::cluster::Identity;
 
@@ -34,6 +35,11 @@ pub fn recall(routes: &BTreeMap<String, String>, node: &Identity, keeps_id: bool
     before.map_or(Remembered::Nothing, |(_, route)| Remembered::Likely(route.clone()))
 }
 
+/// Where nodes are of which something is remembered.
+pub fn addresses(routes: &BTreeMap<String, String>) -> impl Iterator<Item = SocketAddr> {
+    routes.keys().filter_map(|key| address_in(key).parse().ok())
+}
+
 /// Address and id.
 fn key(node: &Identity) -> String {
     let id: String = node.unique_id.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -42,7 +48,11 @@ fn key(node: &Identity) -> String {
 
 /// Notes of earlier releases have no id.
 fn is_at(key: &str, node: &Identity) -> bool {
-    key.split(' ').next() == Some(node.address().to_string().as_str())
+    address_in(key) == node.address().to_string()
+}
+
+fn address_in(key: &str) -> &str {
+    key.split(' ').next().unwrap_or(key)
 }
 
 #[cfg(test)]
@@ -64,6 +74,7 @@ mod tests {
         remember(&mut routes, &node(4000, 2), "B");
         assert_eq!(recall(&routes, &node(4000, 2), false), Remembered::Known("B".into()));
         assert_eq!(routes.len(), 1, "one process at an address");
+        assert_eq!(addresses(&routes).collect::<Vec<_>>(), [node(4000, 2).address()]);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! Members that are heard on an interface nobody chose: with `auto` the agent moves there as long as it has met nobody.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -12,6 +11,7 @@ use super::Hub;
 use crate::agent::cluster::interfaces::Interface;
 use crate::agent::cluster::multicast::{self, Group};
 use crate::agent::cluster::receiver::{self, Incoming, Limits};
+use crate::agent::cluster::routes;
 use crate::agent::settings::Settings;
 use crate::wire::cluster::{Identity, Member};
 
@@ -81,8 +81,7 @@ impl Hub {
 
     /// Nobody is followed into another network once the cluster is known: when all its nodes have died, that is where they start again.
     fn may_follow(&self, member: &Identity) -> bool {
-        let mut known =
-            self.about.routes.keys().filter_map(|address| address.parse::<SocketAddr>().ok()).peekable();
+        let mut known = routes::addresses(&self.about.routes).peekable();
         let is_expected = known.peek().is_none() || known.any(|address| address.ip() == member.host);
         !self.has_met && self.table.is_empty() && is_expected
     }
